@@ -1,0 +1,288 @@
+//! A one-shot signal with a reason.
+//!
+//! # Invariants
+//!
+//! 1. `reason` goes from 0 to a non-zero value once and never changes again.
+//! 2. A waker is in `waiters` only while its [`SignalWait`] is alive and unready.
+//! 3. Registration re-reads `reason` inside the section that stores the waker; the setter writes `reason` before the
+//!    section in which it takes the wakers. Whichever section comes second sees the other's write, so there is no
+//!    interleaving in which a waiter sleeps and no wake follows.
+//!
+//! *Deadlock safety*: the section only moves wakers; they are woken and dropped outside of it.
+
+use crate::{
+    ScopedMutex,
+    loom_shim::{AtomicU8, Ordering},
+};
+use std::{
+    fmt,
+    future::Future,
+    num::NonZeroU8,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+/// A one-shot broadcast that carries a small reason: set once, seen by every waiter, before or after it registers.
+///
+/// # Examples
+///
+/// ```
+/// use freehold_sync::Signal;
+/// use std::num::NonZeroU8;
+///
+/// let cancel = Signal::new();
+/// assert!(cancel.get().is_none());
+/// let reason = NonZeroU8::new(3).unwrap();
+/// assert!(cancel.set(reason));
+/// assert!(!cancel.set(NonZeroU8::MIN), "the first reason stays");
+/// assert_eq!(cancel.get(), Some(reason));
+/// ```
+#[derive(Default)]
+pub struct Signal {
+    reason: AtomicU8,
+    waiters: ScopedMutex<Waiters>,
+}
+
+#[derive(Default)]
+struct Waiters {
+    slots: Vec<Option<Waker>>,
+}
+
+impl Waiters {
+    /// Stores a clone of `waker` under `key`, or under a new key; returns the key and the waker it displaced.
+    fn store(&mut self, key: Option<usize>, waker: &Waker) -> (usize, Option<Waker>) {
+        if let Some(key) = key {
+            let slot = &mut self.slots[key];
+            return match slot {
+                Some(old) if old.will_wake(waker) => (key, None),
+                _ => (key, slot.replace(waker.clone())),
+            };
+        }
+        match self.slots.iter().position(Option::is_none) {
+            Some(free) => {
+                self.slots[free] = Some(waker.clone());
+                (free, None)
+            }
+            None => {
+                self.slots.push(Some(waker.clone()));
+                (self.slots.len() - 1, None)
+            }
+        }
+    }
+}
+
+impl Signal {
+    /// A signal that has not been set.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { reason: AtomicU8::new(0), waiters: ScopedMutex::new(Waiters::default()) }
+    }
+
+    /// Sets the signal and wakes every waiter. Returns whether this call was the one that set it.
+    pub fn set(&self, reason: NonZeroU8) -> bool {
+        // AcqRel: Release pairs with the Acquire in `get`, so that who sees the reason sees what came before it.
+        let first =
+            self.reason.compare_exchange(0, reason.get(), Ordering::AcqRel, Ordering::Acquire).is_ok();
+        if first {
+            let wakers = self.waiters.with(|waiters| std::mem::take(&mut waiters.slots));
+            wakers.into_iter().flatten().for_each(Waker::wake);
+        }
+        first
+    }
+
+    /// The reason, once set.
+    #[inline]
+    #[must_use]
+    pub fn get(&self) -> Option<NonZeroU8> {
+        NonZeroU8::new(self.reason.load(Ordering::Acquire))
+    }
+
+    /// Waits for the signal; ready at once if it is set already.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future forgets its registration; nothing is lost.
+    pub fn wait(&self) -> SignalWait<&Signal> {
+        SignalWait { signal: self, key: None }
+    }
+}
+
+/// Something with a signal in it, so that a [`SignalWait`] can own its way there.
+pub trait HasSignal {
+    /// The signal; always the same one.
+    fn signal(&self) -> &Signal;
+}
+
+impl HasSignal for Signal {
+    fn signal(&self) -> &Signal {
+        self
+    }
+}
+
+impl<T: HasSignal + ?Sized> HasSignal for &T {
+    fn signal(&self) -> &Signal {
+        (**self).signal()
+    }
+}
+
+impl<T: HasSignal + ?Sized> HasSignal for std::sync::Arc<T> {
+    fn signal(&self) -> &Signal {
+        (**self).signal()
+    }
+}
+
+impl fmt::Debug for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signal").field("reason", &self.get()).finish_non_exhaustive()
+    }
+}
+
+/// Waits for a [`Signal`]; see [`Signal::wait`].
+///
+/// Generic over how the signal is owned, so that a long-lived task can wait on a signal inside an `Arc` of its own.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct SignalWait<R: HasSignal> {
+    signal: R,
+    key: Option<usize>,
+}
+
+impl<R: HasSignal> SignalWait<R> {
+    /// A wait that owns its way to the signal.
+    pub fn new(signal: R) -> Self {
+        Self { signal, key: None }
+    }
+}
+
+impl<R: HasSignal + Unpin> Future for SignalWait<R> {
+    type Output = NonZeroU8;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<NonZeroU8> {
+        let this = &mut *self;
+        let signal = this.signal.signal();
+        if let Some(reason) = signal.get() {
+            this.key = None;
+            return Poll::Ready(reason);
+        }
+        let mut displaced = None;
+        let reason = signal.waiters.with(|waiters| {
+            if let Some(reason) = signal.get() {
+                return Some(reason);
+            }
+            let (key, old) = waiters.store(this.key, cx.waker());
+            this.key = Some(key);
+            displaced = old;
+            None
+        });
+        drop(displaced);
+        match reason {
+            Some(reason) => {
+                this.key = None;
+                Poll::Ready(reason)
+            }
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<R: HasSignal> Drop for SignalWait<R> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            let signal = self.signal.signal();
+            // After `set` took the slots the key names nothing; `get_mut` then answers None.
+            let waker = signal.waiters.with(|waiters| waiters.slots.get_mut(key).and_then(Option::take));
+            drop(waker);
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::Signal;
+    use std::{
+        future::Future,
+        num::NonZeroU8,
+        pin::pin,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+        task::{Context, Poll, Wake, Waker},
+    };
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn every_waiter_is_woken_once_and_dropped_ones_are_not() {
+        let signal = Signal::new();
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(count.clone());
+        let mut cx = Context::from_waker(&waker);
+        let mut first = pin!(signal.wait());
+        assert!(first.as_mut().poll(&mut cx).is_pending());
+        assert!(first.as_mut().poll(&mut cx).is_pending(), "a second poll does not register twice");
+        {
+            let mut gone = Box::pin(signal.wait());
+            assert!(gone.as_mut().poll(&mut cx).is_pending());
+        }
+        signal.set(NonZeroU8::MIN);
+        assert_eq!(count.0.load(Ordering::SeqCst), 1);
+        assert_eq!(first.as_mut().poll(&mut cx), Poll::Ready(NonZeroU8::MIN));
+    }
+
+    #[test]
+    fn a_signal_set_before_the_wait_is_seen() {
+        let signal = Signal::new();
+        signal.set(NonZeroU8::MIN);
+        let mut wait = pin!(signal.wait());
+        assert!(wait.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::{HasSignal, Signal, SignalWait};
+    use loom::{future::block_on, sync::Arc, thread};
+    use std::num::NonZeroU8;
+
+    #[derive(Clone)]
+    struct Held(Arc<Signal>);
+
+    impl HasSignal for Held {
+        fn signal(&self) -> &Signal {
+            &self.0
+        }
+    }
+
+    /// S-10: whatever the order of `set` and the registration, the waiter ends.
+    #[test]
+    fn a_waiter_never_outlives_its_signal() {
+        loom::model(|| {
+            let signal = Held(Arc::new(Signal::new()));
+            let setter = signal.clone();
+            let thread = thread::spawn(move || setter.0.set(NonZeroU8::MIN));
+            assert_eq!(block_on(SignalWait::new(signal)), NonZeroU8::MIN);
+            thread.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn two_setters_one_reason() {
+        loom::model(|| {
+            let signal = Held(Arc::new(Signal::new()));
+            let other = signal.clone();
+            let thread = thread::spawn(move || other.0.set(NonZeroU8::new(2).unwrap()));
+            let mine = signal.0.set(NonZeroU8::MIN);
+            let theirs = thread.join().unwrap();
+            assert!(mine != theirs, "exactly one setter is the first");
+            assert_eq!(signal.0.get().unwrap().get(), if mine { 1 } else { 2 });
+        });
+    }
+}

@@ -1,0 +1,183 @@
+//! Admission: who may run now, who waits for a slot, who is told `overloaded` at once.
+//!
+//! Two bounds: calls of one session that run at the same time (others wait in order of arrival, in a bounded queue),
+//! and calls of all sessions, running or waiting. Whoever admits never waits itself: it gets a [`Admitted`] back at
+//! once, and a call that must wait does so in its own task.
+//!
+//! # Invariants
+//!
+//! 1. `running` is the number of live [`Slot`]s of the session; it never exceeds the limit.
+//! 2. A waiter is in `queue` if and only if its state is WAITING. Whoever takes it out of WAITING, under the section,
+//!    takes it out of the queue: a release grants it, its own drop withdraws it.
+//! 3. A freed slot goes to the first waiter in the same section that frees it, so no call that arrives later overtakes.
+//!
+//! *Deadlock safety*: sections move slots only; wakers are woken after them.
+
+use crate::limits::Limits;
+use atomic_waker::AtomicWaker;
+use freehold_sync::ScopedMutex;
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+/// The engine-wide bound.
+#[derive(Default)]
+pub(crate) struct TotalCalls {
+    calls: AtomicUsize,
+}
+
+impl TotalCalls {
+    pub(crate) fn count(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    /// Takes one place; the caller gives it back with [`leave`](Self::leave).
+    pub(crate) fn enter(&self, limits: &Limits) -> bool {
+        // SeqCst: pairs with a drain's store of `begun` (see `drain`). Adding first keeps the good path one instruction.
+        if self.calls.fetch_add(1, Ordering::SeqCst) < limits.calls_total {
+            return true;
+        }
+        self.leave();
+        false
+    }
+
+    pub(crate) fn leave(&self) {
+        self.calls.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// The slots of one session.
+#[derive(Default)]
+pub(crate) struct SessionSlots {
+    inner: ScopedMutex<Slots>,
+}
+
+#[derive(Default)]
+struct Slots {
+    running: usize,
+    queue: VecDeque<Arc<Waiter>>,
+}
+
+#[derive(Default)]
+struct Waiter {
+    granted: AtomicBool,
+    waker: AtomicWaker,
+}
+
+/// The verdict of [`SessionSlots::admit`].
+pub(crate) enum Admitted {
+    /// Run now; the slot must be released.
+    Now,
+    /// Wait for a slot.
+    Queued(QueuedSlot),
+    /// No room even to wait.
+    Overloaded,
+}
+
+/// A place in the queue; must be polled until granted, or withdrawn.
+pub(crate) struct QueuedSlot(Arc<Waiter>);
+
+impl QueuedSlot {
+    pub(crate) fn poll_granted(&self, cx: &mut Context<'_>) -> Poll<()> {
+        // Register, then look: the granter stores `granted` before it wakes, so one of the two sees the other.
+        self.0.waker.register(cx.waker());
+        // Acquire pairs with the Release of the granter.
+        if self.0.granted.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl SessionSlots {
+    pub(crate) fn admit(&self, limits: &Limits) -> Admitted {
+        self.inner.with(|slots| {
+            if slots.running < limits.running_per_session && slots.queue.is_empty() {
+                slots.running += 1;
+                return Admitted::Now;
+            }
+            if slots.queue.len() >= limits.queued_per_session {
+                return Admitted::Overloaded;
+            }
+            let waiter = Arc::new(Waiter::default());
+            slots.queue.push_back(waiter.clone());
+            Admitted::Queued(QueuedSlot(waiter))
+        })
+    }
+
+    /// Gives one slot back: to the first in the queue, if any.
+    pub(crate) fn release(&self) {
+        let next = self.inner.with(|slots| {
+            let next = slots.queue.pop_front();
+            match &next {
+                Some(waiter) => waiter.granted.store(true, Ordering::Release),
+                None => slots.running -= 1,
+            }
+            next
+        });
+        if let Some(waiter) = next {
+            waiter.waker.wake();
+        }
+    }
+
+    /// Leaves the queue, or gives the slot back if it was granted in the meantime.
+    pub(crate) fn withdraw(&self, queued: &QueuedSlot) {
+        let was_waiting = self.inner.with(|slots| {
+            let place = slots.queue.iter().position(|waiter| Arc::ptr_eq(waiter, &queued.0));
+            place.map(|place| slots.queue.remove(place)).is_some()
+        });
+        if !was_waiting {
+            self.release();
+        }
+    }
+
+    pub(crate) fn running(&self) -> usize {
+        self.inner.with(|slots| slots.running)
+    }
+
+    pub(crate) fn shrink(&self) {
+        self.inner.with(|slots| {
+            if slots.queue.is_empty() {
+                slots.queue = VecDeque::new();
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Admitted, QueuedSlot, SessionSlots};
+    use crate::limits::Limits;
+    use std::task::{Context, Waker};
+
+    fn granted(queued: &QueuedSlot) -> bool {
+        queued.poll_granted(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    fn queued(slots: &SessionSlots, limits: &Limits) -> QueuedSlot {
+        match slots.admit(limits) {
+            Admitted::Queued(queued) => queued,
+            _ => panic!("expected a place in the queue"),
+        }
+    }
+
+    #[test]
+    fn slots_pass_in_order_of_arrival_and_a_withdrawn_grant_passes_on() {
+        let limits = Limits { running_per_session: 1, queued_per_session: 3, ..Limits::default() };
+        let slots = SessionSlots::default();
+        assert!(matches!(slots.admit(&limits), Admitted::Now));
+        let (first, second, third) =
+            (queued(&slots, &limits), queued(&slots, &limits), queued(&slots, &limits));
+        assert!(matches!(slots.admit(&limits), Admitted::Overloaded));
+        slots.withdraw(&second);
+        slots.release();
+        assert!(granted(&first) && !granted(&third));
+        slots.withdraw(&first);
+        assert!(granted(&third), "a granted slot whose owner left goes to the next");
+        slots.release();
+        assert_eq!(slots.running(), 0);
+        assert!(matches!(slots.admit(&limits), Admitted::Now));
+    }
+}

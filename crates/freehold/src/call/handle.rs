@@ -1,0 +1,82 @@
+use super::{Call, CallTask, CancelReason};
+use crate::{
+    message::Response,
+    outbox::{FIRST_READER, Frame},
+    state::State,
+};
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+/// What a call gives its caller next.
+#[derive(Debug)]
+pub enum Step {
+    /// A notification or a question on the call's own stream.
+    Frame(Frame),
+    /// The end: the answer, or nothing for a call that the client cancelled and whose protocol wants no answer then.
+    End(Option<Response<'static>>),
+}
+
+/// A call under way, as its caller sees it. Dropping it before its end cancels the call as
+/// [`CancelReason::Disconnected`]; the handler gets its grace all the same, in a task of its own.
+pub struct CallHandle<S: State> {
+    call: Arc<Call<S>>,
+    /// The task until its first poll, which happens in the caller's; a handler that is ready then costs no task.
+    task: Option<CallTask<S>>,
+    ended: bool,
+}
+
+impl<S: State> CallHandle<S> {
+    pub(crate) fn new(call: Arc<Call<S>>, task: CallTask<S>) -> Self {
+        if task.is_queued() {
+            task.spawn();
+            return Self { call, task: None, ended: false };
+        }
+        Self { call, task: Some(task), ended: false }
+    }
+
+    /// The next step. The first poll runs the handler's own first poll. Pending after [`Step::End`].
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        if self.ended {
+            return Poll::Pending;
+        }
+        if let Some(task) = self.task.take()
+            && let Some(task) = task.poll_first(cx)
+        {
+            task.spawn();
+        }
+        match std::task::ready!(self.call.outbox.poll_pop(FIRST_READER, cx)) {
+            Some(frame) => Poll::Ready(Step::Frame(frame)),
+            None => {
+                self.ended = true;
+                Poll::Ready(Step::End(self.call.take_answer()))
+            }
+        }
+    }
+
+    /// The next step. Cancel safe: a step is taken only when it is returned.
+    pub async fn next(&mut self) -> Step {
+        std::future::poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// Cancels the call.
+    pub fn cancel(&self, reason: CancelReason) -> bool {
+        self.call.cancel(reason, None)
+    }
+}
+
+impl<S: State> Drop for CallHandle<S> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.call.cancel(CancelReason::Disconnected, None);
+        }
+    }
+}
+
+impl<S: State> fmt::Debug for CallHandle<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallHandle").field("id", &self.call.id()).field("ended", &self.ended).finish()
+    }
+}

@@ -1,0 +1,37 @@
+//! The calls of all sessions that have a task of their own: those that a drain must cancel and an operator wants to see.
+
+use super::Call;
+use crate::state::State;
+use foldhash::fast::RandomState;
+use freehold_sync::ScopedMutex;
+use std::{collections::HashMap, sync::Arc};
+
+pub(crate) struct LiveCalls<S: State> {
+    calls: ScopedMutex<HashMap<usize, Arc<Call<S>>, RandomState>>,
+}
+
+impl<S: State> Default for LiveCalls<S> {
+    fn default() -> Self {
+        Self { calls: ScopedMutex::new(HashMap::default()) }
+    }
+}
+
+/// A call's address is its key: it is unique while the table holds the call.
+fn key<S: State>(call: &Arc<Call<S>>) -> usize {
+    Arc::as_ptr(call).addr()
+}
+
+impl<S: State> LiveCalls<S> {
+    pub(crate) fn insert(&self, call: &Arc<Call<S>>) {
+        self.calls.with(|calls| calls.insert(key(call), call.clone()));
+    }
+
+    pub(crate) fn remove(&self, call: &Arc<Call<S>>) {
+        let removed = self.calls.with(|calls| calls.remove(&key(call)));
+        drop(removed);
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Call<S>>> {
+        self.calls.with(|calls| calls.values().cloned().collect())
+    }
+}

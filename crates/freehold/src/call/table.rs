@@ -1,0 +1,127 @@
+//! The calls of one session that have no outcome yet.
+
+use super::Call;
+use crate::{
+    event::OutcomeKind,
+    message::{ErrorCode, ErrorObject, RequestId},
+    session::{SessionId, SessionNotFound},
+    state::State,
+};
+use foldhash::fast::RandomState;
+use freehold_sync::ScopedMutex;
+use std::{collections::HashMap, sync::Arc};
+
+/// What a call is kept under. Notifications have no id but must be found when the session closes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum CallKey {
+    Request(RequestId),
+    Notification(u64),
+}
+
+impl CallKey {
+    pub(crate) fn id(&self) -> Option<&RequestId> {
+        match self {
+            Self::Request(id) => Some(id),
+            Self::Notification(_) => None,
+        }
+    }
+}
+
+pub(crate) struct CallTable<S: State> {
+    inner: ScopedMutex<Table<S>>,
+}
+
+struct Table<S: State> {
+    calls: HashMap<CallKey, Arc<Call<S>>, RandomState>,
+    closed: bool,
+}
+
+impl<S: State> Default for CallTable<S> {
+    fn default() -> Self {
+        Self { inner: ScopedMutex::new(Table { calls: HashMap::default(), closed: false }) }
+    }
+}
+
+/// Why a call cannot be entered.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// A call with this id has no outcome yet.
+    Duplicate,
+    /// The session is closed.
+    Closed,
+}
+
+impl<S: State> CallTable<S> {
+    pub(crate) fn insert(&self, call: &Arc<Call<S>>) -> Result<(), Refused> {
+        use std::collections::hash_map::Entry;
+        self.inner.with(|table| {
+            if table.closed {
+                return Err(Refused::Closed);
+            }
+            match table.calls.entry(call.key.clone()) {
+                Entry::Occupied(_) => Err(Refused::Duplicate),
+                Entry::Vacant(place) => {
+                    place.insert(call.clone());
+                    Ok(())
+                }
+            }
+        })
+    }
+
+    /// Removes this very call; another one with the same key stays.
+    pub(crate) fn remove(&self, key: &CallKey, call: &Call<S>) {
+        let removed = self.inner.with(|table| {
+            let mine = table.calls.get(key).is_some_and(|found| std::ptr::eq(Arc::as_ptr(found), call));
+            if mine { table.calls.remove(key) } else { None }
+        });
+        drop(removed);
+    }
+
+    pub(crate) fn find(&self, id: &RequestId) -> Option<Arc<Call<S>>> {
+        let key = CallKey::Request(id.clone());
+        self.inner.with(|table| table.calls.get(&key).cloned())
+    }
+
+    /// Refuses further calls and hands out those that are there.
+    pub(crate) fn close(&self) -> Vec<Arc<Call<S>>> {
+        self.inner.with(|table| {
+            table.closed = true;
+            table.calls.drain().map(|(_, call)| call).collect()
+        })
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Call<S>>> {
+        self.inner.with(|table| table.calls.values().cloned().collect())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.inner.with(|table| table.calls.is_empty())
+    }
+
+    pub(crate) fn shrink(&self) {
+        self.inner.with(|table| {
+            if table.calls.is_empty() {
+                table.calls = HashMap::default();
+            }
+        });
+    }
+}
+
+/// The outcome of a call that could not be entered.
+pub(crate) fn table_refusal(
+    refused: Refused,
+    session: SessionId,
+    id: Option<&RequestId>,
+) -> (OutcomeKind, ErrorObject) {
+    match refused {
+        Refused::Duplicate => {
+            let id = id.map(ToString::to_string).unwrap_or_default();
+            let message = format!("the id {id} is in use by a request that has no answer yet; use another");
+            (OutcomeKind::DuplicateId, ErrorObject::new(ErrorCode::INVALID_REQUEST, message))
+        }
+        Refused::Closed => {
+            let message = SessionNotFound(session).to_string();
+            (OutcomeKind::Stopping, ErrorObject::new(ErrorCode::SESSION_NOT_FOUND, message))
+        }
+    }
+}

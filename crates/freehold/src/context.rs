@@ -1,0 +1,236 @@
+//! What a handler gets: the call it serves, its session, and the engine.
+
+use crate::{
+    call::{Call, CancelReason},
+    drain::DrainReport,
+    engine::Engine,
+    message::{RequestId, encode_notification, encode_request},
+    outbox::{Frame, Pushed},
+    question::{QuestionError, Reply},
+    session::Session,
+    state::{State, StateError},
+};
+use bytes::Bytes;
+use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    fmt,
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// The context of one call. A handler gets it by reference, for as long as it runs; what it gets from the context
+/// cannot outlive the call.
+///
+/// ```compile_fail
+/// use freehold::{Context, ErrorObject};
+///
+/// async fn handler(ctx: &Context<()>, (): ()) -> Result<(), ErrorObject> {
+///     // A borrowed context cannot be sent to another task.
+///     tokio::spawn(async move { ctx.cancelled().await });
+///     Ok(())
+/// }
+/// let _ = freehold::Engine::builder(()).method("m", handler);
+/// ```
+pub struct Context<S: State> {
+    call: Arc<Call<S>>,
+}
+
+impl<S: State> Context<S> {
+    pub(crate) fn new(call: Arc<Call<S>>) -> Self {
+        Self { call }
+    }
+
+    /// The session that the call came in.
+    #[must_use]
+    pub fn session(&self) -> &Session<S> {
+        &self.call.session
+    }
+
+    /// The engine.
+    #[must_use]
+    pub fn engine(&self) -> Engine<S> {
+        self.call.session.engine()
+    }
+
+    /// The id of the request; none for a notification.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&RequestId> {
+        self.call.id()
+    }
+
+    /// The method's name.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.call.method_name()
+    }
+
+    /// State of the application, as given to [`EngineBuilder::app`](crate::EngineBuilder::app).
+    ///
+    /// # Panics
+    ///
+    /// If no value of this type was given; the call is then answered with an internal error.
+    #[must_use]
+    pub fn app<T: Send + Sync + 'static>(&self) -> &Arc<T> {
+        self.call.engine().app.get::<T>().unwrap_or_else(|| {
+            panic!(
+                "no application state of type {}: give it to EngineBuilder::app",
+                std::any::type_name::<T>()
+            )
+        })
+    }
+
+    /// A snapshot of the session's state. It does not change; ask again to see later commits.
+    #[must_use]
+    pub fn state(&self) -> Arc<S> {
+        self.session().state()
+    }
+
+    /// Changes the session's state atomically; see [`Session::update`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn update<R: Send>(&self, change: impl FnMut(&mut S) -> R + Send) -> Result<R, StateError> {
+        self.session().update(change).await
+    }
+
+    /// Changes the session's state by an asynchronous body; see [`Session::transact`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn transact<R, E, F, Fut>(&self, body: F) -> Result<R, E>
+    where
+        F: FnMut(S) -> Fut + Send,
+        Fut: Future<Output = Result<(S, R), E>> + Send,
+        R: Send,
+        E: From<StateError> + Send,
+    {
+        self.session().transact(body).await
+    }
+
+    /// Waits until the call is cancelled, and says why. From then on the handler has
+    /// [`Limits::cancel_grace`](crate::Limits::cancel_grace) to clean up; what it returns is no longer told to anybody.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost by dropping it.
+    pub async fn cancelled(&self) -> CancelReason {
+        self.call.cancelled.wait().await;
+        self.call.cancel_reason().unwrap_or(CancelReason::Client)
+    }
+
+    /// Why the call was cancelled, if it was.
+    #[must_use]
+    pub fn cancel_reason(&self) -> Option<CancelReason> {
+        self.call.cancel_reason()
+    }
+
+    /// What the client gave as its reason to cancel.
+    #[must_use]
+    pub fn cancel_note(&self) -> Option<&str> {
+        self.call.cancel_note()
+    }
+
+    /// When the call ends if it makes no progress; moves while the client is asked.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        self.call.clock.expires(self.call.engine().runtime.now())
+    }
+
+    /// Gives the call another deadline, counted from its arrival; the cap stays.
+    pub fn set_timeout(&self, timeout: Duration) {
+        self.call.clock.set_timeout(self.call.started, timeout);
+    }
+
+    /// The call made progress: its timeout begins anew, up to [`Limits::deadline_cap`](crate::Limits::deadline_cap)
+    /// after its arrival.
+    pub fn made_progress(&self) {
+        self.call.clock.progress(self.call.engine().runtime.now());
+    }
+
+    /// Sends a notification where this call's messages go. Never waits: at a full stream the oldest notification goes.
+    /// After the call has its outcome, nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// If `params` cannot be written as JSON.
+    pub fn notify(&self, method: &str, params: &impl Serialize) -> Result<(), serde_json::Error> {
+        if !self.call.is_settled() {
+            self.call.push(Frame::Notification(Bytes::from(encode_notification(method, params)?)));
+        }
+        Ok(())
+    }
+
+    /// Asks the client and waits for its answer. The call's deadline stands still meanwhile; the question has a limit
+    /// of its own, [`Limits::question_timeout`](crate::Limits::question_timeout).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before its answer, the question is forgotten and a late answer is counted and ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`QuestionError`]: the client refused, did not answer, is gone, or has too many open questions.
+    pub async fn ask<R: DeserializeOwned>(
+        &self,
+        method: &str,
+        params: &impl Serialize,
+    ) -> Result<R, QuestionError> {
+        let invalid = |error: serde_json::Error| QuestionError::Invalid(error.to_string());
+        let params = serde_json::value::to_raw_value(params).map_err(invalid)?;
+        let engine = self.call.engine();
+        let (id, question) = self.call.session.inner.questions.open(engine.limits.questions_per_session)?;
+        let now = engine.runtime.now();
+        self.call.clock.question_opened(id, now, now + engine.limits.question_timeout);
+        let open = OpenQuestion { call: &self.call, id };
+        let frame =
+            Frame::Question(Bytes::from(encode_request(&RequestId::Number(id), method, Some(&params))));
+        match self.call.push(frame) {
+            Pushed::Queued { .. } => {}
+            Pushed::NoRoom => return Err(QuestionError::NoRoom),
+            Pushed::Overflowed | Pushed::Closed => return Err(QuestionError::PeerGone),
+        }
+        let reply = question.reply().await;
+        drop(open);
+        match reply {
+            Reply::Answer(answer) => serde_json::from_str(answer.get()).map_err(invalid),
+            Reply::Refused(error) => Err(QuestionError::Refused(error)),
+            Reply::TimedOut => Err(QuestionError::TimedOut {
+                method: method.to_owned(),
+                waited: engine.limits.question_timeout,
+            }),
+            Reply::PeerGone => Err(QuestionError::PeerGone),
+        }
+    }
+
+    /// Runs `future` as a task that survives the call: neither its cancel nor its end touches it.
+    pub fn detach(&self, future: impl Future<Output = ()> + Send + 'static) {
+        self.call.engine().runtime.spawn("detached", Box::pin(future));
+    }
+
+    /// Drains the engine as [`Engine::drain`] does, but does not wait for this very call, which would wait for itself.
+    pub async fn drain(&self, grace: Duration) -> DrainReport {
+        self.engine().drain_except(grace, Some(&self.call)).await
+    }
+}
+
+impl<S: State> fmt::Debug for Context<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("method", &self.method()).field("id", &self.request_id()).finish()
+    }
+}
+
+/// An open question of a handler that waits for its answer, or stopped waiting.
+struct OpenQuestion<'a, S: State> {
+    call: &'a Call<S>,
+    id: i64,
+}
+
+impl<S: State> Drop for OpenQuestion<'_, S> {
+    fn drop(&mut self) {
+        self.call.session.inner.questions.forget(self.id);
+        self.call.clock.question_closed(self.id, self.call.engine().runtime.now());
+    }
+}

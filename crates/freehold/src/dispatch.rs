@@ -1,0 +1,229 @@
+//! From a message to its outcome: decode, admit, start. Nothing here waits: who dispatches gets an answer, nothing, or
+//! the handle of a call that goes on by itself.
+
+use crate::{
+    admission::Admitted,
+    call::{Call, CallHandle, CallKey, CallTask, Route, Step, table_refusal},
+    engine::Engine,
+    event::{Event, OutcomeKind},
+    handler::{HandlerResult, MethodKind},
+    message::{
+        Decoded, ErrorCode, ErrorObject, Malformed, Message, Notification, Raw, Request, RequestId, Response,
+        decode, encode_batch,
+    },
+    session::Session,
+    state::State,
+};
+use futures_util::future::join_all;
+use std::{
+    borrow::Cow,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+/// What dispatching a message gave.
+#[derive(Debug)]
+pub enum Dispatched<S: State> {
+    /// The answer, at once.
+    Answer(Response<'static>),
+    /// There will be none: a notification, or an answer of the peer's.
+    Nothing,
+    /// A call under way. With [`Route::Session`] its messages go to the session's stream and the handle is not given.
+    Running(CallHandle<S>),
+}
+
+impl<S: State> Engine<S> {
+    /// Handles one message and returns its answer, if it wants one. Notifications and questions of the handler go to
+    /// the session's own stream.
+    ///
+    /// Waits for the handler, at most until the call's deadline.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it cancels the call; the handler gets its grace.
+    ///
+    /// # Errors
+    ///
+    /// None of its own: every failure is an error answer.
+    pub async fn process(&self, session: &Session<S>, message: Message<'_>) -> Option<Response<'static>> {
+        match self.dispatch(session, message, Route::Caller) {
+            Dispatched::Answer(response) => Some(response),
+            Dispatched::Nothing => None,
+            Dispatched::Running(handle) => answer_of(handle).await,
+        }
+    }
+
+    /// [`process`](Self::process) for one transport unit: a message or a batch, as bytes in, as bytes out.
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    pub async fn process_bytes(&self, session: &Session<S>, bytes: &[u8]) -> Option<Vec<u8>> {
+        match decode(bytes, self.limits()) {
+            Decoded::Single(Ok(message)) => {
+                self.process(session, message).await.map(|response| response.encode())
+            }
+            Decoded::Single(Err(malformed)) => Some(self.refuse_malformed(&malformed).encode()),
+            Decoded::Batch(parts) => {
+                let part = async |part| match part {
+                    Ok(message) => self.process(session, message).await,
+                    Err(malformed) => Some(self.refuse_malformed(&malformed)),
+                };
+                let answers = join_all(parts.into_iter().map(part)).await;
+                let answers: Vec<_> = answers.into_iter().flatten().map(|answer| answer.encode()).collect();
+                encode_batch(&answers)
+            }
+        }
+    }
+
+    /// Counts malformed input and gives the answer it gets.
+    pub fn refuse_malformed(&self, malformed: &Malformed) -> Response<'static> {
+        self.inner.events.emit(&Event::Malformed { kind: malformed.kind });
+        malformed.response()
+    }
+
+    /// Starts to handle one message. Never waits, and runs no handler: a call's first step runs when its handle is
+    /// polled first, or in a task of its own with [`Route::Session`].
+    pub fn dispatch(&self, session: &Session<S>, message: Message<'_>, route: Route) -> Dispatched<S> {
+        session.touch();
+        match message {
+            Message::Request(request) => self.dispatch_request(session, request, route),
+            Message::Notification(notification) => {
+                self.dispatch_notification(session, notification);
+                Dispatched::Nothing
+            }
+            Message::Response(response) => {
+                self.take_answer(session, response);
+                Dispatched::Nothing
+            }
+        }
+    }
+
+    fn dispatch_request(&self, session: &Session<S>, request: Request<'_>, route: Route) -> Dispatched<S> {
+        let Request { id, method, params } = request;
+        let Some(index) = self.inner.methods.find(&method) else {
+            let error = ErrorObject::method_not_found(&method);
+            return self.answer_now(session, id, &method, OutcomeKind::Failed, Err(error), route);
+        };
+        if let MethodKind::Control(control) = self.inner.methods.kind(index) {
+            let run = || control(session, params.as_ref());
+            let (kind, result) = match catch_unwind(AssertUnwindSafe(run)) {
+                Ok(Ok(raw)) => (OutcomeKind::Answered, Ok(raw)),
+                Ok(Err(error)) => (OutcomeKind::Failed, Err(error)),
+                Err(_) => (OutcomeKind::Panicked, Err(ErrorObject::internal())),
+            };
+            return self.answer_now(session, id, &method, kind, result, route);
+        }
+        match self.admit(session, CallKey::Request(id.clone()), index, params, route) {
+            Ok((call, task)) if route == Route::Session => {
+                drop(call);
+                task.spawn();
+                Dispatched::Nothing
+            }
+            Ok((call, task)) => Dispatched::Running(CallHandle::new(call, task)),
+            Err((kind, error)) => self.answer_now(session, id, &method, kind, Err(error), route),
+        }
+    }
+
+    /// A request that ends before it became a call.
+    fn answer_now(
+        &self,
+        session: &Session<S>,
+        id: RequestId,
+        method: &str,
+        outcome: OutcomeKind,
+        result: HandlerResult,
+        route: Route,
+    ) -> Dispatched<S> {
+        self.inner.events.emit(&Event::CallEnded {
+            session: session.id(),
+            id: Some(&id),
+            method,
+            outcome,
+            stage: crate::call::Stage::Arrival,
+            took: std::time::Duration::ZERO,
+        });
+        let response = Response { id: Some(id), result: result.map(Cow::Owned) };
+        if route == Route::Session {
+            session.push(crate::outbox::Frame::Answer(response.encode().into()));
+            return Dispatched::Nothing;
+        }
+        Dispatched::Answer(response)
+    }
+
+    fn dispatch_notification(&self, session: &Session<S>, notification: Notification<'_>) {
+        let Notification { method, params } = notification;
+        // Nobody can be told that nobody handles it: JSON-RPC answers no notification, not even with an error.
+        let Some(index) = self.inner.methods.find(&method) else { return };
+        if let MethodKind::Control(control) = self.inner.methods.kind(index) {
+            let _ = catch_unwind(AssertUnwindSafe(|| control(session, params.as_ref())));
+            return;
+        }
+        let key = CallKey::Notification(self.inner.next_serial());
+        match self.admit(session, key, index, params, Route::Session) {
+            Ok((_, task)) => task.spawn(),
+            Err((outcome, _)) => self.inner.events.emit(&Event::CallEnded {
+                session: session.id(),
+                id: None,
+                method: &method,
+                outcome,
+                stage: crate::call::Stage::Arrival,
+                took: std::time::Duration::ZERO,
+            }),
+        }
+    }
+
+    fn take_answer(&self, session: &Session<S>, response: Response<'_>) {
+        let result = response.result.map(Cow::into_owned);
+        let known = response.id.is_some_and(|id| session.inner.questions.answer(&id, result));
+        if !known {
+            self.inner.events.emit(&Event::UnknownAnswer { session: session.id() });
+        }
+    }
+
+    /// Makes a call of a request: enters it, and gets it a slot or a place in the queue.
+    fn admit(
+        &self,
+        session: &Session<S>,
+        key: CallKey,
+        method: usize,
+        params: Option<Raw<'_>>,
+        route: Route,
+    ) -> Result<(Arc<Call<S>>, CallTask<S>), (OutcomeKind, ErrorObject)> {
+        let engine = &self.inner;
+        if !engine.total.enter(&engine.limits) {
+            return Err((OutcomeKind::Overloaded, engine.overloaded()));
+        }
+        // After it was counted: see `drain`.
+        if engine.drain.has_begun() {
+            engine.call_left();
+            let error =
+                ErrorObject::new(ErrorCode::STOPPING, "the server is shutting down and takes no new calls");
+            return Err((OutcomeKind::Stopping, error));
+        }
+        let call = Call::new(session, key, method, route);
+        if let Err(refused) = session.inner.calls.insert(&call) {
+            engine.call_left();
+            return Err(table_refusal(refused, session.id(), call.id()));
+        }
+        let params = params.map(Cow::into_owned);
+        match session.inner.slots.admit(&engine.limits) {
+            Admitted::Now => Ok((call.clone(), CallTask::admitted(call, params))),
+            Admitted::Queued(slot) => Ok((call.clone(), CallTask::queued(call, slot, params))),
+            Admitted::Overloaded => {
+                session.inner.calls.remove(&call.key, &call);
+                engine.call_left();
+                Err((OutcomeKind::Overloaded, engine.overloaded()))
+            }
+        }
+    }
+}
+
+/// The answer of a call whose other messages go elsewhere.
+async fn answer_of<S: State>(mut handle: CallHandle<S>) -> Option<Response<'static>> {
+    loop {
+        if let Step::End(answer) = handle.next().await {
+            return answer;
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! What happens inside, declared once. Counters, logs and whoever observes the engine all read these.
+
+use crate::{
+    call::{CancelReason, Stage},
+    message::{MalformedKind, RequestId},
+    session::{CloseReason, SessionId},
+};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+/// How a call ended. Every admitted or refused call ends in exactly one of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OutcomeKind {
+    /// The handler returned a result.
+    Answered,
+    /// The handler returned an error, or nobody handles the method, or the parameters did not fit.
+    Failed,
+    /// The handler panicked.
+    Panicked,
+    /// The deadline passed.
+    DeadlineExceeded,
+    /// It was cancelled: by the client, by its disconnect, with its session or at shutdown.
+    Cancelled,
+    /// Refused at admission: too many calls.
+    Overloaded,
+    /// Refused: the engine is draining or the session is closed.
+    Stopping,
+    /// Refused: a call with this id is in flight.
+    DuplicateId,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A session was opened.
+    SessionOpened {
+        /// Which.
+        session: SessionId,
+    },
+    /// A session was closed.
+    SessionClosed {
+        /// Which.
+        session: SessionId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// A call reached its one outcome.
+    CallEnded {
+        /// In which session.
+        session: SessionId,
+        /// The request's id; none for a notification.
+        id: Option<&'a RequestId>,
+        /// Its method.
+        method: &'a str,
+        /// The outcome.
+        outcome: OutcomeKind,
+        /// Where the call was when it ended.
+        stage: Stage,
+        /// From arrival to outcome.
+        took: Duration,
+    },
+    /// A handler's future was dropped because it went on after it was cancelled and its grace ended.
+    HandlerAbandoned {
+        /// In which session.
+        session: SessionId,
+        /// Its method.
+        method: &'a str,
+        /// Why it had been cancelled.
+        reason: CancelReason,
+    },
+    /// Input that is no message was answered with an error.
+    Malformed {
+        /// What was wrong.
+        kind: MalformedKind,
+    },
+    /// An answer of the peer's to no question of ours was ignored.
+    UnknownAnswer {
+        /// From which session.
+        session: SessionId,
+    },
+    /// Outgoing notifications were dropped because a stream was full.
+    NotificationsDropped {
+        /// How many.
+        count: u64,
+    },
+    /// An outgoing stream was closed because answers alone exceeded its bound.
+    StreamOverflowed,
+    /// A hook of the application panicked.
+    HookPanicked {
+        /// Which hook.
+        hook: &'static str,
+    },
+}
+
+/// Receives every [`Event`], synchronously, where it happens, under no lock; it must be quick.
+pub trait Observer: Send + Sync + 'static {
+    /// Called for each event.
+    fn event(&self, event: &Event<'_>);
+}
+
+impl<F: Fn(&Event<'_>) + Send + Sync + 'static> Observer for F {
+    fn event(&self, event: &Event<'_>) {
+        self(event);
+    }
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        #[derive(Default)]
+        struct Cells { $($name: AtomicU64,)* }
+
+        /// A snapshot of the engine's counters; each only grows.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct Counters { $($(#[$doc])* pub $name: u64,)* }
+
+        impl Cells {
+            fn snapshot(&self) -> Counters {
+                Counters { $($name: self.$name.load(Ordering::Relaxed),)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Sessions opened.
+    sessions_opened,
+    /// Sessions closed, for whatever reason.
+    sessions_closed,
+    /// Sessions closed because they were idle for too long or never initialized.
+    sessions_expired,
+    /// Calls that ended with a result.
+    answered,
+    /// Calls that ended with an error of their handler's or the dispatcher's.
+    failed,
+    /// Calls whose handler panicked.
+    panicked,
+    /// Calls whose deadline passed.
+    deadline_exceeded,
+    /// Calls that were cancelled.
+    cancelled,
+    /// Calls refused at admission.
+    overloaded,
+    /// Calls refused because the engine or their session was stopping.
+    stopping,
+    /// Calls refused because their id was in flight.
+    duplicate_id,
+    /// Handlers whose future was dropped after the grace.
+    abandoned,
+    /// Inputs that were no message.
+    malformed,
+    /// Answers to no question of ours.
+    unknown_answers,
+    /// Notifications dropped at a full stream.
+    notifications_dropped,
+    /// Streams closed because answers exceeded their bound.
+    streams_overflowed,
+    /// Hooks that panicked.
+    hook_panics,
+}
+
+impl Counters {
+    /// Calls that reached an outcome.
+    #[must_use]
+    pub fn calls_ended(&self) -> u64 {
+        self.answered
+            + self.failed
+            + self.panicked
+            + self.deadline_exceeded
+            + self.cancelled
+            + self.overloaded
+            + self.stopping
+            + self.duplicate_id
+    }
+}
+
+/// Where events go: the counters always, the log for what an operator must see, and the application's observer.
+pub(crate) struct Events {
+    cells: Cells,
+    observer: Option<Box<dyn Observer>>,
+}
+
+impl Events {
+    pub(crate) fn new(observer: Option<Box<dyn Observer>>) -> Self {
+        Self { cells: Cells::default(), observer }
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        self.cells.snapshot()
+    }
+
+    pub(crate) fn emit(&self, event: &Event<'_>) {
+        self.count(event);
+        log(event);
+        if let Some(observer) = &self.observer {
+            observer.event(event);
+        }
+    }
+
+    fn count(&self, event: &Event<'_>) {
+        let cells = &self.cells;
+        let add = |cell: &AtomicU64, count| {
+            cell.fetch_add(count, Ordering::Relaxed);
+        };
+        match event {
+            Event::SessionOpened { .. } => add(&cells.sessions_opened, 1),
+            Event::SessionClosed { reason, .. } => {
+                add(&cells.sessions_closed, 1);
+                if matches!(reason, CloseReason::Expired | CloseReason::NeverInitialized) {
+                    add(&cells.sessions_expired, 1);
+                }
+            }
+            Event::CallEnded { outcome, .. } => add(cells.of(*outcome), 1),
+            Event::HandlerAbandoned { .. } => add(&cells.abandoned, 1),
+            Event::Malformed { .. } => add(&cells.malformed, 1),
+            Event::UnknownAnswer { .. } => add(&cells.unknown_answers, 1),
+            Event::NotificationsDropped { count } => add(&cells.notifications_dropped, *count),
+            Event::StreamOverflowed => add(&cells.streams_overflowed, 1),
+            Event::HookPanicked { .. } => add(&cells.hook_panics, 1),
+        }
+    }
+}
+
+impl Cells {
+    fn of(&self, outcome: OutcomeKind) -> &AtomicU64 {
+        match outcome {
+            OutcomeKind::Answered => &self.answered,
+            OutcomeKind::Failed => &self.failed,
+            OutcomeKind::Panicked => &self.panicked,
+            OutcomeKind::DeadlineExceeded => &self.deadline_exceeded,
+            OutcomeKind::Cancelled => &self.cancelled,
+            OutcomeKind::Overloaded => &self.overloaded,
+            OutcomeKind::Stopping => &self.stopping,
+            OutcomeKind::DuplicateId => &self.duplicate_id,
+        }
+    }
+}
+
+fn log(event: &Event<'_>) {
+    match event {
+        Event::SessionOpened { session } => tracing::debug!(%session, "session opened"),
+        Event::SessionClosed { session, reason } => tracing::debug!(%session, ?reason, "session closed"),
+        Event::CallEnded { session, id, method, outcome, stage, took } => match outcome {
+            OutcomeKind::Answered | OutcomeKind::Failed => {
+                tracing::trace!(%session, ?id, method, ?outcome, ?took, "call ended");
+            }
+            OutcomeKind::Panicked | OutcomeKind::DeadlineExceeded => {
+                tracing::warn!(%session, ?id, method, ?outcome, ?stage, ?took, "call ended by force");
+            }
+            _ => tracing::debug!(%session, ?id, method, ?outcome, ?stage, ?took, "call ended by force"),
+        },
+        Event::HandlerAbandoned { session, method, reason } => {
+            tracing::warn!(%session, method, ?reason, "handler ignored its cancel and was dropped");
+        }
+        Event::Malformed { kind } => tracing::debug!(?kind, "malformed message answered with an error"),
+        Event::UnknownAnswer { session } => tracing::debug!(%session, "answer to no question ignored"),
+        Event::NotificationsDropped { count } => {
+            tracing::debug!(count, "notifications dropped at a full stream")
+        }
+        Event::StreamOverflowed => tracing::warn!("stream closed: unread answers exceeded its bound"),
+        Event::HookPanicked { hook } => tracing::error!(hook, "hook panicked"),
+    }
+}

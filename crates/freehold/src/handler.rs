@@ -1,0 +1,143 @@
+//! Handlers: asynchronous functions of a borrowed context and typed parameters.
+
+use crate::{
+    context::Context,
+    message::{ErrorObject, Raw},
+    runtime::BoxFuture,
+    session::Session,
+    state::State,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+use std::{future::Future, marker::PhantomData, sync::Arc, time::Duration};
+
+/// What a call's handler leaves: the result as JSON, or the error of the answer.
+pub type HandlerResult = Result<Box<RawValue>, ErrorObject>;
+
+/// An asynchronous function `async fn(&Context<S>, P) -> Result<R, E>`; also an `async` closure that captures nothing.
+/// Implemented for all of those, never by hand. State of the application comes from [`Context::app`].
+///
+/// The context is borrowed, so nothing that a handler gets from it can outlive the call or be sent to another task.
+/// Lifetime `'a` is the borrow; a bound reads `for<'a> Handler<'a, S, P>`.
+pub trait Handler<'a, S: State, P>: Send + Sync {
+    /// What the function returns.
+    type Output;
+    /// Its future.
+    type Future: Future<Output = Self::Output> + Send + 'a;
+
+    /// Calls the function.
+    fn call(&self, context: &'a Context<S>, params: P) -> Self::Future;
+}
+
+impl<'a, S: State, P, F, Fut> Handler<'a, S, P> for F
+where
+    F: Fn(&'a Context<S>, P) -> Fut + Send + Sync,
+    Fut: Future + Send + 'a,
+{
+    type Output = Fut::Output;
+    type Future = Fut;
+
+    fn call(&self, context: &'a Context<S>, params: P) -> Fut {
+        self(context, params)
+    }
+}
+
+/// A handler of raw parameters, for protocols that dispatch further themselves. It owns its context.
+pub trait RawHandler<S: State>: Send + Sync + 'static {
+    /// Starts the handling. Must not block; whatever takes time belongs into the future.
+    fn start(&self, context: Context<S>, params: Option<Box<RawValue>>) -> BoxFuture<'static, HandlerResult>;
+}
+
+/// A [`Handler`] with its types erased.
+pub(crate) struct Typed<H, P> {
+    handler: Arc<H>,
+    params: PhantomData<fn(P)>,
+}
+
+impl<H, P> Typed<H, P> {
+    pub(crate) fn new(handler: H) -> Self {
+        Self { handler: Arc::new(handler), params: PhantomData }
+    }
+}
+
+impl<S, P, R, E, H> RawHandler<S> for Typed<H, P>
+where
+    S: State,
+    P: DeserializeOwned + Send + 'static,
+    R: Serialize + Send + 'static,
+    E: Into<ErrorObject> + Send + 'static,
+    H: for<'a> Handler<'a, S, P, Output = Result<R, E>> + 'static,
+{
+    fn start(&self, context: Context<S>, params: Option<Box<RawValue>>) -> BoxFuture<'static, HandlerResult> {
+        let handler = self.handler.clone();
+        Box::pin(async move {
+            let params = read_params::<P>(params.as_deref())?;
+            let output = handler.call(&context, params).await.map_err(Into::into)?;
+            write_result(&output)
+        })
+    }
+}
+
+/// Reads typed parameters. Absent ones are read as `null` (for `()` and `Option`), then as `{}`.
+///
+/// # Errors
+///
+/// [`ErrorCode::INVALID_PARAMS`](crate::ErrorCode::INVALID_PARAMS), saying what does not fit.
+pub fn read_params<P: DeserializeOwned>(params: Option<&RawValue>) -> Result<P, ErrorObject> {
+    match params {
+        Some(raw) => serde_json::from_str(raw.get()),
+        None => serde_json::from_str("null").or_else(|_| serde_json::from_str("{}")),
+    }
+    .map_err(ErrorObject::invalid_params)
+}
+
+/// Writes a result as JSON.
+///
+/// # Errors
+///
+/// [`ErrorCode::INTERNAL_ERROR`](crate::ErrorCode::INTERNAL_ERROR) if it has no JSON form, such as a map with keys that
+/// are no strings.
+pub fn write_result(output: &impl Serialize) -> HandlerResult {
+    serde_json::value::to_raw_value(output).map_err(|error| {
+        tracing::error!(%error, "a handler's result has no JSON form");
+        ErrorObject::internal()
+    })
+}
+
+/// How calls of one method are treated.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct MethodOptions {
+    /// The deadline of a call; [`Limits::deadline`](crate::Limits::deadline) if not set.
+    pub timeout: Option<Duration>,
+}
+
+impl MethodOptions {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the deadline of a call of this method, counted from its arrival.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+}
+
+/// A synchronous function that answers at once, in the reader: for pings, cancels and handshakes, which must overtake
+/// a full house.
+pub(crate) type ControlFn<S> = dyn Fn(&Session<S>, Option<&Raw<'_>>) -> HandlerResult + Send + Sync;
+
+pub(crate) enum MethodKind<S: State> {
+    Call(Box<dyn RawHandler<S>>),
+    Control(Box<ControlFn<S>>),
+}
+
+pub(crate) struct Method<S: State> {
+    pub(crate) name: Box<str>,
+    pub(crate) options: MethodOptions,
+    pub(crate) kind: MethodKind<S>,
+}

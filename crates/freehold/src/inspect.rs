@@ -1,0 +1,83 @@
+//! What the engine is doing at this moment.
+
+use crate::{
+    call::Stage,
+    engine::Engine,
+    message::RequestId,
+    session::{Session, SessionId},
+    state::State,
+};
+use std::time::Duration;
+
+/// One call with a task of its own: it waits for a slot, runs, or was cancelled and has not ended yet.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CallSnapshot {
+    /// Its session.
+    pub session: SessionId,
+    /// Its request's id; none for a notification.
+    pub id: Option<RequestId>,
+    /// Its method.
+    pub method: String,
+    /// Where it is.
+    pub stage: Stage,
+    /// Since its arrival.
+    pub age: Duration,
+    /// Until its deadline, if it makes no progress.
+    pub remaining: Duration,
+    /// Whether its outcome is decided: its handler is in its grace.
+    pub settled: bool,
+}
+
+/// The gauges of one session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionGauges {
+    /// Calls that hold a slot.
+    pub running: usize,
+    /// Calls without an outcome.
+    pub in_flight: usize,
+    /// Open questions.
+    pub questions: usize,
+    /// Messages that wait in the session's own stream.
+    pub outgoing: usize,
+}
+
+impl<S: State> Session<S> {
+    /// The gauges of this moment.
+    #[must_use]
+    pub fn gauges(&self) -> SessionGauges {
+        SessionGauges {
+            running: self.inner.slots.running(),
+            in_flight: self.inner.calls.all().len(),
+            questions: self.inner.questions.len(),
+            outgoing: self.inner.outbox.len(),
+        }
+    }
+}
+
+impl<S: State> Engine<S> {
+    /// The calls that have a task of their own, oldest first.
+    #[must_use]
+    pub fn calls(&self) -> Vec<CallSnapshot> {
+        let now = self.inner.runtime.now();
+        let snapshots = self.inner.live.all().into_iter().map(|call| CallSnapshot {
+            session: call.session.inner.id,
+            id: call.id().cloned(),
+            method: call.method_name().to_owned(),
+            stage: call.stage(),
+            age: now.saturating_duration_since(call.started),
+            remaining: call.clock.expires(now).saturating_duration_since(now),
+            settled: call.is_settled(),
+        });
+        let mut snapshots: Vec<_> = snapshots.collect();
+        snapshots.sort_by_key(|call| std::cmp::Reverse(call.age));
+        snapshots
+    }
+
+    /// Calls admitted and not gone, running or waiting.
+    #[must_use]
+    pub fn call_count(&self) -> usize {
+        self.inner.total.count()
+    }
+}

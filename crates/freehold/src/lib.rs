@@ -1,0 +1,39 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod admission;
+mod call;
+mod context;
+mod dispatch;
+mod drain;
+mod engine;
+mod event;
+mod handler;
+mod hooks;
+mod inspect;
+mod limits;
+pub mod message;
+mod methods;
+mod outbox;
+mod question;
+pub mod runtime;
+mod session;
+mod state;
+
+pub use call::{CallHandle, CancelReason, Route, Stage, Step};
+pub use context::Context;
+pub use dispatch::Dispatched;
+pub use drain::DrainReport;
+pub use engine::{AtCap, BuildError, Engine, EngineBuilder, OpenError, ResumeError};
+pub use event::{Counters, Event, Observer, OutcomeKind};
+pub use handler::{Handler, HandlerResult, MethodOptions, RawHandler, read_params, write_result};
+pub use inspect::{CallSnapshot, SessionGauges};
+pub use limits::Limits;
+pub use message::{ErrorCode, ErrorObject, Message, Notification, Request, RequestId, Response};
+pub use outbox::Frame;
+pub use question::QuestionError;
+pub use session::{CloseReason, InvalidSessionId, Listener, Session, SessionId, SessionNotFound};
+pub use state::{
+    CommitOutcome, CommitToken, MemoryStore, Resolution, State, StateError, Store, StoreError, Version,
+    Versioned,
+};

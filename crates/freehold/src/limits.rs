@@ -1,0 +1,106 @@
+//! Every bound of the engine, with its unit and its reason, in one place.
+
+use std::time::Duration;
+
+/// The bounds of an [`Engine`](crate::Engine). Whatever exceeds one gets a typed error at once; nothing waits for room
+/// without a deadline.
+///
+/// # Examples
+///
+/// ```
+/// use freehold::Limits;
+/// use std::time::Duration;
+///
+/// let limits = Limits { deadline: Duration::from_secs(5), ..Limits::default() };
+/// assert!(limits.deadline < limits.deadline_cap);
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes of one incoming message (or batch). A peer must not make us buffer without end.
+    pub message_bytes: usize,
+    /// Messages in one batch. A batch of a million pings is an attack, not a request.
+    pub batch_messages: usize,
+    /// Bytes of a request id that is a string; ids are kept while the call runs.
+    pub id_bytes: usize,
+    /// Bytes of a method name.
+    pub method_bytes: usize,
+
+    /// Calls of one session that may run at the same time.
+    pub running_per_session: usize,
+    /// Calls of one session that may wait for one of those slots; one more is told `overloaded` at once.
+    pub queued_per_session: usize,
+    /// Calls, running and waiting, of all sessions together.
+    pub calls_total: usize,
+    /// What an overloaded answer tells the client to wait before it tries again.
+    pub retry_after: Duration,
+
+    /// How long a call may take, from its arrival to its answer, unless its method says otherwise.
+    pub deadline: Duration,
+    /// How long a call may take at the most, however much progress it makes.
+    pub deadline_cap: Duration,
+    /// How long a cancelled handler may go on (to clean up) before its future is dropped.
+    pub cancel_grace: Duration,
+
+    /// Bytes of one answer; a larger one is replaced by an error.
+    pub answer_bytes: usize,
+    /// Notifications and questions that may wait in one outgoing stream; the oldest droppable one goes first.
+    pub stream_messages: usize,
+    /// Bytes of those.
+    pub stream_bytes: usize,
+    /// Bytes of answers that may wait in one outgoing stream; beyond, the stream is closed, since answers are never
+    /// dropped silently.
+    pub stream_answer_bytes: usize,
+
+    /// Questions (requests from server to client) of one session that may be open at the same time.
+    pub questions_per_session: usize,
+    /// How long one question may stay unanswered: a person may be thinking, and the call's own clock stands still.
+    pub question_timeout: Duration,
+
+    /// Sessions that may exist at the same time.
+    pub sessions: usize,
+    /// How long a session may be idle (no call running, no stream open) before it is closed.
+    pub session_ttl: Duration,
+    /// How long a session may exist without having been initialized.
+    pub initialize_window: Duration,
+    /// Topics one session may subscribe to.
+    pub topics_per_session: usize,
+
+    /// How often `update` re-runs its closure when others commit in between.
+    pub update_attempts: u32,
+    /// How often `transact` re-runs its body.
+    pub transact_attempts: u32,
+    /// How long `drain` lets running calls finish when asked without a figure of its own.
+    pub drain_grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes: 4 << 20,
+            batch_messages: 100,
+            id_bytes: 256,
+            method_bytes: 256,
+            running_per_session: 16_384,
+            queued_per_session: 1_024,
+            calls_total: 65_536,
+            retry_after: Duration::from_millis(500),
+            deadline: Duration::from_secs(30),
+            deadline_cap: Duration::from_secs(600),
+            cancel_grace: Duration::from_secs(1),
+            answer_bytes: 16 << 20,
+            stream_messages: 1_024,
+            stream_bytes: 1 << 20,
+            stream_answer_bytes: 64 << 20,
+            questions_per_session: 64,
+            question_timeout: Duration::from_secs(600),
+            sessions: 262_144,
+            session_ttl: Duration::from_secs(1_800),
+            initialize_window: Duration::from_secs(60),
+            topics_per_session: 1_024,
+            update_attempts: 1_024,
+            transact_attempts: 16,
+            drain_grace: Duration::from_secs(10),
+        }
+    }
+}

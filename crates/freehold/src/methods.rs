@@ -1,0 +1,42 @@
+//! The table of methods: built once, then only read.
+
+use crate::{
+    handler::{Method, MethodKind, MethodOptions},
+    state::State,
+};
+use foldhash::fast::RandomState;
+use std::collections::HashMap;
+
+pub(crate) struct Methods<S: State> {
+    list: Vec<Method<S>>,
+    by_name: HashMap<Box<str>, usize, RandomState>,
+}
+
+impl<S: State> Methods<S> {
+    /// The table, or the first name that stands twice.
+    pub(crate) fn new(list: Vec<Method<S>>) -> Result<Self, Box<str>> {
+        let mut by_name = HashMap::with_capacity_and_hasher(list.len(), RandomState::default());
+        for (index, method) in list.iter().enumerate() {
+            if by_name.insert(method.name.clone(), index).is_some() {
+                return Err(method.name.clone());
+            }
+        }
+        Ok(Self { list, by_name })
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+
+    pub(crate) fn name(&self, index: usize) -> &str {
+        &self.list[index].name
+    }
+
+    pub(crate) fn options(&self, index: usize) -> &MethodOptions {
+        &self.list[index].options
+    }
+
+    pub(crate) fn kind(&self, index: usize) -> &MethodKind<S> {
+        &self.list[index].kind
+    }
+}

@@ -1,0 +1,90 @@
+//! The seam for time, timers, randomness and spawning.
+//!
+//! Nothing else in the engine reads a clock, sleeps, draws a random number or spawns a task, so that a simulation can
+//! drive all of it. [`TokioRuntime`] is the one used outside of tests.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    time::{Duration, Instant},
+};
+
+/// A future on the heap.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What the engine needs from its surroundings.
+pub trait Runtime: Send + Sync + 'static {
+    /// The monotonic clock.
+    fn now(&self) -> Instant;
+
+    /// A timer that fires at `at`.
+    fn timer(&self, at: Instant) -> Pin<Box<dyn Timer>>;
+
+    /// Runs `future` as a task of its own; `name` says what it is.
+    fn spawn(&self, name: &'static str, future: BoxFuture<'static, ()>);
+
+    /// Fills `bytes` from a cryptographically secure source.
+    ///
+    /// # Panics
+    ///
+    /// If the system has no such source: guessable session ids are worse than none.
+    fn fill_random(&self, bytes: &mut [u8]);
+}
+
+/// A timer that can be moved. Ready once its instant has come.
+pub trait Timer: Future<Output = ()> + Send {
+    /// Moves the timer to `at`, also after it fired.
+    fn reset(self: Pin<&mut Self>, at: Instant);
+}
+
+/// [`Runtime`] on tokio. Its methods must be called from inside a tokio runtime with time enabled.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TokioRuntime;
+
+#[expect(clippy::disallowed_methods, reason = "this is the seam they must be asked through")]
+impl Runtime for TokioRuntime {
+    fn now(&self) -> Instant {
+        // tokio's clock, not std's: tests pause it.
+        tokio::time::Instant::now().into_std()
+    }
+
+    fn timer(&self, at: Instant) -> Pin<Box<dyn Timer>> {
+        Box::pin(tokio::time::sleep_until(at.into()))
+    }
+
+    fn spawn(&self, _name: &'static str, future: BoxFuture<'static, ()>) {
+        tokio::spawn(future);
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) {
+        getrandom::fill(bytes).expect("the operating system has a random source");
+    }
+}
+
+impl Timer for tokio::time::Sleep {
+    fn reset(self: Pin<&mut Self>, at: Instant) {
+        tokio::time::Sleep::reset(self, at.into());
+    }
+}
+
+/// Waits for `future` until `at`; `None` if the instant came first.
+///
+/// # Cancel safety
+///
+/// Dropping it drops `future`.
+pub async fn until<F: Future>(runtime: &dyn Runtime, at: Instant, future: F) -> Option<F::Output> {
+    let mut timer = runtime.timer(at);
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(|cx| {
+        if let std::task::Poll::Ready(output) = future.as_mut().poll(cx) {
+            return std::task::Poll::Ready(Some(output));
+        }
+        timer.as_mut().poll(cx).map(|()| None)
+    })
+    .await
+}
+
+/// Sleeps for `period`.
+pub async fn pause(runtime: &dyn Runtime, period: Duration) {
+    runtime.timer(runtime.now() + period).await;
+}

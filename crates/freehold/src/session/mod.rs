@@ -1,0 +1,373 @@
+//! Sessions: cheap handles to what the server keeps for one client.
+
+mod id;
+pub(crate) mod registry;
+pub(crate) mod sweep;
+
+pub use id::{InvalidSessionId, SessionId};
+
+use crate::{
+    admission::SessionSlots,
+    call::{CallTable, CancelReason},
+    engine::{Engine, EngineState},
+    event::Event,
+    message::{RequestId, encode_notification},
+    outbox::{Frame, Outbox, Pushed},
+    question::Questions,
+    state::{State, StateCell, StateError, Versioned},
+};
+use bytes::Bytes;
+use freehold_sync::ScopedMutex;
+use std::{
+    any::Any,
+    collections::BTreeSet,
+    fmt,
+    future::Future,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The client asked for it.
+    Client,
+    /// The client's only connection ended.
+    Disconnected,
+    /// The application asked for it.
+    Server,
+    /// It was idle for longer than its time to live.
+    Expired,
+    /// It was not initialized in time.
+    NeverInitialized,
+    /// It gave way to a new session at the cap.
+    Evicted,
+    /// The client left so many answers unread that its stream was closed.
+    StreamOverflowed,
+    /// The engine stopped.
+    Shutdown,
+}
+
+/// There is no such session (any more).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("session {0} does not exist or has ended; open a new one")]
+pub struct SessionNotFound(pub SessionId);
+
+/// A handle to one session. Cloning it is cheap, and holding it holds nothing else up: the session can be used, closed
+/// and forgotten by others meanwhile.
+pub struct Session<S: State> {
+    pub(crate) inner: Arc<SessionState<S>>,
+    pub(crate) engine: Arc<EngineState<S>>,
+}
+
+impl<S: State> Clone for Session<S> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), engine: self.engine.clone() }
+    }
+}
+
+/// What the server keeps for one session.
+pub(crate) struct SessionState<S: State> {
+    pub(crate) id: SessionId,
+    pub(crate) state: StateCell<S>,
+    pub(crate) calls: CallTable<S>,
+    pub(crate) slots: SessionSlots,
+    pub(crate) questions: Questions,
+    pub(crate) outbox: Outbox,
+    readers: AtomicUsize,
+    topics: ScopedMutex<BTreeSet<Box<str>>>,
+    attachment: OnceLock<Box<dyn Any + Send + Sync>>,
+    initialized: AtomicBool,
+    closed: OnceLock<CloseReason>,
+    /// Milliseconds from the engine's start to the last sign of life.
+    last_active: AtomicU64,
+}
+
+impl<S: State> SessionState<S> {
+    pub(crate) fn new(id: SessionId, state: Arc<Versioned<S>>, now_ms: u64) -> Self {
+        Self {
+            id,
+            state: StateCell::new(state),
+            calls: CallTable::default(),
+            slots: SessionSlots::default(),
+            questions: Questions::default(),
+            outbox: Outbox::default(),
+            readers: AtomicUsize::new(0),
+            topics: ScopedMutex::default(),
+            attachment: OnceLock::new(),
+            initialized: AtomicBool::new(false),
+            closed: OnceLock::new(),
+            last_active: AtomicU64::new(now_ms),
+        }
+    }
+}
+
+impl<S: State> Session<S> {
+    /// The id.
+    #[must_use]
+    pub fn id(&self) -> SessionId {
+        self.inner.id
+    }
+
+    /// The engine it belongs to.
+    #[must_use]
+    pub fn engine(&self) -> Engine<S> {
+        Engine::from_state(self.engine.clone())
+    }
+
+    /// A snapshot of the state. It does not change; ask again to see later commits.
+    #[must_use]
+    pub fn state(&self) -> Arc<S> {
+        self.inner.state.snapshot().state.clone()
+    }
+
+    /// Changes the state atomically: `change` runs on a clone, which becomes the state unless another commit came
+    /// first; then it runs again on the newer one. It must therefore have no effect besides.
+    ///
+    /// Waits for the store only; with the store in memory it never waits.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, the change happened or did not; never half.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Contended`] after [`Limits::update_attempts`](crate::Limits::update_attempts); a store's failure.
+    pub async fn update<R: Send>(&self, change: impl FnMut(&mut S) -> R + Send) -> Result<R, StateError> {
+        self.inner.state.update(self.inner.id, &*self.engine.store, &self.engine.limits, change).await
+    }
+
+    /// Changes the state by an asynchronous `body` that gets a clone and returns what should be the state and its
+    /// output. If another commit came first, the body runs again on the newer state, up to
+    /// [`Limits::transact_attempts`](crate::Limits::transact_attempts) times.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`update`](Self::update).
+    ///
+    /// # Errors
+    ///
+    /// The body's own, which ends the transaction without a change; [`StateError`] by way of `From`.
+    pub async fn transact<R, E, F, Fut>(&self, body: F) -> Result<R, E>
+    where
+        F: FnMut(S) -> Fut + Send,
+        Fut: Future<Output = Result<(S, R), E>> + Send,
+        R: Send,
+        E: From<StateError> + Send,
+    {
+        self.inner.state.transact(self.inner.id, &*self.engine.store, &self.engine.limits, body).await
+    }
+
+    /// Queues a notification on the session's own stream. Never waits: at a full stream the oldest one goes.
+    ///
+    /// # Errors
+    ///
+    /// If `params` cannot be written as JSON.
+    pub fn notify(&self, method: &str, params: &impl serde::Serialize) -> Result<(), serde_json::Error> {
+        let frame = Frame::Notification(Bytes::from(encode_notification(method, params)?));
+        self.push(frame);
+        Ok(())
+    }
+
+    /// Queues a frame on the session's own stream.
+    pub(crate) fn push(&self, frame: Frame) -> Pushed {
+        let pushed = self.inner.outbox.push(frame, &self.engine.limits);
+        report_push(&self.engine, pushed);
+        if pushed == Pushed::Overflowed {
+            self.close(CloseReason::StreamOverflowed);
+        }
+        pushed
+    }
+
+    /// Reads the session's own stream. The newest reader takes over from an older one, which sees the end: a client
+    /// that lost its connection can come back before the server has noticed.
+    #[must_use]
+    pub fn listen(&self) -> Listener<S> {
+        self.inner.readers.fetch_add(1, Ordering::Relaxed);
+        let number = self.inner.outbox.take_over();
+        Listener { session: self.clone(), number }
+    }
+
+    /// Cancels the call with this id: its one outcome is decided at once, its handler is told, and its future dropped
+    /// after the grace. Whether there was such a call without an outcome.
+    pub fn cancel(&self, id: &RequestId, why: Option<&str>) -> bool {
+        let call = self.inner.calls.find(id);
+        call.is_some_and(|call| call.cancel(CancelReason::Client, why))
+    }
+
+    /// Marks the session as initialized and runs the `initialized` hook; once.
+    pub fn mark_initialized(&self) -> bool {
+        let first = !self.inner.initialized.swap(true, Ordering::AcqRel);
+        if first {
+            self.engine.hooks.initialized(&self.engine.events, self);
+        }
+        first
+    }
+
+    /// Whether [`mark_initialized`](Self::mark_initialized) was called.
+    #[must_use]
+    pub fn is_initialized(&self) -> bool {
+        self.inner.initialized.load(Ordering::Acquire)
+    }
+
+    /// Attaches what a protocol keeps for a session; once. Gives it back if something is attached already.
+    ///
+    /// # Errors
+    ///
+    /// The value, if there was one already.
+    pub fn attach<T: Any + Send + Sync>(&self, value: T) -> Result<(), Box<dyn Any + Send + Sync>> {
+        self.inner.attachment.set(Box::new(value))
+    }
+
+    /// What was attached, if it is a `T`.
+    #[must_use]
+    pub fn attachment<T: Any>(&self) -> Option<&T> {
+        self.inner.attachment.get()?.downcast_ref()
+    }
+
+    /// Subscribes the session to a topic. Whether it is subscribed now: not beyond
+    /// [`Limits::topics_per_session`](crate::Limits::topics_per_session).
+    pub fn subscribe(&self, topic: &str) -> bool {
+        let most = self.engine.limits.topics_per_session;
+        self.inner.topics.with(|topics| {
+            if topics.len() >= most && !topics.contains(topic) {
+                return false;
+            }
+            topics.insert(topic.into());
+            true
+        })
+    }
+
+    /// Ends a subscription; whether there was one.
+    pub fn unsubscribe(&self, topic: &str) -> bool {
+        self.inner.topics.with(|topics| topics.remove(topic))
+    }
+
+    /// Whether the session is subscribed to `topic`.
+    #[must_use]
+    pub fn is_subscribed(&self, topic: &str) -> bool {
+        self.inner.topics.with(|topics| topics.contains(topic))
+    }
+
+    /// The session shows a sign of life.
+    pub fn touch(&self) {
+        // Relaxed: the sweep reads it as a hint; a call that is alive is counted elsewhere.
+        self.inner.last_active.store(self.engine.now_ms(), Ordering::Relaxed);
+    }
+
+    /// Why the session ended, once it has.
+    #[must_use]
+    pub fn closed(&self) -> Option<CloseReason> {
+        self.inner.closed.get().copied()
+    }
+
+    /// Ends the session: its calls are cancelled (each with its one outcome), its questions are told that the peer is
+    /// gone, its stream ends, its state goes. Never waits; handlers get their grace. Only the first call does it:
+    /// later ones change nothing and return `false`.
+    pub fn close(&self, reason: CloseReason) -> bool {
+        if self.inner.closed.set(reason).is_err() {
+            return false;
+        }
+        self.engine.registry.remove(self.inner.id);
+        let cancel = if reason == CloseReason::Shutdown {
+            CancelReason::Shutdown
+        } else if reason == CloseReason::Disconnected {
+            CancelReason::Disconnected
+        } else {
+            CancelReason::SessionClosed
+        };
+        for call in self.inner.calls.close() {
+            call.cancel(cancel, None);
+        }
+        self.inner.questions.close();
+        self.inner.outbox.close();
+        self.forget_state();
+        self.engine.events.emit(&Event::SessionClosed { session: self.inner.id, reason });
+        self.engine.hooks.closed(&self.engine.events, self, reason);
+        true
+    }
+
+    /// Lets the store drop the state, in a task of its own unless that is done at once.
+    fn forget_state(&self) {
+        let (engine, id) = (self.engine.clone(), self.inner.id);
+        let mut removal = Box::pin(async move {
+            if let Err(error) = engine.store.remove(id).await {
+                tracing::warn!(session = %id, %error, "the state of a closed session stays in the store");
+            }
+        });
+        if removal.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop())).is_pending() {
+            self.engine.runtime.spawn("forget the state of a session", removal);
+        }
+    }
+
+    /// When it was last active, and whether anything keeps it alive.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        let inner = &self.inner;
+        let busy =
+            !inner.calls.is_empty() || inner.readers.load(Ordering::Relaxed) > 0 || inner.questions.len() > 0;
+        let last_active = Duration::from_millis(inner.last_active.load(Ordering::Relaxed));
+        (!busy).then(|| self.engine.started + last_active)
+    }
+
+    /// Gives back the memory of empty tables.
+    pub(crate) fn shrink(&self) {
+        self.inner.calls.shrink();
+        self.inner.slots.shrink();
+        self.inner.questions.shrink();
+        self.inner.outbox.shrink();
+    }
+}
+
+impl<S: State> fmt::Debug for Session<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("id", &self.inner.id).field("closed", &self.closed()).finish()
+    }
+}
+
+/// Tells the counters what a push into a full stream cost.
+pub(crate) fn report_push<S: State>(engine: &EngineState<S>, pushed: Pushed) {
+    match pushed {
+        Pushed::Queued { dropped: 0 } | Pushed::Closed => {}
+        Pushed::Queued { dropped } => engine.events.emit(&Event::NotificationsDropped { count: dropped }),
+        Pushed::NoRoom => engine.events.emit(&Event::NotificationsDropped { count: 1 }),
+        Pushed::Overflowed => engine.events.emit(&Event::StreamOverflowed),
+    }
+}
+
+/// The one reader of a session's own stream; see [`Session::listen`].
+pub struct Listener<S: State> {
+    session: Session<S>,
+    number: u64,
+}
+
+impl<S: State> Listener<S> {
+    /// The next frame; `None` when the session ended or a newer listener took over.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
+        self.session.inner.outbox.poll_pop(self.number, cx)
+    }
+
+    /// The next frame; waits for one. Cancel safe: a frame is taken only when it is returned.
+    pub async fn next(&mut self) -> Option<Frame> {
+        std::future::poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// The session.
+    #[must_use]
+    pub fn session(&self) -> &Session<S> {
+        &self.session
+    }
+}
+
+impl<S: State> Drop for Listener<S> {
+    fn drop(&mut self) {
+        self.session.inner.readers.fetch_sub(1, Ordering::Relaxed);
+        self.session.touch();
+        let hooks = &self.session.engine.hooks;
+        hooks.subscriber_dropped(&self.session.engine.events, &self.session);
+    }
+}

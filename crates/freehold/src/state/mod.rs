@@ -1,0 +1,190 @@
+//! The state of a session: a snapshot to read, and atomic changes of it. No lock on it exists, so none can be held.
+
+mod store;
+
+pub use store::{CommitOutcome, CommitToken, MemoryStore, Resolution, Store, StoreError, Version, Versioned};
+
+use crate::{limits::Limits, message::ErrorCode, message::ErrorObject, session::SessionId};
+use arc_swap::ArcSwap;
+use std::{future::Future, sync::Arc};
+
+/// What can be the state of a session. A change works on a clone, so make it cheap: put large parts behind `Arc`.
+pub trait State: Clone + Send + Sync + 'static {}
+
+impl<T: Clone + Send + Sync + 'static> State for T {}
+
+/// A change of state did not happen.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// Others committed in between, each time. Nothing was changed; try again later.
+    #[error("the session's state changed {attempts} times while this call tried to change it; try again")]
+    Contended {
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// The store could not do it; see [`StoreError`] for whether it may have happened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<StateError> for ErrorObject {
+    fn from(error: StateError) -> Self {
+        Self::new(ErrorCode::CONFLICT, error.to_string())
+    }
+}
+
+/// The latest state this process knows for one session. What the store says wins: a commit succeeds there first.
+pub(crate) struct StateCell<S> {
+    latest: ArcSwap<Versioned<S>>,
+}
+
+impl<S: State> StateCell<S> {
+    pub(crate) fn new(initial: Arc<Versioned<S>>) -> Self {
+        Self { latest: ArcSwap::new(initial) }
+    }
+
+    pub(crate) fn snapshot(&self) -> Arc<Versioned<S>> {
+        self.latest.load_full()
+    }
+
+    /// Takes `seen` over unless something newer is known: two commits may report in the opposite order.
+    fn learn(&self, seen: &Arc<Versioned<S>>) {
+        self.latest.rcu(|latest| if latest.version < seen.version { seen.clone() } else { latest.clone() });
+    }
+
+    /// Applies `change` to a clone of the latest state until a commit succeeds.
+    pub(crate) async fn update<R>(
+        &self,
+        id: SessionId,
+        store: &dyn Store<S>,
+        limits: &Limits,
+        mut change: impl FnMut(&mut S) -> R + Send,
+    ) -> Result<R, StateError>
+    where
+        R: Send,
+    {
+        for _ in 0..limits.update_attempts {
+            let seen = self.snapshot();
+            let mut next = S::clone(&seen.state);
+            let output = change(&mut next);
+            if self.commit(id, store, &seen, next).await? {
+                return Ok(output);
+            }
+        }
+        Err(StateError::Contended { attempts: limits.update_attempts })
+    }
+
+    /// Runs `body` on a clone of the latest state until a commit succeeds or `body` fails.
+    pub(crate) async fn transact<R, E, F, Fut>(
+        &self,
+        id: SessionId,
+        store: &dyn Store<S>,
+        limits: &Limits,
+        mut body: F,
+    ) -> Result<R, E>
+    where
+        F: FnMut(S) -> Fut + Send,
+        Fut: Future<Output = Result<(S, R), E>> + Send,
+        R: Send,
+        E: From<StateError> + Send,
+    {
+        for _ in 0..limits.transact_attempts {
+            let seen = self.snapshot();
+            let (next, output) = body(S::clone(&seen.state)).await?;
+            if self.commit(id, store, &seen, next).await? {
+                return Ok(output);
+            }
+        }
+        Err(StateError::Contended { attempts: limits.transact_attempts }.into())
+    }
+
+    /// Whether `next` became the state after `seen`. On a conflict the newer state is known afterwards.
+    async fn commit(
+        &self,
+        id: SessionId,
+        store: &dyn Store<S>,
+        seen: &Versioned<S>,
+        next: S,
+    ) -> Result<bool, StateError> {
+        let next = Arc::new(next);
+        match store.commit(id, seen.version, next.clone()).await {
+            CommitOutcome::Committed(version) => {
+                self.learn(&Arc::new(Versioned { version, state: next }));
+                Ok(true)
+            }
+            CommitOutcome::Conflict(newer) => {
+                self.learn(&Arc::new(newer));
+                Ok(false)
+            }
+            CommitOutcome::Unknown(token) => match store.resolve(id, token).await {
+                Resolution::Committed(version) => {
+                    self.learn(&Arc::new(Versioned { version, state: next }));
+                    Ok(true)
+                }
+                Resolution::NotCommitted(newer) => {
+                    self.learn(&Arc::new(newer));
+                    Ok(false)
+                }
+                Resolution::StillUnknown => Err(StoreError::Unknown.into()),
+            },
+            CommitOutcome::Unavailable => Err(StoreError::Unavailable.into()),
+            CommitOutcome::TooLarge => Err(StoreError::TooLarge.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MemoryStore, StateCell, StateError, Versioned};
+    use crate::{limits::Limits, session::SessionId};
+    use std::sync::Arc;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_thousand_concurrent_updates_lose_nothing() {
+        let cell = Arc::new(StateCell::new(Arc::new(Versioned::initial(0_u64))));
+        let store = Arc::new(MemoryStore::default());
+        let id = SessionId::unaddressed(1);
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..1_000 {
+            let (cell, store) = (cell.clone(), store.clone());
+            tasks.spawn(async move {
+                cell.update(id, &*store, &Limits::default(), |count| *count += 1).await.unwrap();
+            });
+        }
+        while let Some(done) = tasks.join_next().await {
+            done.unwrap();
+        }
+        assert_eq!(*cell.snapshot().state, 1_000);
+    }
+
+    #[tokio::test]
+    async fn a_transaction_runs_again_when_another_commits_in_between_and_gives_up_at_its_bound() {
+        let cell = StateCell::new(Arc::new(Versioned::initial(0_u32)));
+        let store = MemoryStore::default();
+        let id = SessionId::unaddressed(1);
+        let limits = Limits { transact_attempts: 3, ..Limits::default() };
+        let (cell, store, limits) = (&cell, &store, &limits);
+        let mut runs = 0;
+        let disturbed = cell
+            .transact(id, store, limits, |seen| {
+                runs += 1;
+                async move {
+                    if seen == 0 {
+                        cell.update(id, store, limits, |state| *state = 10).await?;
+                    }
+                    Ok::<_, StateError>((seen + 1, seen))
+                }
+            })
+            .await;
+        assert_eq!((disturbed, runs, *cell.snapshot().state), (Ok(10), 2, 11));
+
+        let always = cell
+            .transact(id, store, limits, |seen| async move {
+                cell.update(id, store, limits, |state| *state += 1).await?;
+                Ok::<_, StateError>((seen, ()))
+            })
+            .await;
+        assert_eq!(always, Err(StateError::Contended { attempts: 3 }));
+    }
+}
