@@ -46,6 +46,9 @@ pub struct Signal {
 #[derive(Default)]
 struct Waiters {
     slots: Vec<Option<Waker>>,
+    /// The empty ones of `slots`. Without it each registration would search all of them, and a signal such as "the
+    /// server stops" has as many waiters as there are streams.
+    free: Vec<usize>,
 }
 
 impl Waiters {
@@ -58,7 +61,7 @@ impl Waiters {
                 _ => (key, slot.replace(waker.clone())),
             };
         }
-        match self.slots.iter().position(Option::is_none) {
+        match self.free.pop() {
             Some(free) => {
                 self.slots[free] = Some(waker.clone());
                 (free, None)
@@ -68,6 +71,13 @@ impl Waiters {
                 (self.slots.len() - 1, None)
             }
         }
+    }
+
+    /// Takes the waker under `key` out; nothing if the signal was set in between, which took all of them.
+    fn forget(&mut self, key: usize) -> Option<Waker> {
+        let waker = self.slots.get_mut(key)?.take()?;
+        self.free.push(key);
+        Some(waker)
     }
 }
 
@@ -84,8 +94,8 @@ impl Signal {
         let first =
             self.reason.compare_exchange(0, reason.get(), Ordering::AcqRel, Ordering::Acquire).is_ok();
         if first {
-            let wakers = self.waiters.with(|waiters| std::mem::take(&mut waiters.slots));
-            wakers.into_iter().flatten().for_each(Waker::wake);
+            let waiters = self.waiters.with(std::mem::take);
+            waiters.slots.into_iter().flatten().for_each(Waker::wake);
         }
         first
     }
@@ -189,8 +199,7 @@ impl<R: HasSignal> Drop for SignalWait<R> {
     fn drop(&mut self) {
         if let Some(key) = self.key {
             let signal = self.signal.signal();
-            // After `set` took the slots the key names nothing; `get_mut` then answers None.
-            let waker = signal.waiters.with(|waiters| waiters.slots.get_mut(key).and_then(Option::take));
+            let waker = signal.waiters.with(|waiters| waiters.forget(key));
             drop(waker);
         }
     }
@@ -238,6 +247,17 @@ mod tests {
     }
 
     #[test]
+    fn the_place_of_a_dropped_waiter_is_used_again() {
+        let signal = Signal::new();
+        let mut cx = Context::from_waker(Waker::noop());
+        for _ in 0..100 {
+            let mut wait = Box::pin(signal.wait());
+            assert!(wait.as_mut().poll(&mut cx).is_pending());
+        }
+        assert_eq!(signal.waiters.with(|waiters| waiters.slots.len()), 1);
+    }
+
+    #[test]
     fn a_signal_set_before_the_wait_is_seen() {
         let signal = Signal::new();
         signal.set(NonZeroU8::MIN);
@@ -269,6 +289,28 @@ mod models {
             let setter = signal.clone();
             let thread = thread::spawn(move || setter.0.set(NonZeroU8::MIN));
             assert_eq!(block_on(SignalWait::new(signal)), NonZeroU8::MIN);
+            thread.join().unwrap();
+        });
+    }
+
+    /// A waiter that gives up, or registers in the place of one that did, takes nobody's wake-up.
+    #[test]
+    fn a_dropped_waiter_takes_nobody_elses_place() {
+        use std::{
+            future::Future,
+            pin::Pin,
+            task::{Context, Waker},
+        };
+        loom::model(|| {
+            let signal = Held(Arc::new(Signal::new()));
+            let mut gone = SignalWait::new(signal.clone());
+            let _ = Pin::new(&mut gone).poll(&mut Context::from_waker(Waker::noop()));
+            let waiting = signal.clone();
+            let waiter = thread::spawn(move || block_on(SignalWait::new(waiting)));
+            let setter = signal.clone();
+            let thread = thread::spawn(move || setter.0.set(NonZeroU8::MIN));
+            drop(gone);
+            assert_eq!(waiter.join().unwrap(), NonZeroU8::MIN);
             thread.join().unwrap();
         });
     }

@@ -144,6 +144,12 @@ impl<S: State> Context<S> {
         self.call.clock.set_timeout(self.call.started, timeout);
     }
 
+    /// Takes the call's deadline and cap away: for a stream that ends with its client, its session or the engine. Such
+    /// a call still counts against the limits.
+    pub fn remove_deadline(&self) {
+        self.call.clock.remove_deadline(self.call.engine().runtime.now());
+    }
+
     /// The call made progress: its timeout begins anew, up to [`Limits::deadline_cap`](crate::Limits::deadline_cap)
     /// after its arrival.
     pub fn made_progress(&self) {

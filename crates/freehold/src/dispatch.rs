@@ -212,6 +212,7 @@ impl<S: State> Engine<S> {
             Admitted::Queued(slot) => Ok((call.clone(), CallTask::queued(call, slot, params))),
             Admitted::Overloaded => {
                 session.inner.calls.remove(&call.key, &call);
+                session.inner.calls.delivered();
                 engine.call_left();
                 Err((OutcomeKind::Overloaded, engine.overloaded()))
             }

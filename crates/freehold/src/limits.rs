@@ -15,7 +15,6 @@ use std::time::Duration;
 /// assert!(limits.deadline < limits.deadline_cap);
 /// ```
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct Limits {
     /// Bytes of one incoming message (or batch). A peer must not make us buffer without end.
     pub message_bytes: usize,

@@ -67,6 +67,14 @@ impl Timer for tokio::time::Sleep {
     }
 }
 
+/// Stands for "never" where an instant is needed.
+const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
+/// `now + period`, or an instant so far away that it never comes: a period of `Duration::MAX` means no bound.
+pub(crate) fn after(now: Instant, period: Duration) -> Instant {
+    now.checked_add(period.min(FAR)).unwrap_or(now)
+}
+
 /// Waits for `future` until `at`; `None` if the instant came first.
 ///
 /// # Cancel safety
@@ -86,5 +94,5 @@ pub async fn until<F: Future>(runtime: &dyn Runtime, at: Instant, future: F) -> 
 
 /// Sleeps for `period`.
 pub async fn pause(runtime: &dyn Runtime, period: Duration) {
-    runtime.timer(runtime.now() + period).await;
+    runtime.timer(after(runtime.now(), period)).await;
 }

@@ -4,6 +4,9 @@ use crate::limits::Limits;
 use freehold_sync::ScopedMutex;
 use std::time::{Duration, Instant};
 
+/// Longer than any process runs, short enough to be added to an instant.
+const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
+
 pub(crate) struct DeadlineClock {
     inner: ScopedMutex<Clock>,
 }
@@ -42,6 +45,15 @@ impl DeadlineClock {
         self.inner.with(|clock| {
             clock.timeout = timeout;
             clock.expires = (started + timeout).min(clock.cap);
+        });
+    }
+
+    /// No deadline at all; questions keep theirs.
+    pub(crate) fn remove_deadline(&self, now: Instant) {
+        self.inner.with(|clock| {
+            clock.timeout = NEVER;
+            clock.expires = now + NEVER;
+            clock.cap = now + NEVER;
         });
     }
 

@@ -241,6 +241,7 @@ impl<S: State> Call<S> {
             took: self.engine().runtime.now().saturating_duration_since(self.started),
         });
         self.deliver(result);
+        self.session.inner.calls.delivered();
         true
     }
 

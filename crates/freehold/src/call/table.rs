@@ -9,7 +9,14 @@ use crate::{
 };
 use foldhash::fast::RandomState;
 use freehold_sync::ScopedMutex;
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+use tokio::sync::Notify;
 
 /// What a call is kept under. Notifications have no id but must be found when the session closes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -29,6 +36,11 @@ impl CallKey {
 
 pub(crate) struct CallTable<S: State> {
     inner: ScopedMutex<Table<S>>,
+    /// Calls whose outcome is not delivered. They leave the table before, so that their id is free when the peer reads
+    /// the answer.
+    undelivered: AtomicUsize,
+    /// Notified when `undelivered` reaches zero.
+    all_delivered: Notify,
 }
 
 struct Table<S: State> {
@@ -38,7 +50,8 @@ struct Table<S: State> {
 
 impl<S: State> Default for CallTable<S> {
     fn default() -> Self {
-        Self { inner: ScopedMutex::new(Table { calls: HashMap::default(), closed: false }) }
+        let table = Table { calls: HashMap::default(), closed: false };
+        Self { inner: ScopedMutex::new(table), undelivered: AtomicUsize::new(0), all_delivered: Notify::new() }
     }
 }
 
@@ -62,6 +75,7 @@ impl<S: State> CallTable<S> {
                 Entry::Occupied(_) => Err(Refused::Duplicate),
                 Entry::Vacant(place) => {
                     place.insert(call.clone());
+                    self.undelivered.fetch_add(1, Ordering::SeqCst);
                     Ok(())
                 }
             }
@@ -75,6 +89,26 @@ impl<S: State> CallTable<S> {
             if mine { table.calls.remove(key) } else { None }
         });
         drop(removed);
+    }
+
+    /// The outcome of a call that was entered is delivered.
+    pub(crate) fn delivered(&self) {
+        if self.undelivered.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.all_delivered.notify_waiters();
+        }
+    }
+
+    /// Waits until every call that was entered has its outcome delivered.
+    pub(crate) async fn ended(&self) {
+        loop {
+            let mut notified = std::pin::pin!(self.all_delivered.notified());
+            // Registered before the look, so that the last call cannot end in between unseen.
+            notified.as_mut().enable();
+            if self.undelivered.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            notified.await;
+        }
     }
 
     pub(crate) fn find(&self, id: &RequestId) -> Option<Arc<Call<S>>> {

@@ -59,6 +59,23 @@ impl Malformed {
         Self { id, kind, reason: reason.into() }
     }
 
+    /// A message of more bytes than the limit.
+    #[must_use]
+    pub fn too_large(limit: usize) -> Self {
+        Self::new(None, MalformedKind::Size, format!("the message has more bytes than the limit of {limit}"))
+    }
+
+    /// A message in a batch, where the protocol has none.
+    #[must_use]
+    pub fn in_batch(part: Result<Message<'_>, Self>) -> Self {
+        let id = match part {
+            Ok(Message::Request(request)) => Some(request.id),
+            Ok(_) => None,
+            Err(malformed) => return malformed,
+        };
+        Self::new(id, MalformedKind::Shape, "batches are not part of this protocol; send one message at a time")
+    }
+
     /// The answer to send: the error with the id if that could be read, `null` otherwise.
     #[must_use]
     pub fn response(&self) -> Response<'static> {

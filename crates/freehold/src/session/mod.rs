@@ -174,6 +174,16 @@ impl<S: State> Session<S> {
         Ok(())
     }
 
+    /// Queues an answer that a transport makes itself, such as one to malformed input.
+    pub fn answer(&self, answer: Frame) {
+        self.push(answer);
+    }
+
+    /// Waits until the session has no call without an outcome. Cancel safe.
+    pub async fn calls_ended(&self) {
+        self.inner.calls.ended().await;
+    }
+
     /// Queues a frame on the session's own stream.
     pub(crate) fn push(&self, frame: Frame) -> Pushed {
         let pushed = self.inner.outbox.push(frame, &self.engine.limits);

@@ -1,0 +1,21 @@
+//! rmcp with sessions and event streams: its Streamable HTTP service as it comes.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use freehold_bench_peers::arguments::Arguments;
+use freehold_bench_peers::http_server;
+use freehold_bench_peers::rmcp_tools::BenchTools;
+use hyper_util::service::TowerToHyperService;
+use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
+use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+
+fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
+    let tools = BenchTools::default();
+    let service = StreamableHttpService::new(
+        move || Ok(tools.clone()),
+        Arc::new(LocalSessionManager::default()),
+        StreamableHttpServerConfig::default(),
+    );
+    http_server::serve(Arguments::from_command_line(), TowerToHyperService::new(service))
+}

@@ -1,0 +1,18 @@
+//! Load generator and measurements of Freehold over HTTP; the programs are in `src/bin`, the manual in `README.md`.
+
+pub mod cpu_time;
+pub mod event_stream;
+pub mod http_client;
+pub mod load;
+pub mod mcp_answers;
+pub mod mcp_connection;
+pub mod mcp_requests;
+pub mod memory;
+pub mod open_files;
+pub mod pinning;
+pub mod report;
+pub mod run;
+pub mod server_binaries;
+pub mod server_process;
+pub mod stats;
+pub mod table;

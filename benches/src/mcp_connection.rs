@@ -1,0 +1,114 @@
+//! One connection that speaks MCP and checks every answer.
+
+use anyhow::{Context, Result, ensure};
+
+use crate::http_client::HttpConnection;
+use crate::mcp_answers::{check_call, check_result};
+use crate::mcp_requests::{Era, RequestWriter, ToolCall};
+
+/// Request ids of different connections never meet, since they may share a session.
+const IDS_PER_CONNECTION: u64 = 1 << 32;
+
+/// A keep-alive connection to the server under test, one request at a time.
+#[derive(Debug)]
+pub struct McpConnection {
+    http: HttpConnection,
+    writer: RequestWriter,
+    era: Era,
+    next_id: u64,
+}
+
+impl McpConnection {
+    /// Connects to the server at `port`; `number` tells this connection from the others of the same run.
+    ///
+    /// # Errors
+    ///
+    /// When nothing listens there.
+    pub async fn connect(port: u16, era: Era, number: u32) -> Result<Self> {
+        Ok(Self {
+            http: HttpConnection::connect(port).await?,
+            writer: RequestWriter::new(era, port),
+            era,
+            next_id: u64::from(number) * IDS_PER_CONNECTION + 1,
+        })
+    }
+
+    /// `initialize` and `initialized`; from now on this connection speaks for the new session, whose id is returned.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not open a session.
+    pub async fn open_session(&mut self) -> Result<String> {
+        let id = self.take_id();
+        self.http.send(self.writer.initialize(id)).await?;
+        let response = self.http.receive().await?;
+        check_result(&response, id).context("initialize")?;
+        let session = response.session.context("initialize was answered without a session id")?;
+        self.writer.set_session(session.clone());
+        self.http.send(self.writer.initialized()).await?;
+        let status = self.http.receive().await?.status;
+        ensure!(status == 202, "initialized was answered with status {status}");
+        Ok(session)
+    }
+
+    /// From now on this connection speaks for an existing session.
+    pub fn join_session(&mut self, session: String) {
+        self.writer.set_session(session);
+    }
+
+    /// Ends the session, if there is one. Servers may refuse; only a missing answer is an error.
+    ///
+    /// # Errors
+    ///
+    /// When the connection breaks.
+    pub async fn end_session(&mut self) -> Result<()> {
+        if self.writer.session().is_some() {
+            self.http.send(self.writer.end_session()).await?;
+            self.http.receive().await?;
+        }
+        Ok(())
+    }
+
+    /// Calls `echo` and checks that the text comes back.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the answer, or with the connection.
+    pub async fn echo(&mut self, text: &str) -> Result<()> {
+        self.call(ToolCall::Echo(text), Some(text)).await
+    }
+
+    /// Calls `slow` and waits for its answer.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the answer, or with the connection.
+    pub async fn slow(&mut self, milliseconds: u64) -> Result<()> {
+        self.call(ToolCall::Slow(milliseconds), None).await
+    }
+
+    /// Calls `flood` and reads nothing. Returns the id of the request, and the connection, on which only raw bytes are
+    /// left to read.
+    ///
+    /// # Errors
+    ///
+    /// When the connection breaks.
+    pub async fn start_flood(mut self, n: u32, bytes: usize) -> Result<(u64, HttpConnection)> {
+        let id = self.take_id();
+        self.http.send(self.writer.tool_call(id, ToolCall::Flood { n, bytes })).await?;
+        Ok((id, self.http))
+    }
+
+    async fn call(&mut self, call: ToolCall<'_>, text: Option<&str>) -> Result<()> {
+        let id = self.take_id();
+        self.http.send(self.writer.tool_call(id, call)).await?;
+        let response = self.http.receive().await?;
+        check_call(&response, self.era, id, text)
+    }
+
+    fn take_id(&mut self) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        id
+    }
+}

@@ -1,0 +1,233 @@
+//! Responses: empty, one JSON message, or a stream of events.
+
+use super::options::HttpOptions;
+use crate::framing::{encode, one_line};
+use bytes::Bytes;
+use freehold::{
+    CallHandle, ErrorCode, ErrorObject, Frame, Listener, RequestId, Response as Message, State, Step,
+    runtime::{Runtime, Timer},
+};
+use http::{
+    HeaderValue, Response, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_TYPE},
+};
+use http_body::{Body, Frame as BodyFrame, SizeHint};
+use std::{
+    borrow::Cow,
+    convert::Infallible,
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+/// The body of a response.
+pub struct HttpBody(Kind);
+
+enum Kind {
+    Whole(Option<Bytes>),
+    Events(Box<EventStream>),
+}
+
+impl fmt::Debug for HttpBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Whole(bytes) => f.debug_tuple("HttpBody").field(bytes).finish(),
+            Kind::Events(_) => f.write_str("HttpBody(events)"),
+        }
+    }
+}
+
+impl Body for HttpBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<BodyFrame<Bytes>, Infallible>>> {
+        let next = match &mut self.0 {
+            Kind::Whole(bytes) => bytes.take(),
+            Kind::Events(events) => ready!(events.poll_next(cx)),
+        };
+        Poll::Ready(next.map(|bytes| Ok(BodyFrame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.0, Kind::Whole(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            Kind::Events(_) => SizeHint::default(),
+        }
+    }
+}
+
+fn response(status: StatusCode, body: Kind) -> Response<HttpBody> {
+    let mut response = Response::new(HttpBody(body));
+    *response.status_mut() = status;
+    response
+}
+
+/// A response without a body.
+pub(super) fn empty(status: StatusCode) -> Response<HttpBody> {
+    response(status, Kind::Whole(None))
+}
+
+/// One JSON message.
+pub(super) fn json(status: StatusCode, message: &Message<'_>) -> Response<HttpBody> {
+    let mut response = response(status, Kind::Whole(Some(Bytes::from(encode(message)))));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// An error.
+pub(super) fn error(status: StatusCode, id: Option<RequestId>, error: ErrorObject) -> Response<HttpBody> {
+    json(status, &Message::error(id, error))
+}
+
+/// A refusal of the transport's own.
+pub(super) fn refuse(
+    status: StatusCode,
+    id: Option<RequestId>,
+    message: impl Into<Cow<'static, str>>,
+) -> Response<HttpBody> {
+    error(status, id, ErrorObject::new(ErrorCode::INVALID_REQUEST, message))
+}
+
+/// The status of an answer.
+pub(super) type StatusOf = fn(&Message<'_>) -> StatusCode;
+
+/// The answer of a call: JSON if that is the first thing it says, a stream of events if it says something else first,
+/// or nothing for as long as the stream's keep-alive.
+pub(super) async fn of_call<S: State>(
+    mut call: CallHandle<S>,
+    options: &HttpOptions,
+    runtime: &Arc<dyn Runtime>,
+    status: StatusOf,
+) -> Response<HttpBody> {
+    let mut quiet: Option<Pin<Box<dyn Timer>>> = None;
+    let first = std::future::poll_fn(|cx| {
+        if let Poll::Ready(step) = call.poll_next(cx) {
+            return Poll::Ready(Some(step));
+        }
+        let quiet = quiet.get_or_insert_with(|| runtime.timer(runtime.now() + options.keep_alive));
+        quiet.as_mut().poll(cx).map(|()| None)
+    });
+    match first.await {
+        Some(Step::End(Some(answer))) => json(status(&answer), &answer),
+        // Cancelled by its client, who does not wait: the protocol wants no answer, only an end.
+        Some(Step::End(None)) => events(Box::new(Ended), None, options, runtime),
+        Some(Step::Frame(frame)) => events(Box::new(CallEvents(call)), Some(frame), options, runtime),
+        None => events(Box::new(CallEvents(call)), None, options, runtime),
+    }
+}
+
+/// The stream of a session's own messages.
+pub(super) fn of_session<S: State>(
+    listener: Listener<S>,
+    options: &HttpOptions,
+    runtime: &Arc<dyn Runtime>,
+) -> Response<HttpBody> {
+    events(Box::new(SessionEvents(listener)), None, options, runtime)
+}
+
+fn events(
+    source: Box<dyn Source>,
+    first: Option<Frame>,
+    options: &HttpOptions,
+    runtime: &Arc<dyn Runtime>,
+) -> Response<HttpBody> {
+    // Something at once, so that the client and what is between see that the stream is open.
+    let first = first.map_or(Bytes::from_static(KEEP_ALIVE), |frame| event(frame.into_bytes()));
+    let stream = EventStream {
+        source,
+        first: Some(first),
+        quiet: None,
+        keep_alive: options.keep_alive,
+        runtime: runtime.clone(),
+    };
+    let mut response = response(StatusCode::OK, Kind::Events(Box::new(stream)));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
+
+/// One event, in one piece, so that it leaves in one write.
+fn event(message: Bytes) -> Bytes {
+    const HEAD: &[u8] = b"event: message\ndata: ";
+    let message = one_line(message);
+    let mut out = Vec::with_capacity(HEAD.len() + message.len() + 2);
+    out.extend_from_slice(HEAD);
+    out.extend_from_slice(&message);
+    out.extend_from_slice(b"\n\n");
+    Bytes::from(out)
+}
+
+/// Where the messages of a stream come from. Dropping it tells the other side that nobody reads any more.
+trait Source: Send {
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>>;
+}
+
+struct CallEvents<S: State>(CallHandle<S>);
+
+impl<S: State> Source for CallEvents<S> {
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        self.0.poll_next(cx).map(|step| match step {
+            Step::Frame(frame) => Some(frame.into_bytes()),
+            Step::End(answer) => answer.map(|answer| Bytes::from(encode(&answer))),
+        })
+    }
+}
+
+struct SessionEvents<S: State>(Listener<S>);
+
+impl<S: State> Source for SessionEvents<S> {
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        self.0.poll_next(cx).map(|frame| frame.map(Frame::into_bytes))
+    }
+}
+
+struct Ended;
+
+impl Source for Ended {
+    fn poll_message(&mut self, _cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        Poll::Ready(None)
+    }
+}
+
+struct EventStream {
+    source: Box<dyn Source>,
+    first: Option<Bytes>,
+    quiet: Option<Pin<Box<dyn Timer>>>,
+    keep_alive: Duration,
+    runtime: Arc<dyn Runtime>,
+}
+
+impl EventStream {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(first));
+        }
+        if let Poll::Ready(message) = self.source.poll_message(cx) {
+            self.quiet = None;
+            if message.is_none() {
+                // A call's handle is pending after its end; nobody must poll it again.
+                self.source = Box::new(Ended);
+            }
+            return Poll::Ready(message.map(event));
+        }
+        let next = self.runtime.now() + self.keep_alive;
+        let quiet = self.quiet.get_or_insert_with(|| self.runtime.timer(next));
+        ready!(quiet.as_mut().poll(cx));
+        quiet.as_mut().reset(next);
+        Poll::Ready(Some(Bytes::from_static(KEEP_ALIVE)))
+    }
+}

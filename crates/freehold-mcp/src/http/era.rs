@@ -1,0 +1,78 @@
+//! Which revision of the protocol a message speaks: one with sessions, or a stateless one.
+//!
+//! A request of a stateless revision says so in its `_meta`, and once more in a header.
+
+use super::headers::{PROTOCOL_VERSION, single};
+use crate::{
+    model::Meta,
+    protocol::{HEADER_MISMATCH, SESSION_VERSIONS, STATELESS_VERSIONS, method, unsupported_version},
+};
+use freehold::{ErrorCode, ErrorObject, Message, RequestId, message::Raw};
+use http::HeaderMap;
+use memchr::memmem;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Era {
+    Session,
+    Stateless,
+}
+
+/// What a claim to be stateless contains; looked for before anything is parsed.
+const CLAIM: &[u8] = b"io.modelcontextprotocol/protocolVersion";
+
+pub(super) fn header_is_stateless(headers: &HeaderMap) -> bool {
+    single(headers, PROTOCOL_VERSION)
+        .is_ok_and(|version| version.is_some_and(|version| STATELESS_VERSIONS.contains(&version)))
+}
+
+fn header_is_unknown(headers: &HeaderMap) -> Option<&str> {
+    let version = single(headers, PROTOCOL_VERSION).ok().flatten()?;
+    let known = SESSION_VERSIONS.contains(&version) || STATELESS_VERSIONS.contains(&version);
+    (!known).then_some(version)
+}
+
+fn may_claim(params: Option<&Raw<'_>>) -> bool {
+    params.is_some_and(|params| memmem::find(params.get().as_bytes(), CLAIM).is_some())
+}
+
+/// The era of a message, or why it belongs to none.
+pub(super) fn of(
+    headers: &HeaderMap,
+    message: &Message<'_>,
+) -> Result<Era, (Option<RequestId>, ErrorObject)> {
+    let stateless_header = header_is_stateless(headers);
+    match message {
+        Message::Response(_) if stateless_header => {
+            let reason = "a stateless client cannot be asked, so it has nothing to answer";
+            Err((None, ErrorObject::new(ErrorCode::INVALID_REQUEST, reason)))
+        }
+        Message::Response(_) => Ok(Era::Session),
+        Message::Notification(notification) => {
+            let claims = may_claim(notification.params.as_ref())
+                && Meta::of(notification.params.as_deref()).claims_stateless();
+            Ok(if claims || stateless_header { Era::Stateless } else { Era::Session })
+        }
+        Message::Request(request) => {
+            let meta = if may_claim(request.params.as_ref()) {
+                Meta::of(request.params.as_deref())
+            } else {
+                Meta::default()
+            };
+            let fail = |error| Err((Some(request.id.clone()), error));
+            if request.method == method::INITIALIZE && !meta.is_valid() {
+                if stateless_header {
+                    let reason = "initialize belongs to revisions with sessions, the header to one without";
+                    return fail(ErrorObject::new(HEADER_MISMATCH, reason));
+                }
+                return Ok(Era::Session);
+            }
+            if meta.claims_stateless() || stateless_header || request.method == method::DISCOVER {
+                return Ok(Era::Stateless);
+            }
+            match header_is_unknown(headers) {
+                Some(version) => fail(unsupported_version(version)),
+                None => Ok(Era::Session),
+            }
+        }
+    }
+}

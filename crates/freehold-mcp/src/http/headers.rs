@@ -1,0 +1,201 @@
+//! The headers in which a stateless request repeats parts of its body, so that proxies can route by them.
+
+use crate::{
+    model::Meta,
+    protocol::{HEADER_MISMATCH, method},
+    tools::ToolTable,
+};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use freehold::{ErrorObject, Request, State};
+use http::HeaderMap;
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
+use std::borrow::Cow;
+
+pub(super) const PROTOCOL_VERSION: &str = "mcp-protocol-version";
+pub(super) const SESSION_ID: &str = "mcp-session-id";
+const METHOD: &str = "mcp-method";
+const NAME: &str = "mcp-name";
+const PARAM_PREFIX: &str = "mcp-param-";
+
+/// A header that is there more than once, or is not text.
+#[derive(Debug)]
+pub(super) struct Unclear;
+
+/// The value of a header that may stand once.
+pub(super) fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Unclear> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Unclear);
+    }
+    value.to_str().map(|text| Some(text.trim_matches([' ', '\t']))).map_err(|_| Unclear)
+}
+
+fn mismatch(reason: String) -> ErrorObject {
+    ErrorObject::new(HEADER_MISMATCH, format!("header mismatch: {reason}"))
+}
+
+fn required<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, ErrorObject> {
+    match single(headers, name) {
+        Ok(Some(value)) => Ok(value),
+        Ok(None) => Err(mismatch(format!("the header {name} is missing"))),
+        Err(Unclear) => Err(mismatch(format!("the header {name} stands twice or is not text"))),
+    }
+}
+
+fn must_equal(name: &str, header: &str, body: &str) -> Result<(), ErrorObject> {
+    if header == body {
+        return Ok(());
+    }
+    Err(mismatch(format!("{name} says {header:?} where the body says {body:?}")))
+}
+
+/// Checks the version's header against the body's.
+pub(super) fn check_version(headers: &HeaderMap, meta: &Meta<'_>) -> Result<(), ErrorObject> {
+    must_equal(PROTOCOL_VERSION, required(headers, PROTOCOL_VERSION)?, &meta.version().unwrap_or_default())
+}
+
+/// Checks the headers of the method and of what it names.
+pub(super) fn check_target(headers: &HeaderMap, request: &Request<'_>) -> Result<(), ErrorObject> {
+    must_equal(METHOD, required(headers, METHOD)?, &request.method)?;
+    let Some(name) = target_name(&request.method, request.params.as_deref()) else { return Ok(()) };
+    let header = required(headers, NAME)?;
+    must_equal(NAME, &decoded(NAME, header)?, &name)
+}
+
+/// What a request names, if its method names something and the body does: else the method itself will complain.
+fn target_name<'a>(called: &str, params: Option<&'a RawValue>) -> Option<Cow<'a, str>> {
+    #[derive(Deserialize)]
+    struct Named<'a> {
+        #[serde(borrow)]
+        name: Cow<'a, str>,
+    }
+    #[derive(Deserialize)]
+    struct Located<'a> {
+        #[serde(borrow)]
+        uri: Cow<'a, str>,
+    }
+    let params = params?.get();
+    match called {
+        method::TOOLS_CALL | "prompts/get" => {
+            serde_json::from_str::<Named<'a>>(params).ok().map(|named| named.name)
+        }
+        "resources/read" => serde_json::from_str::<Located<'a>>(params).ok().map(|located| located.uri),
+        _ => None,
+    }
+}
+
+/// Undoes the form in which a header carries text that headers cannot: `=?base64?...?=`.
+fn decoded<'a>(name: &str, value: &'a str) -> Result<Cow<'a, str>, ErrorObject> {
+    let Some(encoded) = value.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) else {
+        return Ok(Cow::Borrowed(value));
+    };
+    let bytes = BASE64_STANDARD.decode(encoded).ok();
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+    text.map(Cow::Owned).ok_or_else(|| mismatch(format!("{name} is not Base64 of UTF-8 text")))
+}
+
+/// Checks the headers that mirror arguments of the called tool.
+pub(super) fn check_arguments<S: State>(
+    headers: &HeaderMap,
+    request: &Request<'_>,
+    tools: &ToolTable<S>,
+) -> Result<(), ErrorObject> {
+    #[derive(Deserialize)]
+    struct Call {
+        #[serde(default)]
+        arguments: Value,
+    }
+    if request.method != method::TOOLS_CALL {
+        return Ok(());
+    }
+    let Some(params) = request.params.as_deref() else { return Ok(()) };
+    let Some(tool) = target_name(method::TOOLS_CALL, Some(params)).and_then(|name| tools.find(&name)) else {
+        return Ok(());
+    };
+    if tool.mirrored.is_empty() {
+        return Ok(());
+    }
+    let Ok(Call { arguments }) = serde_json::from_str::<Call>(params.get()) else { return Ok(()) };
+    for mirrored in &tool.mirrored {
+        let name = format!("{PARAM_PREFIX}{}", mirrored.header);
+        let value = mirrored.path.iter().try_fold(&arguments, |value, step| value.get(step));
+        check_argument(headers, &name, value.filter(|value| !value.is_null()))?;
+    }
+    Ok(())
+}
+
+fn check_argument(headers: &HeaderMap, name: &str, value: Option<&Value>) -> Result<(), ErrorObject> {
+    let header = match (single(headers, name), value) {
+        (Err(Unclear), _) => return Err(mismatch(format!("the header {name} stands twice or is not text"))),
+        (Ok(None), None) => return Ok(()),
+        (Ok(None), Some(Value::String(_) | Value::Number(_) | Value::Bool(_))) => {
+            return Err(mismatch(format!("the header {name} is missing")));
+        }
+        (Ok(None), Some(_)) => return Ok(()),
+        (Ok(Some(_)), None) => {
+            return Err(mismatch(format!("the header {name} is there where the body has no such argument")));
+        }
+        (Ok(Some(header)), Some(_)) => decoded(name, header)?,
+    };
+    let fits = match value {
+        Some(Value::String(text)) => header == text.as_str(),
+        Some(Value::Bool(flag)) => header == if *flag { "true" } else { "false" },
+        Some(Value::Number(number)) => same_number(&header, number),
+        _ => false,
+    };
+    if fits {
+        Ok(())
+    } else {
+        Err(mismatch(format!("{name} says {header:?}, which is not the body's argument")))
+    }
+}
+
+/// `42.0` in a header is `42` in a body.
+fn same_number(header: &str, number: &serde_json::Number) -> bool {
+    match (header.parse::<i64>(), number.as_i64()) {
+        (Ok(header), Some(number)) => header == number,
+        _ => header.parse::<f64>().ok() == number.as_f64(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{check_argument, decoded};
+    use http::HeaderMap;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn base64_is_strict_and_everything_else_literal() {
+        for (value, expected) in [
+            ("plain", Some("plain")),
+            ("=?base64?SGVsbG8=?=", Some("Hello")),
+            ("=?base64?SGVsbG8?=", None),
+            ("=?base64?SGVs!!!bG8=?=", None),
+            ("=?base64?SGVsbG8=", Some("=?base64?SGVsbG8=")),
+            ("=?BASE64?SGVsbG8=?=", Some("=?BASE64?SGVsbG8=?=")),
+        ] {
+            assert_eq!(decoded("n", value).ok().as_deref(), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn mirrored_arguments() {
+        let check = |header: Option<&str>, value: Value| {
+            let mut headers = HeaderMap::new();
+            if let Some(header) = header {
+                headers.insert("mcp-param-x", header.parse().unwrap());
+            }
+            check_argument(&headers, "mcp-param-x", Some(&value).filter(|value| !value.is_null())).is_ok()
+        };
+        assert!(check(None, Value::Null));
+        assert!(!check(Some("a"), Value::Null));
+        assert!(!check(None, json!("a")));
+        assert!(check(Some(" a "), json!("a")));
+        assert!(!check(Some("b"), json!("a")));
+        assert!(check(Some("42.0"), json!(42)));
+        assert!(check(Some("true"), json!(true)));
+        assert!(check(None, json!({})));
+    }
+}

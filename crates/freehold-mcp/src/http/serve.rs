@@ -1,0 +1,199 @@
+//! The accept loop: one task a connection, TCP_NODELAY, and an orderly end with the engine's drain.
+
+use super::{HttpOptions, HttpService, write_stall::WriteStall};
+use crate::server::McpServer;
+use freehold::{State, runtime::pause};
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::{
+    convert::Infallible,
+    fmt, io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream, ToSocketAddrs},
+};
+
+/// What a connection beyond the bound gets before it is closed.
+const TOO_MANY: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+/// After a failed accept (no file descriptor left, most often) the loop waits this long, lest it spins.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long connections may go on to write what they have once the engine has drained.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// The HTTP face could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen: {0}; is another server running there?")]
+pub struct ServeError(#[from] io::Error);
+
+/// An HTTP endpoint that accepts connections, once [`serve`](Self::serve) runs.
+pub struct HttpListener<S: State = ()> {
+    service: HttpService<S>,
+    listener: TcpListener,
+    address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+}
+
+impl<S: State> fmt::Debug for HttpListener<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpListener").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl<S: State> McpServer<S> {
+    /// Opens an HTTP endpoint. Port 0 takes a free one.
+    ///
+    /// # Errors
+    ///
+    /// [`ServeError`] if the address cannot be bound.
+    pub async fn bind_http(
+        &self,
+        address: impl ToSocketAddrs,
+        options: HttpOptions,
+    ) -> Result<HttpListener<S>, ServeError> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        let service = HttpService::new(self.clone(), options);
+        Ok(HttpListener { service, listener, address, connections: Arc::default() })
+    }
+
+    /// [`bind_http`](Self::bind_http) with the defaults, then [`HttpListener::serve`].
+    ///
+    /// # Errors
+    ///
+    /// [`ServeError`] if the address cannot be bound.
+    pub async fn serve_http(&self, address: impl ToSocketAddrs) -> Result<(), ServeError> {
+        self.bind_http(address, HttpOptions::default()).await?.serve().await;
+        Ok(())
+    }
+}
+
+impl<S: State> HttpListener<S> {
+    /// The address it listens on.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The endpoint's address for clients.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}{}", self.address, self.service.options.path)
+    }
+
+    /// Connections open at this moment; lives on while [`serve`](Self::serve) runs.
+    #[must_use]
+    pub fn connection_gauge(&self) -> Arc<AtomicUsize> {
+        self.connections.clone()
+    }
+
+    /// Accepts connections until the engine drains, then waits (up to a second after the last call) for them to write
+    /// what they have.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it stops accepting; open connections go on by themselves.
+    pub async fn serve(self) {
+        let engine = self.service.server.engine().clone();
+        let mut draining = pin!(engine.drain_begun());
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut draining => break,
+                accepted = self.listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) => self.connect(stream),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    pause(&**engine.runtime(), ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        self.last_words().await;
+    }
+
+    fn connect(&self, stream: TcpStream) {
+        let open = OpenConnection::new(&self.connections);
+        let runtime = self.service.server.engine().runtime().clone();
+        if open.count > self.service.options.connections {
+            runtime.spawn("refuse a connection", Box::pin(refuse(stream, open)));
+        } else {
+            let connection = connection(self.service.clone(), stream, open);
+            runtime.spawn("connection", Box::pin(connection));
+        }
+    }
+
+    /// Waits for the calls to end and the connections to close, the latter only so long.
+    async fn last_words(&self) {
+        let engine = self.service.server.engine();
+        let runtime = engine.runtime();
+        let mut left = LAST_WORDS;
+        while self.connections.load(Ordering::Acquire) > 0 && !left.is_zero() {
+            pause(&**runtime, LAST_WORDS / 100).await;
+            if engine.call_count() == 0 {
+                left = left.saturating_sub(LAST_WORDS / 100);
+            }
+        }
+    }
+}
+
+/// Counts a connection for as long as it lives.
+struct OpenConnection {
+    gauge: Arc<AtomicUsize>,
+    count: usize,
+}
+
+impl OpenConnection {
+    fn new(gauge: &Arc<AtomicUsize>) -> Self {
+        let count = gauge.fetch_add(1, Ordering::AcqRel) + 1;
+        Self { gauge: gauge.clone(), count }
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.gauge.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+async fn refuse(mut stream: TcpStream, _open: OpenConnection) {
+    let _ = stream.write_all(TOO_MANY).await;
+    let _ = stream.shutdown().await;
+}
+
+async fn connection<S: State>(service: HttpService<S>, stream: TcpStream, _open: OpenConnection) {
+    // Without it an event waits up to 40 ms for the client's delayed acknowledgement.
+    let _ = stream.set_nodelay(true);
+    let options = service.options.clone();
+    let engine = service.server.engine().clone();
+    let io = TokioIo::new(WriteStall::new(stream, options.write_timeout, engine.runtime().clone()));
+    let handle = service_fn(move |request| {
+        let service = service.clone();
+        async move { Ok::<_, Infallible>(service.handle(request).await) }
+    });
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(options.header_timeout)
+            .serve_connection(io, handle)
+    );
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = engine.drain_begun() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
+    }
+}

@@ -1,0 +1,85 @@
+//! Requests of the stateless revisions: each stands alone and brings all that is to know about its client.
+
+use super::{
+    HttpService,
+    answer::{self, HttpBody},
+    headers,
+};
+use crate::{
+    model::Meta,
+    protocol::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION, method},
+};
+use freehold::{Dispatched, ErrorCode, ErrorObject, Message, Request, Response as Answer, Route, State};
+use http::{HeaderMap, Response, StatusCode};
+
+impl<S: State> HttpService<S> {
+    pub(super) async fn stateless_message(
+        &self,
+        headers: &HeaderMap,
+        message: Message<'_>,
+    ) -> Response<HttpBody> {
+        match message {
+            // A notification is accepted and does nothing: a client cancels by closing its stream, and an id in a
+            // notification could be that of somebody else's request.
+            Message::Notification(notification) => {
+                let meta = Meta::of(notification.params.as_deref());
+                let claims_another =
+                    meta.claims_stateless() && headers::check_version(headers, &meta).is_err();
+                if claims_another {
+                    let error = ErrorObject::new(HEADER_MISMATCH, "header and body name different revisions");
+                    return answer::error(StatusCode::BAD_REQUEST, None, error);
+                }
+                answer::empty(StatusCode::ACCEPTED)
+            }
+            Message::Request(request) => self.stateless_request(headers, request).await,
+            Message::Response(_) => {
+                answer::refuse(StatusCode::BAD_REQUEST, None, "a stateless client has nothing to answer")
+            }
+        }
+    }
+
+    async fn stateless_request(&self, headers: &HeaderMap, request: Request<'_>) -> Response<HttpBody> {
+        if let Err(error) = self.check_stateless(headers, &request) {
+            return answer::error(status_of_code(error.code), Some(request.id), error);
+        }
+        let engine = self.server.engine();
+        let session = engine.ephemeral();
+        match engine.dispatch(&session, Message::Request(request), Route::Call) {
+            Dispatched::Answer(reply) => answer::json(status(&reply), &reply),
+            Dispatched::Nothing => answer::empty(StatusCode::ACCEPTED),
+            Dispatched::Running(call) => answer::of_call(call, &self.options, engine.runtime(), status).await,
+        }
+    }
+
+    /// The checks in the order in which the protocol wants them reported.
+    fn check_stateless(&self, headers: &HeaderMap, request: &Request<'_>) -> Result<(), ErrorObject> {
+        let meta = Meta::of(request.params.as_deref());
+        meta.check_shape()?;
+        headers::check_version(headers, &meta)?;
+        meta.read()?;
+        headers::check_target(headers, request)?;
+        if method::SESSION_ONLY.contains(&&*request.method) {
+            return Err(ErrorObject::method_not_found(&request.method));
+        }
+        headers::check_arguments(headers, request, &self.server.inner.tools)
+    }
+}
+
+fn status(reply: &Answer<'_>) -> StatusCode {
+    match &reply.result {
+        Ok(_) => StatusCode::OK,
+        Err(error) if error.code == ErrorCode::INVALID_PARAMS => StatusCode::OK,
+        Err(error) => status_of_code(error.code),
+    }
+}
+
+fn status_of_code(code: ErrorCode) -> StatusCode {
+    match code {
+        ErrorCode::METHOD_NOT_FOUND => StatusCode::NOT_FOUND,
+        HEADER_MISMATCH | MISSING_CAPABILITY | UNSUPPORTED_VERSION | ErrorCode::INVALID_PARAMS => {
+            StatusCode::BAD_REQUEST
+        }
+        ErrorCode::OVERLOADED | ErrorCode::STOPPING => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::OK,
+    }
+}

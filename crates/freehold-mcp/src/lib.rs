@@ -1,0 +1,23 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod framing;
+pub mod http;
+mod listen;
+mod model;
+mod peer;
+mod protocol;
+mod server;
+mod stdio;
+mod tools;
+
+pub use freehold;
+pub use http::{HttpListener, HttpOptions, HttpService, ServeError};
+pub use model::{CallToolResult, Content, LogLevel, ResourceContents};
+pub use protocol::{Implementation, SESSION_VERSIONS, STATELESS_VERSIONS};
+pub use server::{BuildServerError, McpServer, McpServerBuilder};
+pub use stdio::StdioError;
+pub use tools::{
+    Annotations, AskError, DuplicateTool, Json, Tool, ToolContext, ToolError, ToolHandler, ToolOutput,
+    ToolTable,
+};

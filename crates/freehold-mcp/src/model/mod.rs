@@ -1,0 +1,13 @@
+//! The payloads of tools, as the protocol writes them.
+//!
+//! Own types instead of those of the `rmcp` crate: revisions differ in which fields a result carries, which rmcp's
+//! constructors fix, and its model alone brings fifty crates with it.
+
+mod content;
+mod log;
+mod meta;
+
+pub(crate) use content::ServerMeta;
+pub use content::{CallToolResult, Content, ResourceContents};
+pub use log::LogLevel;
+pub(crate) use meta::{Capabilities, Meta, RequestMeta};

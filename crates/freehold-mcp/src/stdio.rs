@@ -1,0 +1,250 @@
+//! The stdio transport: one session, one message a line.
+//!
+//! The reader never waits for a handler, a slot or the writer: every call runs in a task of its own, and what is to be
+//! written waits in the session's bounded stream. One writer writes whole lines.
+
+use crate::{
+    framing::{encode, one_line},
+    server::McpServer,
+};
+use bytes::{Bytes, BytesMut};
+use freehold::{
+    CloseReason, Engine, Frame, Listener, OpenError, Response, Route, Session, State,
+    message::{Decoded, Malformed, decode},
+    runtime::until,
+};
+use memchr::memchr;
+use std::{io, time::Duration};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// How long calls may go on after the input has ended: clients kill a server that does not end within two seconds.
+const AFTER_INPUT: Duration = Duration::from_millis(1_500);
+/// How long the last lines may take to be written to a client that does not read.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+/// Bytes asked of the input at a time.
+const READ_BYTES: usize = 64 << 10;
+
+/// The stdio transport failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StdioError {
+    /// The input could not be read.
+    #[error("standard input failed: {0}")]
+    Read(io::Error),
+    /// No session could be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}
+
+impl<S: State> McpServer<S> {
+    /// Serves one client on standard input and output until its input ends or the engine drains.
+    ///
+    /// When the input ends, calls have 1.5 s to finish; their answers are still written.
+    ///
+    /// # Errors
+    ///
+    /// [`StdioError`].
+    pub async fn serve_stdio(&self) -> Result<(), StdioError> {
+        self.serve_io(tokio::io::stdin(), tokio::io::stdout()).await
+    }
+
+    /// [`serve_stdio`](Self::serve_stdio) on any pair of streams.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it closes the session at once; what was not written is lost.
+    ///
+    /// # Errors
+    ///
+    /// [`StdioError`].
+    pub async fn serve_io(
+        &self,
+        input: impl AsyncRead + Unpin + Send,
+        output: impl AsyncWrite + Unpin + Send,
+    ) -> Result<(), StdioError> {
+        let engine = self.engine();
+        let session = CloseOnDrop(engine.open()?);
+        // A pipe needs no time to be set up: the sweep must not end a session before its client spoke.
+        let mut writer = std::pin::pin!(write_lines(session.0.listen(), output));
+        let read = {
+            let mut reader = std::pin::pin!(read_lines(engine, &session.0, input));
+            tokio::select! {
+                read = reader.as_mut() => read,
+                // The client closed its end, or the session was closed.
+                () = writer.as_mut() => Ok(()),
+                () = engine.drain_begun() => Ok(()),
+            }
+        };
+        let runtime = engine.runtime();
+        let calls_ended = async {
+            session.0.calls_ended().await;
+            session.0.close(CloseReason::Disconnected);
+        };
+        let grace = runtime.now() + AFTER_INPUT;
+        let finished = async { tokio::join!(until(&**runtime, grace, calls_ended), writer.as_mut()) };
+        if until(&**runtime, grace, finished).await.is_none() {
+            session.0.close(CloseReason::Disconnected);
+            until(&**runtime, runtime.now() + LAST_WORDS, writer).await;
+        }
+        read.map_err(StdioError::Read)
+    }
+}
+
+struct CloseOnDrop<S: State>(Session<S>);
+
+impl<S: State> Drop for CloseOnDrop<S> {
+    fn drop(&mut self) {
+        self.0.close(CloseReason::Disconnected);
+    }
+}
+
+async fn write_lines<S: State>(mut frames: Listener<S>, mut output: impl AsyncWrite + Unpin) {
+    while let Some(frame) = frames.next().await {
+        let mut line = BytesMut::from(&one_line(frame.into_bytes())[..]);
+        line.extend_from_slice(b"\n");
+        let written = async {
+            output.write_all(&line).await?;
+            output.flush().await
+        };
+        if let Err(error) = written.await {
+            tracing::debug!(%error, "the client no longer reads");
+            return;
+        }
+    }
+}
+
+/// Takes lines out of what was read. What is left of a line stays, so that reading can be given up at any point.
+struct Lines {
+    buffer: BytesMut,
+    /// Up to here there is no line end in the buffer.
+    searched: usize,
+    /// The rest of a line that was too long is being skipped.
+    skipping: bool,
+    most: usize,
+}
+
+enum Line {
+    Whole(Bytes),
+    TooLong,
+}
+
+impl Lines {
+    fn new(most: usize) -> Self {
+        Self { buffer: BytesMut::new(), searched: 0, skipping: false, most }
+    }
+
+    fn next(&mut self) -> Option<Line> {
+        loop {
+            match memchr(b'\n', &self.buffer[self.searched..]) {
+                Some(at) => {
+                    let line = self.buffer.split_to(self.searched + at + 1);
+                    self.searched = 0;
+                    if std::mem::take(&mut self.skipping) {
+                        continue;
+                    }
+                    return Some(if line.len() - 1 > self.most {
+                        Line::TooLong
+                    } else {
+                        Line::Whole(line.freeze())
+                    });
+                }
+                None if self.buffer.len() > self.most => {
+                    self.buffer.clear();
+                    self.searched = 0;
+                    let first = !std::mem::replace(&mut self.skipping, true);
+                    return first.then_some(Line::TooLong);
+                }
+                None => {
+                    self.searched = self.buffer.len();
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// What stands after the last line end.
+    fn rest(&mut self) -> Option<Bytes> {
+        (!self.skipping && !self.buffer.is_empty()).then(|| self.buffer.split().freeze())
+    }
+}
+
+async fn read_lines<S: State>(
+    engine: &Engine<S>,
+    session: &Session<S>,
+    mut input: impl AsyncRead + Unpin,
+) -> io::Result<()> {
+    let mut lines = Lines::new(engine.limits().message_bytes);
+    loop {
+        lines.buffer.reserve(READ_BYTES);
+        if input.read_buf(&mut lines.buffer).await? == 0 {
+            if let Some(rest) = lines.rest() {
+                take_line(engine, session, &rest);
+            }
+            return Ok(());
+        }
+        while let Some(line) = lines.next() {
+            match line {
+                Line::Whole(line) => take_line(engine, session, &line),
+                Line::TooLong => {
+                    let most = engine.limits().message_bytes;
+                    refuse(engine, session, &Malformed::too_large(most));
+                }
+            }
+        }
+    }
+}
+
+fn take_line<S: State>(engine: &Engine<S>, session: &Session<S>, line: &[u8]) {
+    if line.iter().all(u8::is_ascii_whitespace) {
+        return;
+    }
+    match decode(line, engine.limits()) {
+        Decoded::Single(Ok(message)) => drop(engine.dispatch(session, message, Route::Session)),
+        Decoded::Single(Err(malformed)) => refuse(engine, session, &malformed),
+        Decoded::Batch(parts) => {
+            // Each message of a batch gets its error, so that no sender waits for an answer that never comes.
+            for part in parts {
+                refuse(engine, session, &Malformed::in_batch(part));
+            }
+        }
+    }
+}
+
+fn refuse<S: State>(engine: &Engine<S>, session: &Session<S>, malformed: &Malformed) {
+    let response: Response<'_> = engine.refuse_malformed(malformed);
+    session.answer(Frame::Answer(Bytes::from(encode(&response))));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Line, Lines};
+
+    fn feed(lines: &mut Lines, bytes: &str) -> Vec<String> {
+        lines.buffer.extend_from_slice(bytes.as_bytes());
+        let mut out = Vec::new();
+        while let Some(line) = lines.next() {
+            out.push(match line {
+                Line::Whole(line) => String::from_utf8_lossy(&line).trim_end().to_owned(),
+                Line::TooLong => "(too long)".to_owned(),
+            });
+        }
+        out
+    }
+
+    #[test]
+    fn lines_come_whole_however_they_arrive() {
+        let mut lines = Lines::new(8);
+        assert!(feed(&mut lines, "ab").is_empty());
+        assert_eq!(feed(&mut lines, "c\r\nde\nf"), ["abc", "de"]);
+        assert_eq!(lines.rest().as_deref(), Some(&b"f"[..]));
+    }
+
+    #[test]
+    fn a_line_too_long_is_told_once_and_skipped() {
+        let mut lines = Lines::new(4);
+        assert_eq!(feed(&mut lines, "12345"), ["(too long)"]);
+        assert!(feed(&mut lines, "6789012").is_empty());
+        assert_eq!(feed(&mut lines, "3\nok\n"), ["ok"]);
+        assert_eq!(feed(&mut lines, "12345\nok\n"), ["(too long)", "ok"]);
+    }
+}

@@ -1,0 +1,213 @@
+use crate::{
+    model::{Capabilities, LogLevel, RequestMeta},
+    peer::Peer,
+    protocol::{method, missing_capability},
+};
+use freehold::{Context, ErrorObject, QuestionError, State};
+use freehold_sync::ScopedMutex;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, value::RawValue};
+use std::{fmt, ops::Deref};
+
+use super::output::ToolError;
+
+/// The context of one tool call: everything of the engine's [`Context`], and what the protocol adds.
+pub struct ToolContext<S: State> {
+    call: Context<S>,
+    tool: std::sync::Arc<str>,
+    progress: Option<Progress>,
+    /// What a stateless request says of its client; in a session, the session knows.
+    stateless: Option<RequestMeta>,
+}
+
+struct Progress {
+    token: Box<RawValue>,
+    /// The protocol wants each figure to be larger than the one before.
+    last: ScopedMutex<f64>,
+}
+
+/// A question to the client failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// The client did not declare that it can answer such questions.
+    #[error("the client did not declare the capability {0:?}")]
+    NotCapable(&'static str),
+    /// The request is stateless: a server cannot ask there.
+    #[error("a stateless request cannot be asked back; declare the input that the tool needs instead")]
+    Stateless,
+    /// It was asked, without success.
+    #[error(transparent)]
+    Question(#[from] QuestionError),
+}
+
+impl<S: State> ToolContext<S> {
+    pub(crate) fn new(
+        call: Context<S>,
+        tool: std::sync::Arc<str>,
+        token: Option<&RawValue>,
+        stateless: Option<RequestMeta>,
+    ) -> Self {
+        let progress = token
+            .map(|token| Progress { token: token.to_owned(), last: ScopedMutex::new(f64::NEG_INFINITY) });
+        Self { call, tool, progress, stateless }
+    }
+
+    /// The tool's name.
+    #[must_use]
+    pub fn tool(&self) -> &str {
+        &self.tool
+    }
+
+    /// Whether the request is of a stateless revision.
+    #[must_use]
+    pub fn is_stateless(&self) -> bool {
+        self.stateless.is_some()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        match &self.stateless {
+            Some(meta) => meta.capabilities,
+            None => Peer::of(self.session()).map(|peer| peer.capabilities).unwrap_or_default(),
+        }
+    }
+
+    /// Reports progress: tells the client, if it asked to be told, and begins the call's timeout anew (up to the cap).
+    /// Figures that do not grow are not told. Never waits.
+    pub fn progress(&self, progress: f64, total: Option<f64>, message: Option<&str>) {
+        self.made_progress();
+        let Some(Progress { token, last }) = &self.progress else { return };
+        let grows = last.with(|last| {
+            let grows = progress > *last;
+            *last = last.max(progress);
+            grows
+        });
+        if !grows {
+            return;
+        }
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Params<'a> {
+            progress_token: &'a RawValue,
+            progress: f64,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            total: Option<f64>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            message: Option<&'a str>,
+        }
+        let params = Params { progress_token: token, progress, total, message };
+        if let Err(error) = self.notify(method::PROGRESS, &params) {
+            tracing::warn!(%error, tool = self.tool(), "progress has no JSON form");
+        }
+    }
+
+    /// Sends a log message to the client, if it wants messages of this level. Never waits.
+    pub fn log(&self, level: LogLevel, data: &impl Serialize) {
+        let wanted = match &self.stateless {
+            Some(meta) => meta.log_level,
+            None => Peer::of(self.session()).map(Peer::log_level),
+        };
+        if wanted.is_none_or(|wanted| level < wanted) {
+            return;
+        }
+        #[derive(Serialize)]
+        struct Params<'a, D> {
+            level: LogLevel,
+            logger: &'a str,
+            data: &'a D,
+        }
+        let params = Params { level, logger: self.tool(), data };
+        if let Err(error) = self.notify(method::LOG_MESSAGE, &params) {
+            tracing::warn!(%error, tool = self.tool(), "a log message has no JSON form");
+        }
+    }
+
+    /// Asks the client's model for a message (`sampling/createMessage`). See [`Context::ask`] for how long that takes.
+    ///
+    /// # Errors
+    ///
+    /// [`AskError`].
+    pub async fn sample<R: DeserializeOwned>(&self, params: &Value) -> Result<R, AskError> {
+        self.ask_if("sampling", self.capabilities().sampling, method::SAMPLE, params).await
+    }
+
+    /// Asks the client's person to fill in a form (`elicitation/create`). See [`Context::ask`] for how long that takes.
+    ///
+    /// # Errors
+    ///
+    /// [`AskError`].
+    pub async fn elicit<R: DeserializeOwned>(&self, params: &Value) -> Result<R, AskError> {
+        self.ask_if("elicitation", self.capabilities().elicitation, method::ELICIT, params).await
+    }
+
+    /// Asks the client for its roots (`roots/list`).
+    ///
+    /// # Errors
+    ///
+    /// [`AskError`].
+    pub async fn list_roots<R: DeserializeOwned>(&self) -> Result<R, AskError> {
+        self.ask_if(
+            "roots",
+            self.capabilities().roots,
+            method::LIST_ROOTS,
+            &Value::Object(Default::default()),
+        )
+        .await
+    }
+
+    async fn ask_if<R: DeserializeOwned>(
+        &self,
+        capability: &'static str,
+        declared: bool,
+        method: &str,
+        params: &Value,
+    ) -> Result<R, AskError> {
+        if self.is_stateless() {
+            return Err(AskError::Stateless);
+        }
+        if !declared {
+            return Err(AskError::NotCapable(capability));
+        }
+        Ok(self.ask(method, params).await?)
+    }
+
+    /// Fails as the protocol wants unless the client declared that it can do `sampling`.
+    ///
+    /// # Errors
+    ///
+    /// The error to return.
+    pub fn require_sampling(&self) -> Result<(), ToolError> {
+        require(self.capabilities().sampling, "sampling")
+    }
+
+    /// Fails as the protocol wants unless the client declared that it can do `elicitation`.
+    ///
+    /// # Errors
+    ///
+    /// The error to return.
+    pub fn require_elicitation(&self) -> Result<(), ToolError> {
+        require(self.capabilities().elicitation, "elicitation")
+    }
+}
+
+fn require(declared: bool, capability: &str) -> Result<(), ToolError> {
+    if declared {
+        Ok(())
+    } else {
+        Err(ToolError::protocol(ErrorObject::from(missing_capability(capability))))
+    }
+}
+
+impl<S: State> Deref for ToolContext<S> {
+    type Target = Context<S>;
+
+    fn deref(&self) -> &Context<S> {
+        &self.call
+    }
+}
+
+impl<S: State> fmt::Debug for ToolContext<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ToolContext").field("tool", &self.tool()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,100 @@
+use crate::model::{CallToolResult, Content};
+use freehold::ErrorObject;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+use std::fmt;
+
+/// Why a tool has no answer.
+///
+/// Every error type converts into it and becomes a result marked as an error, with the error's text for the model to
+/// read. An error of the protocol itself is made with [`ToolError::protocol`].
+#[derive(Debug)]
+pub struct ToolError(pub(crate) Failure);
+
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The model should read this.
+    Tool(String),
+    /// The client's program should.
+    Protocol(ErrorObject),
+}
+
+impl ToolError {
+    /// A failure that the model should read.
+    pub fn new(message: impl fmt::Display) -> Self {
+        Self(Failure::Tool(message.to_string()))
+    }
+
+    /// A JSON-RPC error instead of a result.
+    #[must_use]
+    pub fn protocol(error: ErrorObject) -> Self {
+        Self(Failure::Protocol(error))
+    }
+}
+
+impl<E: std::error::Error> From<E> for ToolError {
+    fn from(error: E) -> Self {
+        Self::new(error)
+    }
+}
+
+/// What a tool may return.
+pub trait ToolOutput {
+    /// The answer.
+    ///
+    /// # Errors
+    ///
+    /// If it has no JSON form.
+    fn into_result(self) -> Result<CallToolResult, ToolError>;
+
+    /// The schema of its structured part, if it always has one.
+    fn output_schema() -> Option<Value> {
+        None
+    }
+}
+
+impl ToolOutput for CallToolResult {
+    fn into_result(self) -> Result<CallToolResult, ToolError> {
+        Ok(self)
+    }
+}
+
+impl ToolOutput for String {
+    fn into_result(self) -> Result<CallToolResult, ToolError> {
+        Ok(CallToolResult::text(self))
+    }
+}
+
+impl ToolOutput for &'static str {
+    fn into_result(self) -> Result<CallToolResult, ToolError> {
+        Ok(CallToolResult::text(self))
+    }
+}
+
+impl ToolOutput for Content {
+    fn into_result(self) -> Result<CallToolResult, ToolError> {
+        Ok(CallToolResult::new(vec![self]))
+    }
+}
+
+impl ToolOutput for Vec<Content> {
+    fn into_result(self) -> Result<CallToolResult, ToolError> {
+        Ok(CallToolResult::new(self))
+    }
+}
+
+/// Structured output: goes to programs as JSON that fits the tool's output schema, and to models as its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Json<T>(pub T);
+
+impl<T: Serialize + JsonSchema> ToolOutput for Json<T> {
+    fn into_result(self) -> Result<CallToolResult, ToolError> {
+        let value = serde_json::to_value(&self.0)?;
+        Ok(CallToolResult { structured: Some(value.clone()), ..CallToolResult::text(value.to_string()) })
+    }
+
+    fn output_schema() -> Option<Value> {
+        Some(super::tool::schema_of::<T>())
+    }
+}

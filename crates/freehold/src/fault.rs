@@ -1,0 +1,128 @@
+//! Faults that can be seeded to show that the acceptance tests have teeth: each makes one of them go red.
+//!
+//! Exists with the feature `seeded-faults` only; without it [`active`] is a constant and every check of it is gone.
+
+/// One deliberate fault; the name in the environment is the variant's in `kebab-case`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Fault {
+    /// One lock around every handler, which each dispatch needs too (S-01).
+    RegistryLock,
+    /// Control methods need a slot like any call (S-04).
+    SlotInReader,
+    /// Unread answers share the room of notifications, and the oldest goes first (S-06).
+    DropAnswers,
+    /// For the stdio transport: a line that was read in part is lost when something else happens (S-11).
+    ClearPartialLine,
+    /// The end of a session tells neither its calls nor its questions (S-12).
+    KeepPending,
+    /// What is no message is ignored (S-13).
+    DropMalformed,
+    /// A call whose handler panicked gets no outcome (S-14).
+    PanicForgetsAnswer,
+    /// The clock is watched while a call waits for its slot, but not while its handler runs (S-15).
+    DeadlineSendOnly,
+    /// A disconnect cancels nothing (S-16).
+    CancelByMessageOnly,
+    /// Sessions that nobody uses stay (S-18).
+    NeverExpire,
+    /// A drain waits for all handlers before it cancels any (S-19).
+    DrainWaits,
+    /// Whether a session is initialized is looked up first and noted later (S-21).
+    CheckThenSet,
+}
+
+#[cfg(feature = "seeded-faults")]
+mod seeded {
+    use super::Fault;
+    use std::{sync::OnceLock, time::Duration};
+
+    impl Fault {
+        /// Every fault.
+        pub const ALL: [Self; 12] = [
+            Self::RegistryLock,
+            Self::SlotInReader,
+            Self::DropAnswers,
+            Self::ClearPartialLine,
+            Self::KeepPending,
+            Self::DropMalformed,
+            Self::PanicForgetsAnswer,
+            Self::DeadlineSendOnly,
+            Self::CancelByMessageOnly,
+            Self::NeverExpire,
+            Self::DrainWaits,
+            Self::CheckThenSet,
+        ];
+
+        /// Its name in the environment.
+        #[must_use]
+        pub const fn name(self) -> &'static str {
+            match self {
+                Self::RegistryLock => "registry-lock",
+                Self::SlotInReader => "slot-in-reader",
+                Self::DropAnswers => "drop-answers",
+                Self::ClearPartialLine => "clear-partial-line",
+                Self::KeepPending => "keep-pending",
+                Self::DropMalformed => "drop-malformed",
+                Self::PanicForgetsAnswer => "panic-forgets-answer",
+                Self::DeadlineSendOnly => "deadline-send-only",
+                Self::CancelByMessageOnly => "cancel-by-message-only",
+                Self::NeverExpire => "never-expire",
+                Self::DrainWaits => "drain-waits",
+                Self::CheckThenSet => "check-then-set",
+            }
+        }
+    }
+
+    /// The fault that the environment variable `FREEHOLD_FAULT` names, read once.
+    ///
+    /// # Panics
+    ///
+    /// If it names none: a misspelt fault would make a test look toothless.
+    #[must_use]
+    pub fn chosen() -> Option<Fault> {
+        static CHOSEN: OnceLock<Option<Fault>> = OnceLock::new();
+        *CHOSEN.get_or_init(|| {
+            let name = std::env::var("FREEHOLD_FAULT").ok().filter(|name| !name.is_empty())?;
+            let fault = Fault::ALL.into_iter().find(|fault| fault.name() == name);
+            Some(fault.unwrap_or_else(|| panic!("FREEHOLD_FAULT={name} names no fault")))
+        })
+    }
+
+    /// Whether `fault` was seeded into this process.
+    #[inline]
+    #[must_use]
+    pub fn active(fault: Fault) -> bool {
+        chosen() == Some(fault)
+    }
+
+    /// Gives another thread time to come in between.
+    #[expect(clippy::disallowed_methods, reason = "blocking its thread is part of the fault")]
+    pub(crate) fn linger() {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+
+    /// The one lock of [`Fault::RegistryLock`].
+    pub(crate) static REGISTRY: OnceLock<std::sync::Arc<tokio::sync::Mutex<()>>> = OnceLock::new();
+}
+
+#[cfg(feature = "seeded-faults")]
+pub use seeded::{active, chosen};
+#[cfg(feature = "seeded-faults")]
+pub(crate) use seeded::{linger, REGISTRY};
+
+#[cfg(not(feature = "seeded-faults"))]
+mod absent {
+    use super::Fault;
+
+    #[inline(always)]
+    pub(crate) const fn active(_fault: Fault) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    pub(crate) const fn linger() {}
+}
+
+#[cfg(not(feature = "seeded-faults"))]
+pub(crate) use absent::{active, linger};
