@@ -36,14 +36,11 @@ impl TotalCalls {
         self.calls.load(Ordering::SeqCst)
     }
 
-    /// Takes one place; the caller gives it back with [`leave`](Self::leave).
+    /// Takes one place, which the caller gives back with [`leave`](Self::leave), also when it was one too many: whether
+    /// it was not.
     pub(crate) fn enter(&self, limits: &Limits) -> bool {
         // SeqCst: pairs with a drain's store of `begun` (see `drain`). Adding first keeps the good path one instruction.
-        if self.calls.fetch_add(1, Ordering::SeqCst) < limits.calls_total {
-            return true;
-        }
-        self.leave();
-        false
+        self.calls.fetch_add(1, Ordering::SeqCst) < limits.calls_total
     }
 
     pub(crate) fn leave(&self) {
@@ -69,15 +66,17 @@ struct Waiter {
     waker: AtomicWaker,
 }
 
-/// The verdict of [`SessionSlots::admit`].
+/// What [`SessionSlots::admit`] gives; to be given back with [`SessionSlots::undo`], or by parts.
 pub(crate) enum Admitted {
     /// Run now; the slot must be released.
     Now,
     /// Wait for a slot.
     Queued(QueuedSlot),
-    /// No room even to wait.
-    Overloaded,
 }
+
+/// There is no room even to wait.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Overloaded;
 
 /// A place in the queue; must be polled until granted, or withdrawn.
 pub(crate) struct QueuedSlot(Arc<Waiter>);
@@ -92,18 +91,18 @@ impl QueuedSlot {
 }
 
 impl SessionSlots {
-    pub(crate) fn admit(&self, limits: &Limits) -> Admitted {
+    pub(crate) fn admit(&self, limits: &Limits) -> Result<Admitted, Overloaded> {
         self.inner.with(|slots| {
             if slots.running < limits.running_per_session && slots.queue.is_empty() {
                 slots.running += 1;
-                return Admitted::Now;
+                return Ok(Admitted::Now);
             }
             if slots.queue.len() >= limits.queued_per_session {
-                return Admitted::Overloaded;
+                return Err(Overloaded);
             }
             let waiter = Arc::new(Waiter::default());
             slots.queue.push_back(waiter.clone());
-            Admitted::Queued(QueuedSlot(waiter))
+            Ok(Admitted::Queued(QueuedSlot(waiter)))
         })
     }
 
@@ -119,6 +118,14 @@ impl SessionSlots {
         });
         if let Some(waiter) = next {
             waiter.waker.wake();
+        }
+    }
+
+    /// Gives back what [`admit`](Self::admit) gave.
+    pub(crate) fn undo(&self, admitted: &Admitted) {
+        match admitted {
+            Admitted::Now => self.release(),
+            Admitted::Queued(slot) => self.withdraw(slot),
         }
     }
 
@@ -148,7 +155,7 @@ impl SessionSlots {
 
 #[cfg(test)]
 mod tests {
-    use super::{Admitted, QueuedSlot, SessionSlots};
+    use super::{Admitted, Overloaded, QueuedSlot, SessionSlots};
     use crate::limits::Limits;
     use std::task::{Context, Waker};
 
@@ -158,7 +165,7 @@ mod tests {
 
     fn queued(slots: &SessionSlots, limits: &Limits) -> QueuedSlot {
         match slots.admit(limits) {
-            Admitted::Queued(queued) => queued,
+            Ok(Admitted::Queued(queued)) => queued,
             _ => panic!("expected a place in the queue"),
         }
     }
@@ -167,10 +174,10 @@ mod tests {
     fn slots_pass_in_order_of_arrival_and_a_withdrawn_grant_passes_on() {
         let limits = Limits { running_per_session: 1, queued_per_session: 3, ..Limits::default() };
         let slots = SessionSlots::default();
-        assert!(matches!(slots.admit(&limits), Admitted::Now));
+        assert!(matches!(slots.admit(&limits), Ok(Admitted::Now)));
         let (first, second, third) =
             (queued(&slots, &limits), queued(&slots, &limits), queued(&slots, &limits));
-        assert!(matches!(slots.admit(&limits), Admitted::Overloaded));
+        assert!(matches!(slots.admit(&limits), Err(Overloaded)));
         slots.withdraw(&second);
         slots.release();
         assert!(granted(&first) && !granted(&third));
@@ -178,6 +185,6 @@ mod tests {
         assert!(granted(&third), "a granted slot whose owner left goes to the next");
         slots.release();
         assert_eq!(slots.running(), 0);
-        assert!(matches!(slots.admit(&limits), Admitted::Now));
+        assert!(matches!(slots.admit(&limits), Ok(Admitted::Now)));
     }
 }

@@ -2,11 +2,12 @@
 
 use crate::{
     call::{Call, CancelReason},
-    drain::DrainReport,
+    drain::{Asks, DrainReport},
     engine::Engine,
     message::{RequestId, encode_notification, encode_request},
     outbox::{Frame, Pushed},
     question::{QuestionError, Reply},
+    runtime::after,
     session::Session,
     state::{State, StateError},
 };
@@ -178,7 +179,8 @@ impl<S: State> Context<S> {
     ///
     /// # Errors
     ///
-    /// [`QuestionError`]: the client refused, did not answer, is gone, or has too many open questions.
+    /// [`QuestionError`]: the client refused, did not answer, is gone, or has too many open questions, or the call was
+    /// cancelled.
     pub async fn ask<R: DeserializeOwned>(
         &self,
         method: &str,
@@ -188,14 +190,16 @@ impl<S: State> Context<S> {
         let params = serde_json::value::to_raw_value(params).map_err(invalid)?;
         let engine = self.call.engine();
         let (id, question) = self.call.session.inner.questions.open(engine.limits.questions_per_session)?;
-        let now = engine.runtime.now();
-        self.call.clock.question_opened(id, now, now + engine.limits.question_timeout);
         let open = OpenQuestion { call: &self.call, id };
+        let now = engine.runtime.now();
+        if !self.call.clock.question_opened(id, now, after(now, engine.limits.question_timeout)) {
+            return Err(QuestionError::CallEnded);
+        }
         let frame =
             Frame::Question(Bytes::from(encode_request(&RequestId::Number(id), method, Some(&params))));
         match self.call.push(frame) {
             Pushed::Queued { .. } => {}
-            Pushed::NoRoom => return Err(QuestionError::NoRoom),
+            Pushed::NoRoom { .. } => return Err(QuestionError::NoRoom),
             Pushed::Overflowed | Pushed::Closed => return Err(QuestionError::PeerGone),
         }
         let reply = question.reply().await;
@@ -208,6 +212,7 @@ impl<S: State> Context<S> {
                 waited: engine.limits.question_timeout,
             }),
             Reply::PeerGone => Err(QuestionError::PeerGone),
+            Reply::CallEnded => Err(QuestionError::CallEnded),
         }
     }
 
@@ -216,9 +221,16 @@ impl<S: State> Context<S> {
         self.call.engine().runtime.spawn("detached", Box::pin(future));
     }
 
-    /// Drains the engine as [`Engine::drain`] does, but does not wait for this very call, which would wait for itself.
+    /// Drains the engine as [`Engine::drain`] does, but without waiting for calls whose handlers wait in here: they would
+    /// wait for themselves.
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
     pub async fn drain(&self, grace: Duration) -> DrainReport {
-        self.engine().drain_except(grace, Some(&self.call)).await
+        let engine = self.engine();
+        let _asks = Asks::new(&self.call);
+        engine.drain(grace).await
     }
 }
 

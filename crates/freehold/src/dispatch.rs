@@ -2,24 +2,22 @@
 //! the handle of a call that goes on by itself.
 
 use crate::{
-    admission::Admitted,
-    call::{Call, CallHandle, CallKey, CallTask, Route, Step, table_refusal},
+    call::{Call, CallHandle, CallKey, CallTask, Refused, Route, Stage, Step, table_refusal},
+    contain::{Panicked, contain},
     engine::Engine,
     event::{Event, OutcomeKind},
+    fault,
     handler::{HandlerResult, MethodKind},
     message::{
         Decoded, ErrorCode, ErrorObject, Malformed, Message, Notification, Raw, Request, RequestId, Response,
         decode, encode_batch,
     },
+    outbox::Frame,
     session::Session,
     state::State,
 };
 use futures_util::future::join_all;
-use std::{
-    borrow::Cow,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 /// What dispatching a message gave.
 #[derive(Debug)]
@@ -31,6 +29,9 @@ pub enum Dispatched<S: State> {
     /// A call under way. With [`Route::Session`] its messages go to the session's stream and the handle is not given.
     Running(CallHandle<S>),
 }
+
+/// The outcome of a request that does not become a call, and what its peer is told.
+type Refusal = (OutcomeKind, ErrorObject);
 
 impl<S: State> Engine<S> {
     /// Handles one message and returns its answer, if it wants one. Notifications and questions of the handler go to
@@ -101,17 +102,15 @@ impl<S: State> Engine<S> {
 
     fn dispatch_request(&self, session: &Session<S>, request: Request<'_>, route: Route) -> Dispatched<S> {
         let Request { id, method, params } = request;
+        if session.closed().is_some() {
+            let (kind, error) = table_refusal(Refused::Closed, session.id(), Some(&id));
+            return self.answer_now(session, id, &method, kind, Err(error), route);
+        }
         let Some(index) = self.inner.methods.find(&method) else {
             let error = ErrorObject::method_not_found(&method);
             return self.answer_now(session, id, &method, OutcomeKind::Failed, Err(error), route);
         };
-        if let MethodKind::Control(control) = self.inner.methods.kind(index) {
-            let run = || control(session, params.as_ref());
-            let (kind, result) = match catch_unwind(AssertUnwindSafe(run)) {
-                Ok(Ok(raw)) => (OutcomeKind::Answered, Ok(raw)),
-                Ok(Err(error)) => (OutcomeKind::Failed, Err(error)),
-                Err(_) => (OutcomeKind::Panicked, Err(ErrorObject::internal())),
-            };
+        if let Some((kind, result)) = self.control(session, index, params.as_ref()) {
             return self.answer_now(session, id, &method, kind, result, route);
         }
         match self.admit(session, CallKey::Request(id.clone()), index, params, route) {
@@ -125,6 +124,36 @@ impl<S: State> Engine<S> {
         }
     }
 
+    /// Runs the method at once if it is a control method.
+    fn control(
+        &self,
+        session: &Session<S>,
+        method: usize,
+        params: Option<&Raw<'_>>,
+    ) -> Option<(OutcomeKind, HandlerResult)> {
+        let MethodKind::Control(control) = self.inner.methods.kind(method) else { return None };
+        if fault::control_is_call() {
+            return None;
+        }
+        Some(match contain(|| control(session, params)) {
+            Ok(Ok(raw)) => (OutcomeKind::Answered, Ok(raw)),
+            Ok(Err(error)) => (OutcomeKind::Failed, Err(error)),
+            Err(Panicked) => (OutcomeKind::Panicked, Err(ErrorObject::internal())),
+        })
+    }
+
+    fn ended_on_arrival(
+        &self,
+        session: &Session<S>,
+        id: Option<&RequestId>,
+        method: &str,
+        outcome: OutcomeKind,
+    ) {
+        let stage = Stage::Arrival;
+        let took = Duration::ZERO;
+        self.inner.events.emit(&Event::CallEnded { session: session.id(), id, method, outcome, stage, took });
+    }
+
     /// A request that ends before it became a call.
     fn answer_now(
         &self,
@@ -135,17 +164,10 @@ impl<S: State> Engine<S> {
         result: HandlerResult,
         route: Route,
     ) -> Dispatched<S> {
-        self.inner.events.emit(&Event::CallEnded {
-            session: session.id(),
-            id: Some(&id),
-            method,
-            outcome,
-            stage: crate::call::Stage::Arrival,
-            took: std::time::Duration::ZERO,
-        });
+        self.ended_on_arrival(session, Some(&id), method, outcome);
         let response = Response { id: Some(id), result: result.map(Cow::Owned) };
         if route == Route::Session {
-            session.push(crate::outbox::Frame::Answer(response.encode().into()));
+            session.push(Frame::Answer(response.encode().into()));
             return Dispatched::Nothing;
         }
         Dispatched::Answer(response)
@@ -153,23 +175,17 @@ impl<S: State> Engine<S> {
 
     fn dispatch_notification(&self, session: &Session<S>, notification: Notification<'_>) {
         let Notification { method, params } = notification;
-        // Nobody can be told that nobody handles it: JSON-RPC answers no notification, not even with an error.
-        let Some(index) = self.inner.methods.find(&method) else { return };
-        if let MethodKind::Control(control) = self.inner.methods.kind(index) {
-            let _ = catch_unwind(AssertUnwindSafe(|| control(session, params.as_ref())));
-            return;
+        let Some(index) = self.inner.methods.find(&method) else {
+            let (session, method) = (session.id(), &*method);
+            return self.inner.events.emit(&Event::UnknownNotification { session, method });
+        };
+        if let Some((outcome, _)) = self.control(session, index, params.as_ref()) {
+            return self.ended_on_arrival(session, None, &method, outcome);
         }
         let key = CallKey::Notification(self.inner.next_serial());
         match self.admit(session, key, index, params, Route::Session) {
             Ok((_, task)) => task.spawn(),
-            Err((outcome, _)) => self.inner.events.emit(&Event::CallEnded {
-                session: session.id(),
-                id: None,
-                method: &method,
-                outcome,
-                stage: crate::call::Stage::Arrival,
-                took: std::time::Duration::ZERO,
-            }),
+            Err((outcome, _)) => self.ended_on_arrival(session, None, &method, outcome),
         }
     }
 
@@ -189,9 +205,10 @@ impl<S: State> Engine<S> {
         method: usize,
         params: Option<Raw<'_>>,
         route: Route,
-    ) -> Result<(Arc<Call<S>>, CallTask<S>), (OutcomeKind, ErrorObject)> {
+    ) -> Result<(Arc<Call<S>>, CallTask<S>), Refusal> {
         let engine = &self.inner;
         if !engine.total.enter(&engine.limits) {
+            engine.call_left();
             return Err((OutcomeKind::Overloaded, engine.overloaded()));
         }
         // After it was counted: see `drain`.
@@ -201,22 +218,18 @@ impl<S: State> Engine<S> {
                 ErrorObject::new(ErrorCode::STOPPING, "the server is shutting down and takes no new calls");
             return Err((OutcomeKind::Stopping, error));
         }
+        // The slot before the entry: once entered the call can be cancelled, and nobody but its task decides about it.
+        let Ok(admitted) = session.inner.slots.admit(&engine.limits) else {
+            engine.call_left();
+            return Err((OutcomeKind::Overloaded, engine.overloaded()));
+        };
         let call = Call::new(session, key, method, route);
         if let Err(refused) = session.inner.calls.insert(&call) {
+            session.inner.slots.undo(&admitted);
             engine.call_left();
             return Err(table_refusal(refused, session.id(), call.id()));
         }
-        let params = params.map(Cow::into_owned);
-        match session.inner.slots.admit(&engine.limits) {
-            Admitted::Now => Ok((call.clone(), CallTask::admitted(call, params))),
-            Admitted::Queued(slot) => Ok((call.clone(), CallTask::queued(call, slot, params))),
-            Admitted::Overloaded => {
-                session.inner.calls.remove(&call.key, &call);
-                session.inner.calls.delivered();
-                engine.call_left();
-                Err((OutcomeKind::Overloaded, engine.overloaded()))
-            }
-        }
+        Ok((call.clone(), CallTask::new(call, admitted, params.map(Cow::into_owned))))
     }
 }
 

@@ -5,15 +5,20 @@
 //! 1. The drain stores `begun`, then loads the count of calls; a call raises the count, then loads `begun`. All four
 //!    are `SeqCst`, so not both can miss the other: no call starts unseen after the count was read as zero.
 //! 2. Who waits for the count registers before it loads it; who lowers it does so before it wakes.
+//! 3. The drain stores `cancels`, then cancels what is live; a call becomes live, then loads `cancels` and cancels
+//!    itself. The section of the live calls orders the two, so no call is missed by both.
+//! 4. `asking` names the session of each call whose handler waits for the drain; those calls are neither waited for nor
+//!    cancelled, or two of them would wait for each other.
 
 use crate::{
     call::{Call, CancelReason},
     engine::Engine,
-    runtime::until,
-    session::CloseReason,
+    fault::{self, Fault},
+    runtime::{after, until},
+    session::{CloseReason, SessionId},
     state::State,
 };
-use freehold_sync::Signal;
+use freehold_sync::{ScopedMutex, Signal};
 use std::{
     num::NonZeroU8,
     sync::{
@@ -45,6 +50,10 @@ const ABANDON_MARGIN: Duration = Duration::from_millis(100);
 pub(crate) struct DrainState {
     begun: AtomicBool,
     begun_signal: Signal,
+    cancels: AtomicBool,
+    asking: ScopedMutex<Vec<SessionId>>,
+    /// Address of the call and method of each handler that was dropped after its grace.
+    abandoned: ScopedMutex<Vec<(usize, String)>>,
     call_left: Notify,
     ended: Signal,
     report: OnceLock<DrainReport>,
@@ -61,10 +70,26 @@ impl DrainState {
         first
     }
 
-    fn end(&self, report: &DrainReport) {
-        // Set before the signal; who waited for it reads it afterwards.
-        let _ = self.report.set(report.clone());
+    fn end(&self, report: DrainReport) {
+        // Set before the signal; who waited for it reads it afterwards. The first report stays.
+        let _ = self.report.set(report);
         self.ended.set(NonZeroU8::MIN);
+    }
+
+    fn report(&self) -> DrainReport {
+        self.report.get().cloned().unwrap_or_default()
+    }
+
+    /// Whether the drain cancels what is still there, and this call too: not if it waits for the drain.
+    pub(crate) fn cancels(&self, waits_for_it: &AtomicBool) -> bool {
+        self.cancels.load(Ordering::SeqCst) && !waits_for_it.load(Ordering::SeqCst)
+    }
+
+    /// The future of a handler was dropped because it went on after its grace.
+    pub(crate) fn abandoned(&self, call: usize, method: &str) {
+        if self.has_begun() {
+            self.abandoned.with(|abandoned| abandoned.push((call, method.to_owned())));
+        }
     }
 
     pub(crate) fn call_left(&self) {
@@ -95,47 +120,80 @@ impl<S: State> Engine<S> {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the drain stops where it is: new calls stay refused, and who else drains waits up to its own limit.
-    /// Spawn it if it must go on.
+    /// The drain runs in a task of its own: dropping this only stops waiting for it.
     pub async fn drain(&self, grace: Duration) -> DrainReport {
-        self.drain_except(grace, None).await
+        let drain = &self.inner.drain;
+        if !drain.begin() {
+            let runtime = &*self.inner.runtime;
+            until(runtime, after(runtime.now(), self.whole_grace(grace)), drain.ended.wait()).await;
+            return drain.report();
+        }
+        self.inner.hooks.shutdown_begun(&self.inner.events);
+        let (engine, duty) = (self.clone(), EndDrain(self.clone()));
+        let run = async move {
+            let report = engine.run_drain(grace).await;
+            engine.inner.drain.end(report);
+            drop(duty);
+        };
+        self.inner.runtime.spawn("drain", Box::pin(run));
+        drain.ended.wait().await;
+        drain.report()
     }
 
-    /// Drains; leaves out the call that asked for it, if it was one.
-    pub(crate) async fn drain_except(&self, grace: Duration, own: Option<&Arc<Call<S>>>) -> DrainReport {
+    /// After this a drain is over, whatever handlers do.
+    fn whole_grace(&self, grace: Duration) -> Duration {
+        grace.saturating_add(self.inner.limits.cancel_grace).saturating_add(ABANDON_MARGIN)
+    }
+
+    async fn run_drain(&self, grace: Duration) -> DrainReport {
         let (engine, drain) = (&self.inner, &self.inner.drain);
-        let cancel_grace = engine.limits.cancel_grace + ABANDON_MARGIN;
         let begun_at = engine.runtime.now();
-        if !drain.begin() {
-            until(&*engine.runtime, begun_at + grace + cancel_grace, drain.ended.wait()).await;
-            return drain.report.get().cloned().unwrap_or_default();
+        let mut report = DrainReport { running: self.others(), ..DrainReport::default() };
+        let patience = if fault::active(Fault::DrainWaits) { Duration::MAX } else { grace };
+        self.until_calls(after(begun_at, patience), || self.others() == 0).await;
+        report.cancelled = self.others();
+        drain.cancels.store(true, Ordering::SeqCst);
+        for call in engine.live.all() {
+            if drain.cancels(&call.drains) {
+                call.cancel(CancelReason::Shutdown, None);
+            }
         }
-        engine.hooks.shutdown_begun(&engine.events);
-        let own_calls = usize::from(own.is_some());
-        let count = || engine.total.count().saturating_sub(own_calls);
-        let mut report = DrainReport { running: count(), ..DrainReport::default() };
-        self.until_calls_left(begun_at + grace, own_calls).await;
-        report.cancelled = count();
-        let is_own = |call: &Arc<Call<S>>| own.is_some_and(|own| Arc::ptr_eq(own, call));
-        for call in engine.live.all().into_iter().filter(|call| !is_own(call)) {
-            call.cancel(CancelReason::Shutdown, None);
-        }
-        self.until_calls_left(engine.runtime.now() + cancel_grace, own_calls).await;
-        let left = engine.live.all().into_iter().filter(|call| !is_own(call));
-        report.abandoned = left.map(|call| call.method_name().to_owned()).collect();
-        report.sessions = self.close_sessions(own, grace);
-        drain.end(&report);
+        let cancel_grace = engine.limits.cancel_grace.saturating_add(ABANDON_MARGIN);
+        self.until_calls(after(engine.runtime.now(), cancel_grace), || self.others() == 0).await;
+        report.abandoned = self.abandoned();
+        report.sessions = self.close_sessions(grace);
         report
     }
 
-    /// Waits until no more than `own_calls` are left, or the instant comes.
-    async fn until_calls_left(&self, at: Instant, own_calls: usize) {
+    /// Calls whose handlers do not wait for the drain themselves.
+    fn others(&self) -> usize {
+        self.inner.total.count().saturating_sub(self.inner.drain.asking.with(|asking| asking.len()))
+    }
+
+    /// The methods of handlers that went on after their grace: those whose future was dropped then, and those that are
+    /// still there, because they block their thread.
+    fn abandoned(&self) -> Vec<String> {
+        // First those that are there: one that goes in between is in both, none is in neither.
+        let left = self.inner.live.all();
+        let left = left.iter().filter(|call| self.inner.drain.cancels(&call.drains));
+        let mut abandoned: Vec<_> =
+            left.map(|call| (Arc::as_ptr(call).addr(), call.method_name().to_owned())).collect();
+        for gone in self.inner.drain.abandoned.with(std::mem::take) {
+            if !abandoned.iter().any(|(call, _)| *call == gone.0) {
+                abandoned.push(gone);
+            }
+        }
+        abandoned.into_iter().map(|(_, method)| method).collect()
+    }
+
+    /// Waits until the calls are as wanted, or the instant comes.
+    async fn until_calls(&self, at: Instant, wanted: impl Fn() -> bool) {
         let engine = &self.inner;
         let left = async {
             loop {
                 let mut notified = std::pin::pin!(engine.drain.call_left.notified());
                 notified.as_mut().enable();
-                if engine.total.count() <= own_calls {
+                if wanted() {
                     return;
                 }
                 notified.await;
@@ -144,22 +202,57 @@ impl<S: State> Engine<S> {
         until(&*engine.runtime, at, left).await;
     }
 
-    /// Closes all sessions; that of the call which asked for the drain only once that call is over or had its time.
-    fn close_sessions(&self, own: Option<&Arc<Call<S>>>, grace: Duration) -> usize {
+    /// Closes all sessions; those of calls that asked for the drain only once these calls are over or had their time.
+    fn close_sessions(&self, grace: Duration) -> usize {
+        let asking = self.inner.drain.asking.with(|asking| asking.clone());
         let sessions = self.sessions();
         let count = sessions.len();
         for session in sessions {
-            if own.is_some_and(|own| Arc::ptr_eq(&own.session.inner, &session.inner)) {
-                let (engine, at) = (self.clone(), self.inner.runtime.now() + grace);
-                let close = async move {
-                    engine.until_calls_left(at, 0).await;
-                    session.close(CloseReason::Shutdown);
-                };
-                self.inner.runtime.spawn("close the session that asked for the drain", Box::pin(close));
-            } else {
+            if !asking.contains(&session.inner.id) {
                 session.close(CloseReason::Shutdown);
+                continue;
             }
+            let (engine, at) = (self.clone(), after(self.inner.runtime.now(), grace));
+            let close = async move {
+                engine.until_calls(at, || session.inner.calls.is_empty()).await;
+                session.close(CloseReason::Shutdown);
+            };
+            self.inner.runtime.spawn("close a session that asked for the drain", Box::pin(close));
         }
         count
+    }
+}
+
+/// The drain's task is over, also when its runtime drops it: nobody waits for it for ever.
+struct EndDrain<S: State>(Engine<S>);
+
+impl<S: State> Drop for EndDrain<S> {
+    fn drop(&mut self) {
+        self.0.inner.drain.end(DrainReport::default());
+    }
+}
+
+/// The handler of a call waits for a drain, which must not wait for it.
+pub(crate) struct Asks<'a, S: State>(&'a Arc<Call<S>>);
+
+impl<'a, S: State> Asks<'a, S> {
+    pub(crate) fn new(call: &'a Arc<Call<S>>) -> Self {
+        let drain = &call.engine().drain;
+        call.drains.store(true, Ordering::SeqCst);
+        drain.asking.with(|asking| asking.push(call.session.inner.id));
+        drain.call_left();
+        Self(call)
+    }
+}
+
+impl<S: State> Drop for Asks<'_, S> {
+    fn drop(&mut self) {
+        let (call, id) = (self.0, self.0.session.inner.id);
+        call.engine().drain.asking.with(|asking| {
+            if let Some(place) = asking.iter().position(|asks| *asks == id) {
+                asking.swap_remove(place);
+            }
+        });
+        call.drains.store(false, Ordering::SeqCst);
     }
 }

@@ -10,10 +10,10 @@ use crate::{
     limits::Limits,
     message::{ErrorCode, ErrorObject, Raw},
     methods::Methods,
-    runtime::{Runtime, TokioRuntime},
+    runtime::{Runtime, TokioRuntime, after, until},
     session::{
         CloseReason, Session, SessionId, SessionNotFound, SessionState,
-        registry::{Found, Registry},
+        registry::{Found, Full, LoadEnd, Loading, Registry},
         sweep,
     },
     state::{MemoryStore, State, Store, StoreError, Versioned},
@@ -24,6 +24,7 @@ use std::{
     any::{Any, TypeId},
     collections::HashMap,
     fmt,
+    future::Future,
     sync::{
         Arc, Once,
         atomic::{AtomicU64, Ordering},
@@ -168,7 +169,6 @@ impl<S: State> EngineState<S> {
 
 impl<S: State> Engine<S> {
     /// Starts to build an engine whose sessions begin with `initial` as their state.
-    #[must_use]
     pub fn builder(initial: S) -> EngineBuilder<S> {
         EngineBuilder::new(initial)
     }
@@ -227,16 +227,23 @@ impl<S: State> Engine<S> {
         let id = SessionId::random(&*engine.runtime);
         let session = self.session_of(SessionState::new(id, engine.initial.clone(), engine.now_ms()));
         prepare(&session);
-        let most = engine.limits.sessions;
-        let insert = || engine.registry.insert(session.inner.clone(), most);
-        if insert().is_err() {
-            let made_room = engine.at_cap == AtCap::EvictIdlest && sweep::evict_one(engine);
-            if !made_room || insert().is_err() {
-                return Err(OpenError::Full);
-            }
+        self.with_room(|| engine.registry.insert(session.inner.clone(), engine.limits.sessions))?;
+        if session.inner.is_closed() {
+            // `prepare` closed it, before there was an entry to remove.
+            engine.registry.remove_session(&session.inner);
+            return Ok(session);
         }
         self.entered(&session);
         Ok(session)
+    }
+
+    /// Does `enter`; at the cap makes room for it if that is the policy.
+    fn with_room<R>(&self, enter: impl Fn() -> Result<R, Full>) -> Result<R, OpenError> {
+        let engine = &self.inner;
+        enter().or_else(|Full| {
+            let made_room = engine.at_cap == AtCap::EvictIdlest && sweep::evict_one(engine);
+            if made_room { enter().map_err(|Full| OpenError::Full) } else { Err(OpenError::Full) }
+        })
     }
 
     fn session_of(&self, state: SessionState<S>) -> Session<S> {
@@ -255,12 +262,12 @@ impl<S: State> Engine<S> {
     }
 
     /// A session that nobody can find: for one request of a stateless protocol. It has no entry, no hooks and no end of
-    /// its own; drop it.
+    /// its own, and no store knows its state; drop it.
     #[must_use]
     pub fn ephemeral(&self) -> Session<S> {
         let engine = &self.inner;
         let id = SessionId::unaddressed(engine.next_serial());
-        self.session_of(SessionState::new(id, engine.initial.clone(), 0))
+        self.session_of(SessionState::unaddressed(id, engine.initial.clone()))
     }
 
     /// The session with this id. Takes no lock and never waits.
@@ -284,29 +291,54 @@ impl<S: State> Engine<S> {
     ///
     /// # Errors
     ///
-    /// [`ResumeError`].
+    /// [`ResumeError`]; that the store is not available also when it takes longer than
+    /// [`Limits::store_wait`](crate::Limits::store_wait).
     pub async fn resume(&self, id: SessionId) -> Result<Session<S>, ResumeError> {
         loop {
             if self.inner.drain.has_begun() {
                 return Err(OpenError::Stopping.into());
             }
-            let found = self.inner.registry.get_or_load(id, self.inner.limits.sessions);
-            match found.map_err(|_| OpenError::Full)? {
+            let most = self.inner.limits.sessions;
+            match self.with_room(|| self.inner.registry.get_or_load(id, most))? {
+                Found::Closed => return Err(SessionNotFound(id).into()),
                 Found::Ready(inner) => return Ok(Session { inner, engine: self.inner.clone() }),
                 Found::Loading(loading) => {
-                    SignalWait::new(loading).await;
+                    match self.within(SignalWait::new(loading)).await.map(LoadEnd::from_code)? {
+                        LoadEnd::LookAgain => {}
+                        LoadEnd::NotFound => return Err(SessionNotFound(id).into()),
+                        LoadEnd::Unavailable => return Err(StoreError::Unavailable.into()),
+                    }
                 }
-                Found::Load(loading) => {
-                    let duty = LoadingDuty { engine: &self.inner, loading: Some(loading), id };
-                    let state = self.inner.store.load(id).await?.ok_or(SessionNotFound(id))?;
-                    let state = SessionState::new(id, Arc::new(state), self.inner.now_ms());
-                    let session = self.session_of(state);
-                    duty.done(&session);
-                    self.entered(&session);
-                    return Ok(session);
-                }
+                Found::Load(loading) => return self.load(id, loading).await,
             }
         }
+    }
+
+    /// Loads a session; everybody else waits for it.
+    async fn load(&self, id: SessionId, loading: Arc<Loading>) -> Result<Session<S>, ResumeError> {
+        let mut duty = LoadingDuty { engine: &self.inner, loading, id, end: Some(LoadEnd::LookAgain) };
+        let state = match self.within(self.inner.store.load(id)).await.and_then(|loaded| loaded) {
+            Ok(Some(state)) => state,
+            Ok(None) => {
+                duty.end = Some(LoadEnd::NotFound);
+                return Err(SessionNotFound(id).into());
+            }
+            Err(error) => {
+                duty.end = Some(LoadEnd::Unavailable);
+                return Err(error.into());
+            }
+        };
+        let session = self.session_of(SessionState::new(id, Arc::new(state), self.inner.now_ms()));
+        duty.done(&session);
+        self.entered(&session);
+        Ok(session)
+    }
+
+    /// Waits for the store, but not for ever.
+    async fn within<F: Future>(&self, wait: F) -> Result<F::Output, StoreError> {
+        let runtime = &*self.inner.runtime;
+        let at = after(runtime.now(), self.inner.limits.store_wait);
+        until(runtime, at, wait).await.ok_or(StoreError::Unavailable)
     }
 
     /// All sessions of this moment.
@@ -328,10 +360,14 @@ impl<S: State> Engine<S> {
         params: &impl Serialize,
         wanted: impl Fn(&Session<S>) -> bool,
     ) -> Result<usize, serde_json::Error> {
-        use crate::{message::encode_notification, outbox::Frame};
+        use crate::{
+            message::encode_notification,
+            outbox::{Frame, Pushed},
+        };
         let bytes = bytes::Bytes::from(encode_notification(method, params)?);
         let sessions = self.sessions().into_iter().filter(|session| wanted(session));
-        Ok(sessions.map(|session| session.push(Frame::Notification(bytes.clone()))).count())
+        let push = |session: Session<S>| session.push(Frame::Notification(bytes.clone()));
+        Ok(sessions.filter(|session| matches!(push(session.clone()), Pushed::Queued { .. })).count())
     }
 
     /// [`broadcast`](Self::broadcast) to the subscribers of `topic`.
@@ -358,22 +394,23 @@ impl<S: State> fmt::Debug for Engine<S> {
 /// The duty to end a `Loading`, also when the loading is given up.
 struct LoadingDuty<'a, S: State> {
     engine: &'a EngineState<S>,
-    loading: Option<Arc<crate::session::registry::Loading>>,
+    loading: Arc<Loading>,
     id: SessionId,
+    /// What the others are told; nothing once it is done.
+    end: Option<LoadEnd>,
 }
 
 impl<S: State> LoadingDuty<'_, S> {
     fn done(mut self, session: &Session<S>) {
-        if let Some(loading) = self.loading.take() {
-            self.engine.registry.loaded(&loading, session.inner.clone());
-        }
+        self.end = None;
+        self.engine.registry.loaded(&self.loading, session.inner.clone());
     }
 }
 
 impl<S: State> Drop for LoadingDuty<'_, S> {
     fn drop(&mut self) {
-        if let Some(loading) = self.loading.take() {
-            self.engine.registry.not_loaded(&loading, self.id);
+        if let Some(end) = self.end {
+            self.engine.registry.not_loaded(&self.loading, self.id, end);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     call::{CancelReason, Stage},
+    contain::contain,
     message::{MalformedKind, RequestId},
     session::{CloseReason, SessionId},
 };
@@ -82,6 +83,13 @@ pub enum Event<'a> {
         /// From which session.
         session: SessionId,
     },
+    /// A notification that nobody handles was ignored: JSON-RPC answers none, not even with an error.
+    UnknownNotification {
+        /// From which session.
+        session: SessionId,
+        /// Its method.
+        method: &'a str,
+    },
     /// Outgoing notifications were dropped because a stream was full.
     NotificationsDropped {
         /// How many.
@@ -159,8 +167,12 @@ counters! {
     notifications_dropped,
     /// Streams closed because answers exceeded their bound.
     streams_overflowed,
+    /// Notifications that nobody handles.
+    unknown_notifications,
     /// Hooks that panicked.
     hook_panics,
+    /// Times that the observer panicked.
+    observer_panics,
 }
 
 impl Counters {
@@ -195,9 +207,15 @@ impl Events {
 
     pub(crate) fn emit(&self, event: &Event<'_>) {
         self.count(event);
-        log(event);
-        if let Some(observer) = &self.observer {
-            observer.event(event);
+        // An outcome is delivered after its event: a panic here would leave its caller without an answer.
+        let told = contain(|| {
+            log(event);
+            if let Some(observer) = &self.observer {
+                observer.event(event);
+            }
+        });
+        if told.is_err() {
+            self.cells.observer_panics.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -218,6 +236,7 @@ impl Events {
             Event::HandlerAbandoned { .. } => add(&cells.abandoned, 1),
             Event::Malformed { .. } => add(&cells.malformed, 1),
             Event::UnknownAnswer { .. } => add(&cells.unknown_answers, 1),
+            Event::UnknownNotification { .. } => add(&cells.unknown_notifications, 1),
             Event::NotificationsDropped { count } => add(&cells.notifications_dropped, *count),
             Event::StreamOverflowed => add(&cells.streams_overflowed, 1),
             Event::HookPanicked { .. } => add(&cells.hook_panics, 1),
@@ -258,8 +277,11 @@ fn log(event: &Event<'_>) {
         }
         Event::Malformed { kind } => tracing::debug!(?kind, "malformed message answered with an error"),
         Event::UnknownAnswer { session } => tracing::debug!(%session, "answer to no question ignored"),
+        Event::UnknownNotification { session, method } => {
+            tracing::debug!(%session, method, "notification that nobody handles ignored");
+        }
         Event::NotificationsDropped { count } => {
-            tracing::debug!(count, "notifications dropped at a full stream")
+            tracing::debug!(count, "notifications dropped at a full stream");
         }
         Event::StreamOverflowed => tracing::warn!("stream closed: unread answers exceeded its bound"),
         Event::HookPanicked { hook } => tracing::error!(hook, "hook panicked"),

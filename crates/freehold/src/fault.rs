@@ -5,6 +5,10 @@
 /// One deliberate fault; the name in the environment is the variant's in `kebab-case`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[cfg_attr(
+    not(feature = "seeded-faults"),
+    expect(dead_code, unreachable_pub, reason = "public, and chosen by name, with the feature only")
+)]
 pub enum Fault {
     /// One lock around every handler, which each dispatch needs too (S-01).
     RegistryLock,
@@ -35,6 +39,7 @@ pub enum Fault {
 #[cfg(feature = "seeded-faults")]
 mod seeded {
     use super::Fault;
+    use crate::runtime::BoxFuture;
     use std::{sync::OnceLock, time::Duration};
 
     impl Fault {
@@ -102,18 +107,33 @@ mod seeded {
         std::thread::sleep(Duration::from_millis(50));
     }
 
-    /// The one lock of [`Fault::RegistryLock`].
-    pub(crate) static REGISTRY: OnceLock<std::sync::Arc<tokio::sync::Mutex<()>>> = OnceLock::new();
+    /// Whether a control method is a call like any other.
+    pub(crate) fn control_is_call() -> bool {
+        active(Fault::RegistryLock) || active(Fault::SlotInReader)
+    }
+
+    /// The body of a call, behind the one lock of [`Fault::RegistryLock`].
+    pub(crate) fn locked<T: Send + 'static>(body: BoxFuture<'static, T>) -> BoxFuture<'static, T> {
+        static REGISTRY: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+        if !active(Fault::RegistryLock) {
+            return body;
+        }
+        Box::pin(async {
+            let _registry = REGISTRY.lock().await;
+            body.await
+        })
+    }
 }
 
 #[cfg(feature = "seeded-faults")]
 pub use seeded::{active, chosen};
 #[cfg(feature = "seeded-faults")]
-pub(crate) use seeded::{linger, REGISTRY};
+pub(crate) use seeded::{control_is_call, linger, locked};
 
 #[cfg(not(feature = "seeded-faults"))]
 mod absent {
     use super::Fault;
+    use crate::runtime::BoxFuture;
 
     #[inline(always)]
     pub(crate) const fn active(_fault: Fault) -> bool {
@@ -122,7 +142,17 @@ mod absent {
 
     #[inline(always)]
     pub(crate) const fn linger() {}
+
+    #[inline(always)]
+    pub(crate) const fn control_is_call() -> bool {
+        false
+    }
+
+    #[inline(always)]
+    pub(crate) fn locked<T>(body: BoxFuture<'static, T>) -> BoxFuture<'static, T> {
+        body
+    }
 }
 
 #[cfg(not(feature = "seeded-faults"))]
-pub(crate) use absent::{active, linger};
+pub(crate) use absent::{active, control_is_call, linger, locked};

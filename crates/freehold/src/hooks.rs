@@ -2,12 +2,12 @@
 //! one is reported and goes no further.
 
 use crate::{
+    contain::contain,
     event::{Event, Events},
     session::{CloseReason, Session},
     state::State,
 };
 use freehold_sync::held;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 type SessionHook<S> = Box<dyn Fn(&Session<S>) + Send + Sync>;
 type CallHook<S> = Box<dyn Fn(&Session<S>, &str) + Send + Sync>;
@@ -66,7 +66,7 @@ impl<S: State> Hooks<S> {
 fn run<H>(events: &Events, name: &'static str, hooks: &[H], call: impl Fn(&H)) {
     for hook in hooks {
         held::assert_none("run a hook");
-        if catch_unwind(AssertUnwindSafe(|| call(hook))).is_err() {
+        if contain(|| call(hook)).is_err() {
             events.emit(&Event::HookPanicked { hook: name });
         }
     }

@@ -3,11 +3,16 @@
 
 mod admission;
 mod call;
+mod contain;
 mod context;
 mod dispatch;
 mod drain;
 mod engine;
 mod event;
+#[cfg(not(feature = "seeded-faults"))]
+mod fault;
+#[cfg(feature = "seeded-faults")]
+pub mod fault;
 mod handler;
 mod hooks;
 mod inspect;

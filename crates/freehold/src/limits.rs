@@ -14,6 +14,7 @@ use std::time::Duration;
 /// let limits = Limits { deadline: Duration::from_secs(5), ..Limits::default() };
 /// assert!(limits.deadline < limits.deadline_cap);
 /// ```
+// Exhaustive, so that the update syntax of the example works outside of this crate too.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Bytes of one incoming message (or batch). A peer must not make us buffer without end.
@@ -65,6 +66,8 @@ pub struct Limits {
     /// Topics one session may subscribe to.
     pub topics_per_session: usize,
 
+    /// How long the store may take to load the state of a session that is resumed, or to forget that of one that ended.
+    pub store_wait: Duration,
     /// How often `update` re-runs its closure when others commit in between.
     pub update_attempts: u32,
     /// How often `transact` re-runs its body.
@@ -97,6 +100,7 @@ impl Default for Limits {
             session_ttl: Duration::from_secs(1_800),
             initialize_window: Duration::from_secs(60),
             topics_per_session: 1_024,
+            store_wait: Duration::from_secs(10),
             update_attempts: 1_024,
             transact_attempts: 16,
             drain_grace: Duration::from_secs(10),

@@ -14,7 +14,10 @@
 //!
 //! *Deadlock safety*: the section moves frames only; wakers are woken after it.
 
-use crate::limits::Limits;
+use crate::{
+    fault::{self, Fault},
+    limits::Limits,
+};
 use bytes::Bytes;
 use freehold_sync::ScopedMutex;
 use std::{
@@ -56,8 +59,8 @@ impl Frame {
 pub(crate) enum Pushed {
     /// It is queued; `dropped` older notifications made room for it.
     Queued { dropped: u64 },
-    /// There was no room; for a notification that means it was itself dropped.
-    NoRoom,
+    /// There was no room for it. `dropped` counts the notifications that went all the same, itself included.
+    NoRoom { dropped: u64 },
     /// Answers exceeded their bound: this push closed the stream.
     Overflowed,
     /// The stream was closed before.
@@ -85,6 +88,8 @@ pub(crate) const FIRST_READER: u64 = 0;
 
 impl Outbox {
     pub(crate) fn push(&self, frame: Frame, limits: &Limits) -> Pushed {
+        let frame =
+            if fault::active(Fault::DropAnswers) { Frame::Notification(frame.into_bytes()) } else { frame };
         let mut evicted = Vec::new();
         let (pushed, waker) = self.queue.with(|queue| {
             let pushed = queue.push(frame, limits, &mut evicted);
@@ -113,6 +118,12 @@ impl Outbox {
         });
         wake(waker);
         number
+    }
+
+    /// The reader with this number is gone: its waker would only keep its task's memory alive.
+    pub(crate) fn leave(&self, reader: u64) {
+        let waker = self.queue.with(|queue| if queue.reader == reader { queue.waker.take() } else { None });
+        drop(waker);
     }
 
     /// The next frame for the reader with this number; the end once the stream is closed or another one took over.
@@ -175,31 +186,40 @@ impl Queue {
                 self.answer_bytes += size;
             }
             Frame::Question(_) | Frame::Notification(_) => {
-                if size > limits.stream_bytes {
-                    return Pushed::NoRoom;
-                }
-                let before = evicted.len();
-                while self.droppable >= limits.stream_messages
-                    || self.droppable_bytes + size > limits.stream_bytes
-                {
-                    // A question is never evicted: somebody waits for its answer.
-                    let oldest = self.frames.iter().position(|frame| matches!(frame, Frame::Notification(_)));
-                    match oldest.and_then(|index| self.frames.remove(index)) {
-                        Some(old) => {
-                            self.uncount(&old);
-                            evicted.push(old);
-                        }
-                        None => return Pushed::NoRoom,
-                    }
-                }
-                self.droppable += 1;
-                self.droppable_bytes += size;
-                self.frames.push_back(frame);
-                return Pushed::Queued { dropped: (evicted.len() - before) as u64 };
+                return self.push_droppable(frame, size, limits, evicted);
             }
         }
         self.frames.push_back(frame);
         Pushed::Queued { dropped: 0 }
+    }
+
+    /// Queues a notification or a question; the oldest notifications make room.
+    fn push_droppable(
+        &mut self,
+        frame: Frame,
+        size: usize,
+        limits: &Limits,
+        evicted: &mut Vec<Frame>,
+    ) -> Pushed {
+        let full = |queue: &Self| {
+            queue.droppable >= limits.stream_messages || queue.droppable_bytes + size > limits.stream_bytes
+        };
+        while size <= limits.stream_bytes && full(self) {
+            // A question is never evicted: somebody waits for its answer.
+            let oldest = self.frames.iter().position(|frame| matches!(frame, Frame::Notification(_)));
+            let Some(old) = oldest.and_then(|index| self.frames.remove(index)) else { break };
+            self.uncount(&old);
+            evicted.push(old);
+        }
+        let dropped = evicted.len() as u64;
+        if full(self) {
+            let itself = u64::from(matches!(frame, Frame::Notification(_)));
+            return Pushed::NoRoom { dropped: dropped + itself };
+        }
+        self.droppable += 1;
+        self.droppable_bytes += size;
+        self.frames.push_back(frame);
+        Pushed::Queued { dropped }
     }
 
     fn pop(&mut self) -> Option<Frame> {
@@ -260,8 +280,8 @@ mod tests {
         let outbox = Outbox::default();
         let question = || Frame::Question(Bytes::from_static(b"q"));
         assert_eq!(outbox.push(question(), &limits), Pushed::Queued { dropped: 0 });
-        assert_eq!(outbox.push(question(), &limits), Pushed::NoRoom);
-        assert_eq!(outbox.push(note("n"), &limits), Pushed::NoRoom);
+        assert_eq!(outbox.push(question(), &limits), Pushed::NoRoom { dropped: 0 });
+        assert_eq!(outbox.push(note("n"), &limits), Pushed::NoRoom { dropped: 1 });
     }
 
     #[test]

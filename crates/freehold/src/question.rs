@@ -39,6 +39,9 @@ pub enum QuestionError {
     /// The session or its stream ended before the answer.
     #[error("the client went away before it answered")]
     PeerGone,
+    /// The call was cancelled or is over: nobody needs the answer.
+    #[error("the call that asked is over")]
+    CallEnded,
     /// Too many open questions, or no room in the outgoing stream.
     #[error("too many questions wait for this client")]
     NoRoom,
@@ -60,6 +63,7 @@ pub(crate) enum Reply {
     Refused(ErrorObject),
     TimedOut,
     PeerGone,
+    CallEnded,
 }
 
 /// One open question.

@@ -1,11 +1,19 @@
 //! The clock of one call: a deadline that progress extends up to a cap, and that stands still while the peer is asked.
+//!
+//! # Invariants
+//!
+//! 1. The clock stands if and only if a question is open; `stood` is what it stood before, and `expires` and `cap`
+//!    contain it already.
+//! 2. Whoever changes when the next reading is due takes the waker of the last reader in the same section and wakes it:
+//!    a handler may hand its context to another task, which the call's own task does not see run.
+//! 3. After `end` no question is open, and none opens.
 
-use crate::limits::Limits;
+use crate::{limits::Limits, runtime::after};
 use freehold_sync::ScopedMutex;
-use std::time::{Duration, Instant};
-
-/// Longer than any process runs, short enough to be added to an instant.
-const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
+use std::{
+    task::Waker,
+    time::{Duration, Instant},
+};
 
 pub(crate) struct DeadlineClock {
     inner: ScopedMutex<Clock>,
@@ -19,6 +27,9 @@ struct Clock {
     asking: Vec<(i64, Instant)>,
     /// When the first of them was asked: since then the clock stands still.
     stands_since: Option<Instant>,
+    stood: Duration,
+    reader: Option<Waker>,
+    ended: bool,
 }
 
 /// What the clock says at some instant.
@@ -34,77 +45,125 @@ pub(crate) enum Reading {
 
 impl DeadlineClock {
     pub(crate) fn start(now: Instant, timeout: Duration, limits: &Limits) -> Self {
-        let cap = now + limits.deadline_cap;
-        let expires = (now + timeout).min(cap);
-        let clock = Clock { timeout, expires, cap, asking: Vec::new(), stands_since: None };
+        let cap = after(now, limits.deadline_cap);
+        let clock = Clock {
+            timeout,
+            expires: after(now, timeout).min(cap),
+            cap,
+            asking: Vec::new(),
+            stands_since: None,
+            stood: Duration::ZERO,
+            reader: None,
+            ended: false,
+        };
         Self { inner: ScopedMutex::new(clock) }
+    }
+
+    /// Changes the clock, then has it read anew.
+    fn change<R>(&self, change: impl FnOnce(&mut Clock) -> R) -> R {
+        let (output, reader) = self.inner.with(|clock| (change(clock), clock.reader.take()));
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+        output
     }
 
     /// Replaces the timeout, counted from `started`; the cap stays.
     pub(crate) fn set_timeout(&self, started: Instant, timeout: Duration) {
-        self.inner.with(|clock| {
+        self.change(|clock| {
             clock.timeout = timeout;
-            clock.expires = (started + timeout).min(clock.cap);
+            clock.expires = after(after(started, clock.stood), timeout).min(clock.cap);
         });
     }
 
     /// No deadline at all; questions keep theirs.
     pub(crate) fn remove_deadline(&self, now: Instant) {
-        self.inner.with(|clock| {
-            clock.timeout = NEVER;
-            clock.expires = now + NEVER;
-            clock.cap = now + NEVER;
+        self.change(|clock| {
+            clock.timeout = Duration::MAX;
+            clock.cap = after(now, Duration::MAX);
+            clock.expires = clock.cap;
         });
     }
 
     /// The call made progress: it gets its timeout anew, up to the cap.
     pub(crate) fn progress(&self, now: Instant) {
-        self.inner.with(|clock| clock.expires = clock.expires.max(now + clock.timeout).min(clock.cap));
+        // Later only: who waits for the old instant looks then, and finds the new one.
+        self.inner.with(|clock| {
+            let now = clock.stands_since.unwrap_or(now);
+            clock.expires = clock.expires.max(after(now, clock.timeout)).min(clock.cap);
+        });
     }
 
     /// When the call ends if nothing happens; while it asks, as of now.
     pub(crate) fn expires(&self, now: Instant) -> Instant {
         self.inner.with(|clock| match clock.stands_since {
-            Some(since) => clock.expires + now.saturating_duration_since(since),
+            Some(since) => after(clock.expires, now.saturating_duration_since(since)),
             None => clock.expires,
         })
     }
 
-    pub(crate) fn question_opened(&self, question: i64, now: Instant, until: Instant) {
-        self.inner.with(|clock| {
-            clock.asking.push((question, until));
-            clock.stands_since.get_or_insert(now);
-        });
+    /// Stops the clock for a question; not once the call has ended, since nobody would time the question out.
+    pub(crate) fn question_opened(&self, question: i64, now: Instant, until: Instant) -> bool {
+        self.change(|clock| {
+            if !clock.ended {
+                clock.asking.push((question, until));
+                clock.stands_since.get_or_insert(now);
+            }
+            !clock.ended
+        })
     }
 
     pub(crate) fn question_closed(&self, question: i64, now: Instant) {
-        self.inner.with(|clock| {
+        self.change(|clock| {
             clock.asking.retain(|(open, _)| *open != question);
             if clock.asking.is_empty()
                 && let Some(since) = clock.stands_since.take()
             {
                 let stood = now.saturating_duration_since(since);
-                clock.expires += stood;
-                clock.cap += stood;
+                clock.expires = after(clock.expires, stood);
+                clock.cap = after(clock.cap, stood);
+                clock.stood += stood;
             }
         });
+    }
+
+    /// The call was cancelled or is over: hands out the questions that are open and lets no more open.
+    pub(crate) fn end(&self) -> Vec<i64> {
+        self.inner.with(|clock| {
+            clock.ended = true;
+            clock.reader = None;
+            clock.asking.drain(..).map(|(question, _)| question).collect()
+        })
     }
 
     pub(crate) fn is_asking(&self) -> bool {
         self.inner.with(|clock| !clock.asking.is_empty())
     }
 
-    pub(crate) fn read(&self, now: Instant) -> Reading {
-        self.inner.with(|clock| {
-            let Some(next) = clock.asking.iter().map(|(_, until)| *until).min() else {
-                return if clock.expires <= now { Reading::Expired } else { Reading::Running(clock.expires) };
-            };
-            if next > now {
-                return Reading::Running(next);
+    /// Reads the clock. When the next reading is due earlier than this one says, `reader` is woken.
+    pub(crate) fn read(&self, now: Instant, reader: &Waker) -> Reading {
+        let mut displaced = None;
+        let reading = self.inner.with(|clock| {
+            if !clock.reader.as_ref().is_some_and(|known| known.will_wake(reader)) {
+                displaced = clock.reader.replace(reader.clone());
             }
-            let over = clock.asking.iter().filter(|(_, until)| *until <= now).map(|(open, _)| *open);
-            Reading::Unanswered(over.collect())
-        })
+            clock.read(now)
+        });
+        drop(displaced);
+        reading
+    }
+}
+
+impl Clock {
+    fn read(&self, now: Instant) -> Reading {
+        let Some(next) = self.asking.iter().map(|(_, until)| *until).min() else {
+            return if self.expires <= now { Reading::Expired } else { Reading::Running(self.expires) };
+        };
+        if next > now {
+            return Reading::Running(next);
+        }
+        let over = self.asking.iter().filter(|(_, until)| *until <= now).map(|(open, _)| *open);
+        Reading::Unanswered(over.collect())
     }
 }
 
@@ -112,7 +171,10 @@ impl DeadlineClock {
 mod tests {
     use super::{DeadlineClock, Reading};
     use crate::limits::Limits;
-    use std::time::{Duration, Instant};
+    use std::{
+        task::Waker,
+        time::{Duration, Instant},
+    };
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -124,17 +186,21 @@ mod tests {
         Instant::now()
     }
 
+    fn read(clock: &DeadlineClock, now: Instant) -> Reading {
+        clock.read(now, Waker::noop())
+    }
+
     #[test]
     fn progress_extends_up_to_the_cap() {
         let start = epoch();
         let limits = Limits { deadline_cap: SECOND * 5, ..Limits::default() };
         let clock = DeadlineClock::start(start, SECOND * 2, &limits);
-        assert_eq!(clock.read(start), Reading::Running(start + SECOND * 2));
+        assert_eq!(read(&clock, start), Reading::Running(start + SECOND * 2));
         clock.progress(start + SECOND);
-        assert_eq!(clock.read(start + SECOND * 2), Reading::Running(start + SECOND * 3));
+        assert_eq!(read(&clock, start + SECOND * 2), Reading::Running(start + SECOND * 3));
         clock.progress(start + SECOND * 4);
-        assert_eq!(clock.read(start + SECOND * 4), Reading::Running(start + SECOND * 5));
-        assert_eq!(clock.read(start + SECOND * 5), Reading::Expired);
+        assert_eq!(read(&clock, start + SECOND * 4), Reading::Running(start + SECOND * 5));
+        assert_eq!(read(&clock, start + SECOND * 5), Reading::Expired);
     }
 
     #[test]
@@ -142,7 +208,7 @@ mod tests {
         let start = epoch();
         let limits = Limits { deadline_cap: SECOND, ..Limits::default() };
         let clock = DeadlineClock::start(start, SECOND * 10, &limits);
-        assert_eq!(clock.read(start + SECOND), Reading::Expired);
+        assert_eq!(read(&clock, start + SECOND), Reading::Expired);
     }
 
     #[test]
@@ -151,10 +217,43 @@ mod tests {
         let clock = DeadlineClock::start(start, SECOND * 2, &Limits::default());
         clock.question_opened(1, start + SECOND, start + SECOND * 100);
         clock.question_opened(2, start + SECOND * 5, start + SECOND * 50);
-        assert_eq!(clock.read(start + SECOND * 10), Reading::Running(start + SECOND * 50));
-        assert_eq!(clock.read(start + SECOND * 50), Reading::Unanswered(vec![2]));
+        assert_eq!(read(&clock, start + SECOND * 10), Reading::Running(start + SECOND * 50));
+        assert_eq!(read(&clock, start + SECOND * 50), Reading::Unanswered(vec![2]));
         clock.question_closed(2, start + SECOND * 50);
         clock.question_closed(1, start + SECOND * 61);
-        assert_eq!(clock.read(start + SECOND * 61), Reading::Running(start + SECOND * 62));
+        assert_eq!(read(&clock, start + SECOND * 61), Reading::Running(start + SECOND * 62));
+    }
+
+    #[test]
+    fn what_the_clock_stood_is_counted_neither_by_progress_nor_by_a_new_timeout() {
+        let start = epoch();
+        let clock = DeadlineClock::start(start, SECOND * 2, &Limits::default());
+        assert!(clock.question_opened(1, start + SECOND, start + SECOND * 1_000));
+        clock.progress(start + SECOND * 50);
+        clock.question_closed(1, start + SECOND * 101);
+        // Asked after one second; two more since the progress.
+        assert_eq!(read(&clock, start + SECOND * 101), Reading::Running(start + SECOND * 103));
+        clock.set_timeout(start, SECOND * 10);
+        assert_eq!(read(&clock, start + SECOND * 101), Reading::Running(start + SECOND * 110));
+    }
+
+    #[test]
+    fn the_longest_periods_mean_no_bound_and_overflow_nothing() {
+        let start = epoch();
+        let limits = Limits { deadline_cap: Duration::MAX, ..Limits::default() };
+        let clock = DeadlineClock::start(start, Duration::MAX, &limits);
+        assert!(clock.question_opened(1, start, start + SECOND));
+        clock.question_closed(1, start + SECOND);
+        clock.progress(start + SECOND);
+        assert!(matches!(read(&clock, start + SECOND), Reading::Running(_)));
+    }
+
+    #[test]
+    fn after_the_end_no_question_opens() {
+        let start = epoch();
+        let clock = DeadlineClock::start(start, SECOND, &Limits::default());
+        assert!(clock.question_opened(1, start, start + SECOND));
+        assert_eq!(clock.end(), [1]);
+        assert!(!clock.question_opened(2, start, start + SECOND));
     }
 }

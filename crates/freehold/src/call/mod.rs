@@ -17,7 +17,7 @@ mod task;
 
 pub use handle::{CallHandle, Step};
 pub(crate) use live::LiveCalls;
-pub(crate) use table::{CallKey, CallTable, table_refusal};
+pub(crate) use table::{CallKey, CallTable, Refused, table_refusal};
 pub(crate) use task::CallTask;
 
 pub(crate) use deadline::{DeadlineClock, Reading};
@@ -25,9 +25,11 @@ pub(crate) use deadline::{DeadlineClock, Reading};
 use crate::{
     engine::EngineState,
     event::{Event, OutcomeKind},
+    fault::{self, Fault},
     handler::HandlerResult,
     message::{ErrorCode, ErrorObject, RequestId, Response},
     outbox::{Frame, Outbox, Pushed},
+    question::Reply,
     session::{Session, report_push},
     state::State,
 };
@@ -43,10 +45,11 @@ use std::{
     time::Instant,
 };
 
-/// Why a call was cancelled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Why a call was cancelled. As JSON, the variant's name in `camelCase`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 #[non_exhaustive]
 #[repr(u8)]
+#[serde(rename_all = "camelCase")]
 pub enum CancelReason {
     /// The client said so.
     Client = 1,
@@ -144,6 +147,8 @@ pub(crate) struct Call<S: State> {
     cancel_note: OnceLock<Box<str>>,
     stage: AtomicU8,
     settled: AtomicBool,
+    /// Its handler waits for a drain, which therefore must not wait for it.
+    pub(crate) drains: AtomicBool,
     pub(crate) outbox: Outbox,
     answer: ScopedMutex<Option<Response<'static>>>,
 }
@@ -170,6 +175,7 @@ impl<S: State> Call<S> {
             cancel_note: OnceLock::new(),
             stage: AtomicU8::new(Stage::Arrival as u8),
             settled: AtomicBool::new(false),
+            drains: AtomicBool::new(false),
             outbox: Outbox::default(),
             answer: ScopedMutex::default(),
         })
@@ -210,7 +216,8 @@ impl<S: State> Call<S> {
 
     /// Decides the outcome as cancelled, at once, and tells the handler. Whether this call did.
     pub(crate) fn cancel(&self, reason: CancelReason, note: Option<&str>) -> bool {
-        if self.is_settled() {
+        let unnoticed = fault::active(Fault::CancelByMessageOnly) && reason == CancelReason::Disconnected;
+        if self.is_settled() || unnoticed {
             return false;
         }
         if let Some(note) = note {
@@ -221,6 +228,13 @@ impl<S: State> Call<S> {
             self.cancelled.set(reason.code());
         }
         settled
+    }
+
+    /// Resolves the open questions, and lets no more open.
+    pub(crate) fn end_questions(&self) {
+        for question in self.clock.end() {
+            self.session.inner.questions.resolve(question, Reply::CallEnded);
+        }
     }
 
     /// Decides the outcome and delivers it, unless it is decided. Whether this call did.
@@ -267,7 +281,7 @@ impl<S: State> Call<S> {
             }
             Outcome::Cancelled(reason) => {
                 let error = ErrorObject::new(ErrorCode::CANCELLED, reason.as_str())
-                    .with_data(&serde_json::json!({ "stage": self.stage() }));
+                    .with_data(&serde_json::json!({ "reason": reason, "stage": self.stage() }));
                 (OutcomeKind::Cancelled, Some(Err(error)))
             }
         }

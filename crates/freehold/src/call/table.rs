@@ -51,7 +51,11 @@ struct Table<S: State> {
 impl<S: State> Default for CallTable<S> {
     fn default() -> Self {
         let table = Table { calls: HashMap::default(), closed: false };
-        Self { inner: ScopedMutex::new(table), undelivered: AtomicUsize::new(0), all_delivered: Notify::new() }
+        Self {
+            inner: ScopedMutex::new(table),
+            undelivered: AtomicUsize::new(0),
+            all_delivered: Notify::new(),
+        }
     }
 }
 

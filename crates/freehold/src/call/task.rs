@@ -6,19 +6,21 @@
 
 use super::{Call, CancelReason, Outcome, Reading, Stage};
 use crate::{
-    admission::QueuedSlot,
+    admission::{Admitted, QueuedSlot},
+    contain::{Panicked, contain},
     context::Context as CallContext,
     event::Event,
+    fault::{self, Fault},
     handler::{HandlerResult, MethodKind},
+    message::Raw,
     question::Reply,
-    runtime::{BoxFuture, Timer},
+    runtime::{BoxFuture, Timer, after},
     state::State,
 };
 use freehold_sync::{SignalWait, held};
 use serde_json::value::RawValue;
 use std::{
     future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -46,15 +48,16 @@ enum Phase {
 }
 
 impl<S: State> CallTask<S> {
-    /// The task of a call that has its slot.
-    pub(crate) fn admitted(call: Arc<Call<S>>, params: Option<Box<RawValue>>) -> Self {
-        Self { call, phase: Phase::Admitted(params), cancelled: None, timer: None }
-    }
-
-    /// The task of a call that waits for its slot.
-    pub(crate) fn queued(call: Arc<Call<S>>, slot: QueuedSlot, params: Option<Box<RawValue>>) -> Self {
-        call.set_stage(Stage::Queue);
-        Self { call, phase: Phase::Queued(slot, params), cancelled: None, timer: None }
+    /// The task of a call that has its slot, or its place in the queue.
+    pub(crate) fn new(call: Arc<Call<S>>, admitted: Admitted, params: Option<Box<RawValue>>) -> Self {
+        let phase = match admitted {
+            Admitted::Now => Phase::Admitted(params),
+            Admitted::Queued(slot) => {
+                call.set_stage(Stage::Queue);
+                Phase::Queued(slot, params)
+            }
+        };
+        Self { call, phase, cancelled: None, timer: None }
     }
 
     pub(crate) fn is_queued(&self) -> bool {
@@ -65,6 +68,10 @@ impl<S: State> CallTask<S> {
     pub(crate) fn spawn(self) {
         let runtime = self.call.engine().runtime.clone();
         self.call.engine().live.insert(&self.call);
+        // A drain that cancelled what was live has not seen this call if it was not live yet.
+        if self.call.engine().drain.cancels(&self.call.drains) {
+            self.call.cancel(CancelReason::Shutdown, None);
+        }
         runtime.spawn("call", Box::pin(self));
     }
 
@@ -73,14 +80,23 @@ impl<S: State> CallTask<S> {
         call.set_stage(Stage::Handler);
         let engine = call.engine().clone();
         engine.hooks.called(&engine.events, &call.session, call.method_name());
-        let MethodKind::Call(handler) = engine.methods.kind(call.method) else {
-            unreachable!("only methods with a handler become calls");
-        };
+        // The hook may have closed the session.
+        if call.is_settled() {
+            return self.finish();
+        }
         held::assert_none("start a handler");
         let context = CallContext::new(call.clone());
-        match catch_unwind(AssertUnwindSafe(|| handler.start(context, params))) {
-            Ok(body) => self.phase = Phase::Running(body),
-            Err(_) => {
+        let start = || match engine.methods.kind(call.method) {
+            MethodKind::Call(handler) => handler.start(context, params),
+            // Only with a seeded fault does a control method become a call.
+            MethodKind::Control(control) => {
+                let params = params.map(Raw::Owned);
+                Box::pin(std::future::ready(control(&call.session, params.as_ref())))
+            }
+        };
+        match contain(start) {
+            Ok(body) => self.phase = Phase::Running(fault::locked(body)),
+            Err(Panicked) => {
                 call.settle(Outcome::Panicked);
                 self.finish();
             }
@@ -104,12 +120,15 @@ impl<S: State> CallTask<S> {
             return matches!(self.phase, Phase::Done);
         };
         held::assert_none("poll a handler");
-        let outcome = match catch_unwind(AssertUnwindSafe(|| body.as_mut().poll(cx))) {
+        let outcome = match contain(|| body.as_mut().poll(cx)) {
             Ok(Poll::Pending) => return false,
             Ok(Poll::Ready(result)) => Outcome::Returned(result),
-            Err(_) => Outcome::Panicked,
+            Err(Panicked) => Outcome::Panicked,
         };
-        self.call.settle(outcome);
+        let forgotten = fault::active(Fault::PanicForgetsAnswer) && matches!(outcome, Outcome::Panicked);
+        if !forgotten {
+            self.call.settle(outcome);
+        }
         self.finish();
         true
     }
@@ -119,13 +138,15 @@ impl<S: State> CallTask<S> {
         match std::mem::replace(&mut self.phase, Phase::Done) {
             Phase::Running(body) | Phase::Grace(body, _) => {
                 // A panic in the drop of a value of the handler's must not take the slot with it.
-                let _ = catch_unwind(AssertUnwindSafe(|| drop(body)));
+                let _ = contain(|| drop(body));
                 self.call.session.inner.slots.release();
             }
             Phase::Admitted(_) => self.call.session.inner.slots.release(),
             Phase::Queued(slot, _) => self.call.session.inner.slots.withdraw(&slot),
             Phase::Done => return,
         }
+        // A raw handler may have given its context away.
+        self.call.end_questions();
         self.call.engine().live.remove(&self.call);
         self.call.engine().call_left();
     }
@@ -140,7 +161,9 @@ impl<S: State> CallTask<S> {
         match std::mem::replace(&mut self.phase, Phase::Done) {
             Phase::Running(body) => {
                 let engine = self.call.engine();
-                self.phase = Phase::Grace(body, engine.runtime.now() + engine.limits.cancel_grace);
+                self.phase = Phase::Grace(body, after(engine.runtime.now(), engine.limits.cancel_grace));
+                // Whoever would answer them has been told that the call is over.
+                self.call.end_questions();
                 false
             }
             Phase::Grace(body, until) => {
@@ -156,7 +179,7 @@ impl<S: State> CallTask<S> {
     }
 
     /// Reads the clock and acts on it; the next instant to look at it, or `None` if the task is over.
-    fn read_clock(&mut self) -> Option<Instant> {
+    fn read_clock(&mut self, cx: &mut Context<'_>) -> Option<Instant> {
         let now = self.call.engine().runtime.now();
         if let Phase::Grace(_, until) = self.phase {
             if now < until {
@@ -166,12 +189,12 @@ impl<S: State> CallTask<S> {
             return None;
         }
         loop {
-            match self.call.clock.read(now) {
+            match self.call.clock.read(now, cx.waker()) {
                 Reading::Running(next) => return Some(next),
                 Reading::Expired => {
                     self.call.cancel(CancelReason::DeadlineExceeded, None);
                     // The cancel woke this task through its signal; the grace begins at the next poll.
-                    return Some(now + self.call.engine().limits.cancel_grace);
+                    return Some(after(now, self.call.engine().limits.cancel_grace));
                 }
                 Reading::Unanswered(questions) => {
                     for question in questions {
@@ -187,14 +210,18 @@ impl<S: State> CallTask<S> {
         if let Some(reason) = self.call.cancel_reason() {
             let (session, method) = (self.call.session.inner.id, self.call.method_name());
             self.call.engine().events.emit(&Event::HandlerAbandoned { session, method, reason });
+            self.call.engine().drain.abandoned(Arc::as_ptr(&self.call).addr(), method);
         }
         self.finish();
     }
 
     /// Sleeps until the clock has something to say; whether the task is over.
     fn poll_clock(&mut self, cx: &mut Context<'_>) -> bool {
+        if fault::active(Fault::DeadlineSendOnly) && matches!(self.phase, Phase::Running(_)) {
+            return false;
+        }
         loop {
-            let Some(next) = self.read_clock() else { return true };
+            let Some(next) = self.read_clock(cx) else { return true };
             let runtime = &self.call.engine().runtime;
             match &mut self.timer {
                 Some((armed, timer)) => {
@@ -240,8 +267,10 @@ impl<S: State> Future for CallTask<S> {
 
 impl<S: State> Drop for CallTask<S> {
     fn drop(&mut self) {
-        // Only a runtime that shuts down drops a task with a call in it.
-        self.call.cancel(CancelReason::Shutdown, None);
-        self.finish();
+        if !matches!(self.phase, Phase::Done) {
+            // Only a runtime that shuts down, or a handle that was never polled, drops a task with a call in it.
+            self.call.cancel(CancelReason::Shutdown, None);
+            self.finish();
+        }
     }
 }

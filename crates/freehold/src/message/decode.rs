@@ -4,7 +4,10 @@
 //! must carry whenever that id can be read.
 
 use super::{ErrorCode, ErrorObject, Message, Notification, Request, RequestId, Response};
-use crate::limits::Limits;
+use crate::{
+    fault::{self, Fault},
+    limits::Limits,
+};
 use serde::{
     Deserialize, Deserializer,
     de::{self, Visitor},
@@ -54,6 +57,19 @@ pub enum MalformedKind {
     Size,
 }
 
+impl Decoded<'_> {
+    /// The seeded fault: what is malformed becomes a notification that nobody handles.
+    fn without_malformed(self) -> Self {
+        let ignored = || Message::Notification(Notification { method: Cow::Borrowed(""), params: None });
+        match self {
+            Self::Single(part) => Self::Single(Ok(part.unwrap_or_else(|_| ignored()))),
+            Self::Batch(parts) => {
+                Self::Batch(parts.into_iter().map(|part| Ok(part.unwrap_or_else(|_| ignored()))).collect())
+            }
+        }
+    }
+}
+
 impl Malformed {
     fn new(id: Option<RequestId>, kind: MalformedKind, reason: impl Into<Cow<'static, str>>) -> Self {
         Self { id, kind, reason: reason.into() }
@@ -73,7 +89,11 @@ impl Malformed {
             Ok(_) => None,
             Err(malformed) => return malformed,
         };
-        Self::new(id, MalformedKind::Shape, "batches are not part of this protocol; send one message at a time")
+        Self::new(
+            id,
+            MalformedKind::Shape,
+            "batches are not part of this protocol; send one message at a time",
+        )
     }
 
     /// The answer to send: the error with the id if that could be read, `null` otherwise.
@@ -101,6 +121,11 @@ impl Malformed {
 /// ```
 #[must_use]
 pub fn decode<'a>(bytes: &'a [u8], limits: &Limits) -> Decoded<'a> {
+    let decoded = decode_unit(bytes, limits);
+    if fault::active(Fault::DropMalformed) { decoded.without_malformed() } else { decoded }
+}
+
+fn decode_unit<'a>(bytes: &'a [u8], limits: &Limits) -> Decoded<'a> {
     if bytes.len() > limits.message_bytes {
         let reason = format!("the message has {} bytes; the limit is {}", bytes.len(), limits.message_bytes);
         return Decoded::Single(Err(Malformed::new(None, MalformedKind::Size, reason)));
@@ -229,6 +254,9 @@ impl<'a> Envelope<'a> {
             Some(_) if self.twice == Some("id") => {
                 return Err(Malformed::new(None, Kind::Shape, "the member \"id\" stands twice"));
             }
+            // What a peer answers when it could not read our id. Calling it malformed would answer an error with an error,
+            // and two peers that do so never stop.
+            Some(raw) if raw.get() == "null" && self.error.is_some() && self.method.is_none() => None,
             Some(raw) => Some(read_id(raw, limits).map_err(|reason| Malformed::new(None, Kind::Id, reason))?),
             None => None,
         };
@@ -344,6 +372,7 @@ mod tests {
             (r#"{"jsonrpc":"2.0","id":7,"result":null}"#, "response"),
             (r#"{"jsonrpc":"2.0","id":7,"error":{"code":-1,"message":"no"}}"#, "response"),
             (r#"{"jsonrpc":"2.0","error":{"code":-1,"message":"no","data":{}}}"#, "response"),
+            (r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"no"}}"#, "response"),
             (
                 r#"[{"jsonrpc":"2.0","id":1,"method":"m"}, 5, {"jsonrpc":"2.0","method":"m"}]"#,
                 "request malformed notification",

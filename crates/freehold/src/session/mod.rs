@@ -9,12 +9,15 @@ pub use id::{InvalidSessionId, SessionId};
 use crate::{
     admission::SessionSlots,
     call::{CallTable, CancelReason},
+    contain::{Panicked, contain},
     engine::{Engine, EngineState},
     event::Event,
+    fault::{self, Fault},
     message::{RequestId, encode_notification},
     outbox::{Frame, Outbox, Pushed},
     question::Questions,
-    state::{State, StateCell, StateError, Versioned},
+    runtime::{after, until},
+    state::{State, StateCell, StateError, Store, Versioned},
 };
 use bytes::Bytes;
 use freehold_sync::ScopedMutex;
@@ -83,6 +86,8 @@ pub(crate) struct SessionState<S: State> {
     topics: ScopedMutex<BTreeSet<Box<str>>>,
     attachment: OnceLock<Box<dyn Any + Send + Sync>>,
     initialized: AtomicBool,
+    /// Whether the registry and the store may know it.
+    addressed: bool,
     closed: OnceLock<CloseReason>,
     /// Milliseconds from the engine's start to the last sign of life.
     last_active: AtomicU64,
@@ -91,6 +96,7 @@ pub(crate) struct SessionState<S: State> {
 impl<S: State> SessionState<S> {
     pub(crate) fn new(id: SessionId, state: Arc<Versioned<S>>, now_ms: u64) -> Self {
         Self {
+            addressed: true,
             id,
             state: StateCell::new(state),
             calls: CallTable::default(),
@@ -104,6 +110,15 @@ impl<S: State> SessionState<S> {
             closed: OnceLock::new(),
             last_active: AtomicU64::new(now_ms),
         }
+    }
+
+    /// One that nobody can find.
+    pub(crate) fn unaddressed(id: SessionId, state: Arc<Versioned<S>>) -> Self {
+        Self { addressed: false, ..Self::new(id, state, 0) }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.get().is_some()
     }
 }
 
@@ -139,7 +154,30 @@ impl<S: State> Session<S> {
     ///
     /// [`StateError::Contended`] after [`Limits::update_attempts`](crate::Limits::update_attempts); a store's failure.
     pub async fn update<R: Send>(&self, change: impl FnMut(&mut S) -> R + Send) -> Result<R, StateError> {
-        self.inner.state.update(self.inner.id, &*self.engine.store, &self.engine.limits, change).await
+        let store = self.store()?;
+        let updated = self.inner.state.update(self.inner.id, store, &self.engine.limits, change).await;
+        self.after_commit(updated.is_err())?;
+        updated
+    }
+
+    /// Where the state lives.
+    fn store(&self) -> Result<Option<&dyn Store<S>>, StateError> {
+        if self.inner.is_closed() {
+            return Err(StateError::Ended);
+        }
+        Ok(self.inner.addressed.then_some(&*self.engine.store))
+    }
+
+    /// A session that ended meanwhile may have had its state removed before the commit brought it back.
+    fn after_commit(&self, failed: bool) -> Result<(), StateError> {
+        match self.closed() {
+            None => Ok(()),
+            Some(_) if failed => Err(StateError::Ended),
+            Some(reason) => {
+                self.forget_state(reason);
+                Ok(())
+            }
+        }
     }
 
     /// Changes the state by an asynchronous `body` that gets a clone and returns what should be the state and its
@@ -160,7 +198,12 @@ impl<S: State> Session<S> {
         R: Send,
         E: From<StateError> + Send,
     {
-        self.inner.state.transact(self.inner.id, &*self.engine.store, &self.engine.limits, body).await
+        let store = self.store()?;
+        let done = self.inner.state.transact(self.inner.id, store, &self.engine.limits, body).await;
+        if done.is_ok() {
+            self.after_commit(false)?;
+        }
+        done
     }
 
     /// Queues a notification on the session's own stream. Never waits: at a full stream the oldest one goes.
@@ -212,7 +255,14 @@ impl<S: State> Session<S> {
 
     /// Marks the session as initialized and runs the `initialized` hook; once.
     pub fn mark_initialized(&self) -> bool {
-        let first = !self.inner.initialized.swap(true, Ordering::AcqRel);
+        let first = if fault::active(Fault::CheckThenSet) {
+            let seen = self.is_initialized();
+            fault::linger();
+            self.inner.initialized.store(true, Ordering::Release);
+            !seen
+        } else {
+            !self.inner.initialized.swap(true, Ordering::AcqRel)
+        };
         if first {
             self.engine.hooks.initialized(&self.engine.events, self);
         }
@@ -277,41 +327,60 @@ impl<S: State> Session<S> {
     }
 
     /// Ends the session: its calls are cancelled (each with its one outcome), its questions are told that the peer is
-    /// gone, its stream ends, its state goes. Never waits; handlers get their grace. Only the first call does it:
+    /// gone, its stream ends, its state goes (except at a shutdown, after which another process may take a session up
+    /// from the store they share). Never waits; handlers get their grace. Only the first call does it:
     /// later ones change nothing and return `false`.
     pub fn close(&self, reason: CloseReason) -> bool {
         if self.inner.closed.set(reason).is_err() {
             return false;
         }
-        self.engine.registry.remove(self.inner.id);
-        let cancel = if reason == CloseReason::Shutdown {
-            CancelReason::Shutdown
-        } else if reason == CloseReason::Disconnected {
-            CancelReason::Disconnected
-        } else {
-            CancelReason::SessionClosed
+        if !fault::active(Fault::KeepPending) {
+            self.end_pending(reason);
+        }
+        self.inner.outbox.close();
+        if self.inner.addressed {
+            self.forget_state(reason);
+            self.engine.events.emit(&Event::SessionClosed { session: self.inner.id, reason });
+            self.engine.hooks.closed(&self.engine.events, self, reason);
+        }
+        true
+    }
+
+    /// Cancels the calls and ends the questions.
+    fn end_pending(&self, reason: CloseReason) {
+        let cancel = match reason {
+            CloseReason::Shutdown => CancelReason::Shutdown,
+            CloseReason::Disconnected => CancelReason::Disconnected,
+            _ => CancelReason::SessionClosed,
         };
         for call in self.inner.calls.close() {
             call.cancel(cancel, None);
         }
         self.inner.questions.close();
-        self.inner.outbox.close();
-        self.forget_state();
-        self.engine.events.emit(&Event::SessionClosed { session: self.inner.id, reason });
-        self.engine.hooks.closed(&self.engine.events, self, reason);
-        true
     }
 
-    /// Lets the store drop the state, in a task of its own unless that is done at once.
-    fn forget_state(&self) {
-        let (engine, id) = (self.engine.clone(), self.inner.id);
+    /// Lets the store drop the state, in a task of its own unless that is done at once; then the registry forgets the
+    /// session. Until then its entry, closed, keeps `resume` from loading the state that is about to go.
+    fn forget_state(&self, reason: CloseReason) {
+        let registry = &self.engine.registry;
+        if reason == CloseReason::Shutdown {
+            return registry.remove_session(&self.inner);
+        }
+        let session = self.clone();
         let mut removal = Box::pin(async move {
-            if let Err(error) = engine.store.remove(id).await {
-                tracing::warn!(session = %id, %error, "the state of a closed session stays in the store");
+            let (engine, id) = (&session.engine, session.inner.id);
+            let at = after(engine.runtime.now(), engine.limits.store_wait);
+            let removed = until(&*engine.runtime, at, engine.store.remove(id)).await;
+            if removed != Some(Ok(())) {
+                tracing::warn!(session = %id, ?removed, "the state of a closed session stays in the store");
             }
+            engine.registry.remove_session(&session.inner);
         });
-        if removal.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop())).is_pending() {
-            self.engine.runtime.spawn("forget the state of a session", removal);
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        match contain(|| removal.as_mut().poll(&mut cx)) {
+            Ok(Poll::Ready(())) => {}
+            Ok(Poll::Pending) => self.engine.runtime.spawn("forget the state of a session", removal),
+            Err(Panicked) => registry.remove_session(&self.inner),
         }
     }
 
@@ -342,9 +411,10 @@ impl<S: State> fmt::Debug for Session<S> {
 /// Tells the counters what a push into a full stream cost.
 pub(crate) fn report_push<S: State>(engine: &EngineState<S>, pushed: Pushed) {
     match pushed {
-        Pushed::Queued { dropped: 0 } | Pushed::Closed => {}
-        Pushed::Queued { dropped } => engine.events.emit(&Event::NotificationsDropped { count: dropped }),
-        Pushed::NoRoom => engine.events.emit(&Event::NotificationsDropped { count: 1 }),
+        Pushed::Queued { dropped: 0 } | Pushed::NoRoom { dropped: 0 } | Pushed::Closed => {}
+        Pushed::Queued { dropped } | Pushed::NoRoom { dropped } => {
+            engine.events.emit(&Event::NotificationsDropped { count: dropped });
+        }
         Pushed::Overflowed => engine.events.emit(&Event::StreamOverflowed),
     }
 }
@@ -375,6 +445,7 @@ impl<S: State> Listener<S> {
 
 impl<S: State> Drop for Listener<S> {
     fn drop(&mut self) {
+        self.session.inner.outbox.leave(self.number);
         self.session.inner.readers.fetch_sub(1, Ordering::Relaxed);
         self.session.touch();
         let hooks = &self.session.engine.hooks;

@@ -2,8 +2,10 @@
 //!
 //! # Invariants
 //!
-//! 1. A session is in the table from its opening to its closing; `count` bounds how many may be.
+//! 1. A session is in the table from its opening until it is closed and its state removed from the store; `count` is
+//!    the number of entries and bounded.
 //! 2. An id is `Loading` while exactly one task loads its state; everybody else who wants it waits for that one.
+//! 3. A closed session is found by nobody, and nobody loads it anew while its entry stays.
 
 use super::{SessionId, SessionState};
 use crate::state::State;
@@ -28,7 +30,17 @@ enum Entry<S: State> {
     Loading(Arc<Loading>),
 }
 
-/// Set when the loading ended; then look again.
+impl<S: State> Entry<S> {
+    fn found(&self) -> Found<S> {
+        match self {
+            Self::Ready(session) if session.is_closed() => Found::Closed,
+            Self::Ready(session) => Found::Ready(session.clone()),
+            Self::Loading(loading) => Found::Loading(loading.clone()),
+        }
+    }
+}
+
+/// Set when the loading ended, with a [`LoadEnd`].
 #[derive(Default)]
 pub(crate) struct Loading {
     ended: Signal,
@@ -40,9 +52,37 @@ impl HasSignal for Loading {
     }
 }
 
+/// How a loading ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum LoadEnd {
+    /// The session is here now, or whoever loaded it gave up: look again.
+    LookAgain = 1,
+    /// There is no such session.
+    NotFound = 2,
+    /// The store failed.
+    Unavailable = 3,
+}
+
+impl LoadEnd {
+    pub(crate) fn from_code(code: NonZeroU8) -> Self {
+        match code.get() {
+            2 => Self::NotFound,
+            3 => Self::Unavailable,
+            _ => Self::LookAgain,
+        }
+    }
+
+    fn code(self) -> NonZeroU8 {
+        NonZeroU8::new(self as u8).unwrap_or(NonZeroU8::MIN)
+    }
+}
+
 /// What the table holds for an id.
 pub(crate) enum Found<S: State> {
     Ready(Arc<SessionState<S>>),
+    /// It has ended.
+    Closed,
     /// Somebody is loading it.
     Loading(Arc<Loading>),
     /// Nothing: the caller is now the one who loads it, and must end it with `loaded` or `not_loaded`.
@@ -68,8 +108,8 @@ impl<S: State> Registry<S> {
     /// The session, if it is here and loaded.
     pub(crate) fn get(&self, id: SessionId) -> Option<Arc<SessionState<S>>> {
         match self.entries.pin().get(&id)? {
-            Entry::Ready(session) => Some(session.clone()),
-            Entry::Loading(_) => None,
+            Entry::Ready(session) if !session.is_closed() => Some(session.clone()),
+            _ => None,
         }
     }
 
@@ -88,25 +128,33 @@ impl<S: State> Registry<S> {
         Ok(())
     }
 
-    pub(crate) fn remove(&self, id: SessionId) -> bool {
-        let removed = self.entries.pin().remove(&id).is_some();
-        if removed {
+    /// Removes this very session, if it is there.
+    pub(crate) fn remove_session(&self, session: &Arc<SessionState<S>>) {
+        self.remove_if(
+            session.id,
+            |entry| matches!(entry, Entry::Ready(found) if Arc::ptr_eq(found, session)),
+        );
+    }
+
+    fn remove_if(&self, id: SessionId, mine: impl Fn(&Entry<S>) -> bool) {
+        let entries = self.entries.pin();
+        if let Ok(Some(_)) = entries.remove_if(&id, |_, entry| mine(entry)) {
             self.count.fetch_sub(1, Ordering::Relaxed);
         }
-        removed
     }
 
     /// Looks an id up, or takes on the duty to load it. A `Loading` entry counts as a session.
     pub(crate) fn get_or_load(&self, id: SessionId, most: usize) -> Result<Found<S>, Full> {
+        let entries = self.entries.pin();
+        // What is there needs no place of its own.
+        if let Some(entry) = entries.get(&id) {
+            return Ok(entry.found());
+        }
         let mine = Arc::new(Loading::default());
         self.reserve(most)?;
-        let entries = self.entries.pin();
         let found = match entries.try_insert(id, Entry::Loading(mine.clone())) {
             Ok(_) => return Ok(Found::Load(mine)),
-            Err(occupied) => match occupied.current {
-                Entry::Ready(session) => Found::Ready(session.clone()),
-                Entry::Loading(loading) => Found::Loading(loading.clone()),
-            },
+            Err(occupied) => occupied.current.found(),
         };
         self.count.fetch_sub(1, Ordering::Relaxed);
         Ok(found)
@@ -115,21 +163,21 @@ impl<S: State> Registry<S> {
     /// The loading of `session` succeeded.
     pub(crate) fn loaded(&self, loading: &Loading, session: Arc<SessionState<S>>) {
         self.entries.pin().insert(session.id, Entry::Ready(session));
-        loading.ended.set(NonZeroU8::MIN);
+        loading.ended.set(LoadEnd::LookAgain.code());
     }
 
     /// The loading of `id` failed, or was given up.
-    pub(crate) fn not_loaded(&self, loading: &Loading, id: SessionId) {
-        self.remove(id);
-        loading.ended.set(NonZeroU8::MIN);
+    pub(crate) fn not_loaded(&self, loading: &Arc<Loading>, id: SessionId, end: LoadEnd) {
+        self.remove_if(id, |entry| matches!(entry, Entry::Loading(found) if Arc::ptr_eq(found, loading)));
+        loading.ended.set(end.code());
     }
 
     /// Clones the handles of all sessions, or of the first `most`.
     pub(crate) fn sessions(&self, most: usize) -> Vec<Arc<SessionState<S>>> {
         let entries = self.entries.pin();
         let ready = entries.values().filter_map(|entry| match entry {
-            Entry::Ready(session) => Some(session.clone()),
-            Entry::Loading(_) => None,
+            Entry::Ready(session) if !session.is_closed() => Some(session.clone()),
+            _ => None,
         });
         ready.take(most).collect()
     }
@@ -138,7 +186,7 @@ impl<S: State> Registry<S> {
     pub(crate) fn filter(&self, wanted: impl Fn(&Arc<SessionState<S>>) -> bool) -> Vec<Arc<SessionState<S>>> {
         let entries = self.entries.pin();
         let ready = entries.values().filter_map(|entry| match entry {
-            Entry::Ready(session) if wanted(session) => Some(session.clone()),
+            Entry::Ready(session) if !session.is_closed() && wanted(session) => Some(session.clone()),
             _ => None,
         });
         ready.collect()

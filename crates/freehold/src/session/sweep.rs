@@ -1,7 +1,13 @@
 //! The sweep: a task that closes sessions which nobody uses, and gives back the memory of idle ones.
 
 use super::{CloseReason, Session};
-use crate::{engine::EngineState, runtime::pause, state::State};
+use crate::{
+    contain::contain,
+    engine::EngineState,
+    fault::{self, Fault},
+    runtime::pause,
+    state::State,
+};
 use std::{
     sync::{Arc, Weak, atomic::Ordering},
     time::{Duration, Instant},
@@ -23,13 +29,19 @@ pub(crate) fn start<S: State>(engine: &Arc<EngineState<S>>) {
         loop {
             pause(&*runtime, interval).await;
             let Some(engine) = Weak::upgrade(&weak) else { return };
-            sweep(&engine);
+            // A value of a user's that panics in its drop must not end all expiry.
+            if contain(|| sweep(&engine)).is_err() {
+                tracing::error!("a sweep panicked; the next one goes on");
+            }
         }
     };
     engine.runtime.spawn("session sweep", Box::pin(task));
 }
 
 fn sweep<S: State>(engine: &Arc<EngineState<S>>) {
+    if fault::active(Fault::NeverExpire) {
+        return;
+    }
     let now = engine.runtime.now();
     // Looked at under the table's guard, closed outside of it: closing runs hooks.
     let handle = |inner: &Arc<_>| Session { inner: Arc::clone(inner), engine: engine.clone() };

@@ -23,6 +23,9 @@ pub enum StateError {
         /// How often it was tried.
         attempts: u32,
     },
+    /// The session has ended; its state is gone.
+    #[error("the session has ended and its state with it")]
+    Ended,
     /// The store could not do it; see [`StoreError`] for whether it may have happened.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -35,6 +38,8 @@ impl From<StateError> for ErrorObject {
 }
 
 /// The latest state this process knows for one session. What the store says wins: a commit succeeds there first.
+///
+/// Without a store (for a session that nobody can find, and whose state nobody would ever remove) it is the state.
 pub(crate) struct StateCell<S> {
     latest: ArcSwap<Versioned<S>>,
 }
@@ -57,7 +62,7 @@ impl<S: State> StateCell<S> {
     pub(crate) async fn update<R>(
         &self,
         id: SessionId,
-        store: &dyn Store<S>,
+        store: Option<&dyn Store<S>>,
         limits: &Limits,
         mut change: impl FnMut(&mut S) -> R + Send,
     ) -> Result<R, StateError>
@@ -79,7 +84,7 @@ impl<S: State> StateCell<S> {
     pub(crate) async fn transact<R, E, F, Fut>(
         &self,
         id: SessionId,
-        store: &dyn Store<S>,
+        store: Option<&dyn Store<S>>,
         limits: &Limits,
         mut body: F,
     ) -> Result<R, E>
@@ -103,11 +108,16 @@ impl<S: State> StateCell<S> {
     async fn commit(
         &self,
         id: SessionId,
-        store: &dyn Store<S>,
-        seen: &Versioned<S>,
+        store: Option<&dyn Store<S>>,
+        seen: &Arc<Versioned<S>>,
         next: S,
     ) -> Result<bool, StateError> {
         let next = Arc::new(next);
+        let Some(store) = store else {
+            let next = Versioned { version: Version(seen.version.0 + 1), state: next };
+            let before = self.latest.compare_and_swap(seen, Arc::new(next));
+            return Ok(Arc::ptr_eq(&before, seen));
+        };
         match store.commit(id, seen.version, next.clone()).await {
             CommitOutcome::Committed(version) => {
                 self.learn(&Arc::new(Versioned { version, state: next }));
@@ -136,20 +146,25 @@ impl<S: State> StateCell<S> {
 
 #[cfg(test)]
 mod tests {
-    use super::{MemoryStore, StateCell, StateError, Versioned};
+    use super::{MemoryStore, StateCell, StateError, Store, Versioned};
     use crate::{limits::Limits, session::SessionId};
     use std::sync::Arc;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_thousand_concurrent_updates_lose_nothing() {
+        let in_store: &'static MemoryStore<u64> = Box::leak(Box::default());
+        lose_nothing(Some(in_store)).await;
+        lose_nothing(None).await;
+    }
+
+    async fn lose_nothing(store: Option<&'static dyn Store<u64>>) {
         let cell = Arc::new(StateCell::new(Arc::new(Versioned::initial(0_u64))));
-        let store = Arc::new(MemoryStore::default());
         let id = SessionId::unaddressed(1);
         let mut tasks = tokio::task::JoinSet::new();
         for _ in 0..1_000 {
-            let (cell, store) = (cell.clone(), store.clone());
+            let cell = cell.clone();
             tasks.spawn(async move {
-                cell.update(id, &*store, &Limits::default(), |count| *count += 1).await.unwrap();
+                cell.update(id, store, &Limits::default(), |count| *count += 1).await.unwrap();
             });
         }
         while let Some(done) = tasks.join_next().await {
@@ -164,7 +179,7 @@ mod tests {
         let store = MemoryStore::default();
         let id = SessionId::unaddressed(1);
         let limits = Limits { transact_attempts: 3, ..Limits::default() };
-        let (cell, store, limits) = (&cell, &store, &limits);
+        let (cell, store, limits) = (&cell, Some(&store as _), &limits);
         let mut runs = 0;
         let disturbed = cell
             .transact(id, store, limits, |seen| {
