@@ -121,8 +121,8 @@ pub(super) async fn of_call<S: State>(
         Some(Step::End(Some(answer))) => json(status(&answer), &answer),
         // Cancelled by its client, who does not wait: the protocol wants no answer, only an end.
         Some(Step::End(None)) => events(Box::new(Ended), None, options, runtime),
-        Some(Step::Frame(frame)) => events(Box::new(CallEvents(call)), Some(frame), options, runtime),
-        None => events(Box::new(CallEvents(call)), None, options, runtime),
+        Some(Step::Frame(frame)) => events(Box::new(CallEvents(Some(call))), Some(frame), options, runtime),
+        None => events(Box::new(CallEvents(Some(call))), None, options, runtime),
     }
 }
 
@@ -176,14 +176,19 @@ trait Source: Send {
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>>;
 }
 
-struct CallEvents<S: State>(CallHandle<S>);
+/// The messages of a call; its answer is the last one.
+struct CallEvents<S: State>(Option<CallHandle<S>>);
 
 impl<S: State> Source for CallEvents<S> {
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        self.0.poll_next(cx).map(|step| match step {
-            Step::Frame(frame) => Some(frame.into_bytes()),
-            Step::End(answer) => answer.map(|answer| Bytes::from(encode(&answer))),
-        })
+        let Some(call) = &mut self.0 else { return Poll::Ready(None) };
+        match ready!(call.poll_next(cx)) {
+            Step::Frame(frame) => Poll::Ready(Some(frame.into_bytes())),
+            Step::End(answer) => {
+                self.0 = None;
+                Poll::Ready(answer.map(|answer| Bytes::from(encode(&answer))))
+            }
+        }
     }
 }
 
@@ -217,11 +222,8 @@ impl EventStream {
             return Poll::Ready(Some(first));
         }
         if let Poll::Ready(message) = self.source.poll_message(cx) {
+            // A message says as much as a comment: the quiet begins anew when the source has nothing more.
             self.quiet = None;
-            if message.is_none() {
-                // A call's handle is pending after its end; nobody must poll it again.
-                self.source = Box::new(Ended);
-            }
             return Poll::Ready(message.map(event));
         }
         let next = self.runtime.now() + self.keep_alive;
