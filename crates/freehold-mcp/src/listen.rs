@@ -2,8 +2,8 @@
 
 use crate::protocol::{key, method};
 use freehold::{
-    Context, ErrorObject, HandlerResult, RawHandler, RequestId, State, read_params, runtime::BoxFuture,
-    write_result,
+    Context, Engine, ErrorObject, HandlerResult, RawHandler, RequestId, State, read_params,
+    runtime::BoxFuture, write_result,
 };
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
@@ -26,6 +26,14 @@ struct Wanted {
     tools_list_changed: bool,
 }
 
+/// Waits for the next change; `false` when there will be none.
+async fn next_change<S: State>(engine: &Engine<S>, changes: &mut watch::Receiver<u64>) -> bool {
+    tokio::select! {
+        () = engine.drain_begun() => false,
+        changed = changes.changed() => changed.is_ok(),
+    }
+}
+
 impl<S: State> RawHandler<S> for ListenToChanges {
     fn start(&self, context: Context<S>, params: Option<Box<RawValue>>) -> BoxFuture<'static, HandlerResult> {
         let mut changes = self.changes.subscribe();
@@ -38,15 +46,13 @@ impl<S: State> RawHandler<S> for ListenToChanges {
             let meta = |id: &RequestId| json!({ key::SUBSCRIPTION_ID: id });
             let acknowledged = json!({ "_meta": meta(&id), "notifications": honoured });
             context.notify(method::ACKNOWLEDGED, &acknowledged).map_err(|_| ErrorObject::internal())?;
-            changes.borrow_and_update();
-            let engine = context.engine();
-            while wanted.tools_list_changed {
-                tokio::select! {
-                    () = engine.drain_begun() => break,
-                    changed = changes.changed() => if changed.is_err() { break },
-                }
+            if wanted.tools_list_changed {
                 let params = json!({ "_meta": meta(&id) });
-                context.notify(method::TOOLS_CHANGED, &params).map_err(|_| ErrorObject::internal())?;
+                let engine = context.engine();
+                // A change since the subscription counts, also one before the acknowledgement was read.
+                while next_change(&engine, &mut changes).await {
+                    context.notify(method::TOOLS_CHANGED, &params).map_err(|_| ErrorObject::internal())?;
+                }
             }
             write_result(&json!({ "resultType": "complete", "_meta": meta(&id) }))
         })

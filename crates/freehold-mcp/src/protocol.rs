@@ -1,6 +1,6 @@
 //! Revisions of the protocol, names of its methods and keys, and the errors it adds to JSON-RPC.
 
-use freehold::{ErrorCode, ErrorObject};
+use freehold::{ErrorCode, ErrorObject, Request};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -32,6 +32,11 @@ pub(crate) mod method {
     pub(crate) const SESSION_ONLY: [&str; 5] = [INITIALIZE, INITIALIZED, PING, CANCELLED, SET_LEVEL];
     /// Methods that exist only in stateless revisions.
     pub(crate) const STATELESS_ONLY: [&str; 2] = [DISCOVER, LISTEN];
+
+    /// Whether a session's client may request this, if anybody handles it.
+    pub(crate) fn is_for_sessions(method: &str) -> bool {
+        !STATELESS_ONLY.contains(&method) && !method.starts_with("notifications/")
+    }
 }
 
 /// Keys in `_meta`.
@@ -62,6 +67,16 @@ pub(crate) fn missing_capability(name: &str) -> ErrorObject {
     let data = json!({ "requiredCapabilities": { name: {} } });
     ErrorObject::new(MISSING_CAPABILITY, format!("the client did not declare the capability {name:?}"))
         .with_data(&data)
+}
+
+/// Checks that the params of a request are an object; JSON-RPC has arrays, too, this protocol has not.
+pub(crate) fn check_params(request: &Request<'_>) -> Result<(), ErrorObject> {
+    match &request.params {
+        Some(params) if !params.get().starts_with('{') => {
+            Err(ErrorObject::invalid_params("\"params\" must be an object"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What a server or a client calls itself.

@@ -5,11 +5,15 @@
 
 use crate::{
     framing::{encode, one_line},
+    model::Meta,
+    peer::Peer,
+    protocol::{check_params, method},
     server::McpServer,
 };
 use bytes::{Bytes, BytesMut};
 use freehold::{
-    CloseReason, Engine, Frame, Listener, OpenError, Response, Route, Session, State,
+    CloseReason, Engine, ErrorCode, ErrorObject, Frame, Listener, Message, OpenError, Request, Response,
+    Route, Session, State,
     message::{Decoded, Malformed, decode},
     runtime::until,
 };
@@ -199,7 +203,7 @@ fn take_line<S: State>(engine: &Engine<S>, session: &Session<S>, line: &[u8]) {
         return;
     }
     match decode(line, engine.limits()) {
-        Decoded::Single(Ok(message)) => drop(engine.dispatch(session, message, Route::Session)),
+        Decoded::Single(Ok(message)) => take_message(engine, session, message),
         Decoded::Single(Err(malformed)) => refuse(engine, session, &malformed),
         Decoded::Batch(parts) => {
             // Each message of a batch gets its error, so that no sender waits for an answer that never comes.
@@ -207,6 +211,42 @@ fn take_line<S: State>(engine: &Engine<S>, session: &Session<S>, line: &[u8]) {
                 refuse(engine, session, &Malformed::in_batch(part));
             }
         }
+    }
+}
+
+fn take_message<S: State>(engine: &Engine<S>, session: &Session<S>, message: Message<'_>) {
+    if let Message::Request(request) = &message
+        && let Err(error) = check_request(session, request)
+    {
+        let response = Response::error(Some(request.id.clone()), error);
+        session.answer(Frame::Answer(Bytes::from(encode(&response))));
+        return;
+    }
+    drop(engine.dispatch(session, message, Route::Session));
+}
+
+/// A pipe has no headers and one client, who may speak both eras on it: a request with a stateless envelope stands
+/// alone, every other one belongs to the session that `initialize` began.
+fn check_request<S: State>(session: &Session<S>, request: &Request<'_>) -> Result<(), ErrorObject> {
+    check_params(request)?;
+    let meta = Meta::of(request.params.as_deref());
+    match &*request.method {
+        method::INITIALIZE if !meta.is_valid() => Ok(()),
+        called if meta.claims_stateless() => {
+            meta.read()?;
+            if method::SESSION_ONLY.contains(&called) {
+                return Err(ErrorObject::method_not_found(called));
+            }
+            Ok(())
+        }
+        method::DISCOVER => meta.check_shape(),
+        called if !method::is_for_sessions(called) => Err(ErrorObject::method_not_found(called)),
+        method::PING => Ok(()),
+        _ if Peer::of(session).is_none() => {
+            let reason = "initialize first, or say in params._meta which revision this request speaks";
+            Err(ErrorObject::new(ErrorCode::INVALID_REQUEST, reason))
+        }
+        _ => Ok(()),
     }
 }
 

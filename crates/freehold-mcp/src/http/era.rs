@@ -2,10 +2,10 @@
 //!
 //! A request of a stateless revision says so in its `_meta`, and once more in a header.
 
-use super::headers::{PROTOCOL_VERSION, single};
+use super::headers::{PROTOCOL_VERSION, check_session_version, single};
 use crate::{
     model::Meta,
-    protocol::{HEADER_MISMATCH, SESSION_VERSIONS, STATELESS_VERSIONS, method, unsupported_version},
+    protocol::{HEADER_MISMATCH, STATELESS_VERSIONS, check_params, method},
 };
 use freehold::{ErrorCode, ErrorObject, Message, RequestId, message::Raw};
 use http::HeaderMap;
@@ -17,18 +17,13 @@ pub(super) enum Era {
     Stateless,
 }
 
-/// What a claim to be stateless contains; looked for before anything is parsed.
-const CLAIM: &[u8] = b"io.modelcontextprotocol/protocolVersion";
+/// What a claim to be stateless contains; looked for before anything is parsed. Not the whole key, since JSON may
+/// escape its slash.
+const CLAIM: &[u8] = b"protocolVersion";
 
 pub(super) fn header_is_stateless(headers: &HeaderMap) -> bool {
     single(headers, PROTOCOL_VERSION)
         .is_ok_and(|version| version.is_some_and(|version| STATELESS_VERSIONS.contains(&version)))
-}
-
-fn header_is_unknown(headers: &HeaderMap) -> Option<&str> {
-    let version = single(headers, PROTOCOL_VERSION).ok().flatten()?;
-    let known = SESSION_VERSIONS.contains(&version) || STATELESS_VERSIONS.contains(&version);
-    (!known).then_some(version)
 }
 
 fn may_claim(params: Option<&Raw<'_>>) -> bool {
@@ -46,19 +41,22 @@ pub(super) fn of(
             let reason = "a stateless client cannot be asked, so it has nothing to answer";
             Err((None, ErrorObject::new(ErrorCode::INVALID_REQUEST, reason)))
         }
-        Message::Response(_) => Ok(Era::Session),
+        Message::Response(_) => of_session(headers, None),
         Message::Notification(notification) => {
             let claims = may_claim(notification.params.as_ref())
                 && Meta::of(notification.params.as_deref()).claims_stateless();
-            Ok(if claims || stateless_header { Era::Stateless } else { Era::Session })
+            if claims || stateless_header { Ok(Era::Stateless) } else { of_session(headers, None) }
         }
         Message::Request(request) => {
+            let fail = |error| Err((Some(request.id.clone()), error));
+            if let Err(error) = check_params(request) {
+                return fail(error);
+            }
             let meta = if may_claim(request.params.as_ref()) {
                 Meta::of(request.params.as_deref())
             } else {
                 Meta::default()
             };
-            let fail = |error| Err((Some(request.id.clone()), error));
             if request.method == method::INITIALIZE && !meta.is_valid() {
                 if stateless_header {
                     let reason = "initialize belongs to revisions with sessions, the header to one without";
@@ -69,10 +67,14 @@ pub(super) fn of(
             if meta.claims_stateless() || stateless_header || request.method == method::DISCOVER {
                 return Ok(Era::Stateless);
             }
-            match header_is_unknown(headers) {
-                Some(version) => fail(unsupported_version(version)),
-                None => Ok(Era::Session),
-            }
+            of_session(headers, Some(&request.id))
         }
+    }
+}
+
+fn of_session(headers: &HeaderMap, id: Option<&RequestId>) -> Result<Era, (Option<RequestId>, ErrorObject)> {
+    match check_session_version(headers) {
+        Ok(()) => Ok(Era::Session),
+        Err(error) => Err((id.cloned(), error)),
     }
 }

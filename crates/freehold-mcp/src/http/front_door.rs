@@ -6,7 +6,7 @@ use super::{
 };
 use freehold::{ErrorCode, ErrorObject};
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
     header::{
         ACCEPT, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
         ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST,
@@ -16,7 +16,8 @@ use http::{
 use subtle::ConstantTimeEq;
 
 const METHODS: &str = "GET, POST, DELETE, OPTIONS";
-const CORS_HEADERS: &str = "Content-Type, Accept, Authorization, Mcp-Session-Id, MCP-Protocol-Version, Mcp-Method, Mcp-Name, Last-Event-ID";
+/// The star is for `Mcp-Param-...`; it alone would leave `Authorization` out.
+const CORS_HEADERS: &str = "Content-Type, Accept, Authorization, Mcp-Session-Id, MCP-Protocol-Version, Mcp-Method, Mcp-Name, Last-Event-ID, *";
 
 /// Checks path, host, origin, token, method and media types, in this order.
 pub(super) fn check<B>(options: &HttpOptions, request: &Request<B>) -> Result<(), Response<HttpBody>> {
@@ -25,7 +26,10 @@ pub(super) fn check<B>(options: &HttpOptions, request: &Request<B>) -> Result<()
     if request.uri().path() != options.path {
         return refuse(StatusCode::NOT_FOUND, "nothing is served at this path");
     }
-    if !host_is_allowed(options, request.uri(), headers) {
+    let Some(host) = host_of(request.uri(), headers) else {
+        return refuse(StatusCode::BAD_REQUEST, "the header Host is missing, stands twice or is not text");
+    };
+    if !host_is_allowed(options, host) {
         return refuse(StatusCode::FORBIDDEN, "this host name is not served here; allow it if it should be");
     }
     if headers.contains_key(ORIGIN) && allowed_origin(options, headers).is_none() {
@@ -105,10 +109,11 @@ fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
 
 /// The host without its port.
 fn without_port(host: &str) -> &str {
-    match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, _)) => address,
-        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
-    }
+    let host = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -117,8 +122,18 @@ fn is_loopback(host: &str) -> bool {
         || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-fn host_is_allowed(options: &HttpOptions, uri: &Uri, headers: &HeaderMap) -> bool {
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).or_else(|| uri.host());
+/// The value of a header that may stand once.
+fn only(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())
+}
+
+/// The host that the request is addressed to; HTTP/2 has it in the URI.
+fn host_of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+    if headers.contains_key(HOST) { only(headers, HOST)?.to_str().ok() } else { uri.host() }
+}
+
+fn host_is_allowed(options: &HttpOptions, host: &str) -> bool {
     let listed = |host: &str| {
         options.allowed_hosts.iter().any(|allowed| {
             allowed == "*"
@@ -126,11 +141,11 @@ fn host_is_allowed(options: &HttpOptions, uri: &Uri, headers: &HeaderMap) -> boo
                 || allowed.eq_ignore_ascii_case(without_port(host))
         })
     };
-    host.is_some_and(|host| is_loopback(host) || listed(host))
+    is_loopback(host) || listed(host)
 }
 
 fn allowed_origin<'a>(options: &HttpOptions, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
-    let origin = headers.get(ORIGIN)?;
+    let origin = only(headers, ORIGIN)?;
     let text = origin.to_str().ok()?;
     let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     let listed =
@@ -187,6 +202,8 @@ mod tests {
             ("https://app.example", true),
             ("https://app.example.evil.test", false),
             ("http://localhost.evil.test", false),
+            ("http://localhost:1.evil.test", false),
+            ("http://[::1", false),
             ("null", false),
         ] {
             let mut headers = HeaderMap::new();
@@ -216,7 +233,8 @@ mod tests {
             Some(StatusCode::FORBIDDEN)
         );
         assert_eq!(status(post().method("PUT"), &options), Some(StatusCode::METHOD_NOT_ALLOWED));
-        assert_eq!(status(Request::post("/mcp"), &options), Some(StatusCode::FORBIDDEN));
+        assert_eq!(status(Request::post("/mcp"), &options), Some(StatusCode::BAD_REQUEST));
+        assert_eq!(status(post().header("host", "evil.test"), &options), Some(StatusCode::BAD_REQUEST));
         let evil_host = Request::post("/mcp").header("host", "evil.test");
         assert_eq!(status(evil_host, &options), Some(StatusCode::FORBIDDEN));
         let local = || Request::builder().uri("/mcp").header("host", "localhost");

@@ -2,11 +2,11 @@
 
 use crate::{
     model::Meta,
-    protocol::{HEADER_MISMATCH, method},
+    protocol::{HEADER_MISMATCH, SESSION_VERSIONS, method, unsupported_version},
     tools::ToolTable,
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use freehold::{ErrorObject, Request, State};
+use freehold::{ErrorObject, Notification, Request, State};
 use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
@@ -36,11 +36,15 @@ fn mismatch(reason: String) -> ErrorObject {
     ErrorObject::new(HEADER_MISMATCH, format!("header mismatch: {reason}"))
 }
 
+fn unclear(name: &str) -> ErrorObject {
+    mismatch(format!("the header {name} stands twice or is not text"))
+}
+
 fn required<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, ErrorObject> {
     match single(headers, name) {
         Ok(Some(value)) => Ok(value),
         Ok(None) => Err(mismatch(format!("the header {name} is missing"))),
-        Err(Unclear) => Err(mismatch(format!("the header {name} stands twice or is not text"))),
+        Err(Unclear) => Err(unclear(name)),
     }
 }
 
@@ -54,6 +58,32 @@ fn must_equal(name: &str, header: &str, body: &str) -> Result<(), ErrorObject> {
 /// Checks the version's header against the body's.
 pub(super) fn check_version(headers: &HeaderMap, meta: &Meta<'_>) -> Result<(), ErrorObject> {
     must_equal(PROTOCOL_VERSION, required(headers, PROTOCOL_VERSION)?, &meta.version().unwrap_or_default())
+}
+
+/// Checks the version's header of a message of a session: it may be missing, but not name another revision.
+pub(super) fn check_session_version(headers: &HeaderMap) -> Result<(), ErrorObject> {
+    match single(headers, PROTOCOL_VERSION) {
+        Ok(None) => Ok(()),
+        Ok(Some(version)) if SESSION_VERSIONS.contains(&version) => Ok(()),
+        Ok(Some(version)) => Err(unsupported_version(version)),
+        Err(Unclear) => Err(unclear(PROTOCOL_VERSION)),
+    }
+}
+
+/// Checks the headers of a notification, which may leave the method's out.
+pub(super) fn check_notification(
+    headers: &HeaderMap,
+    notification: &Notification<'_>,
+) -> Result<(), ErrorObject> {
+    let meta = Meta::of(notification.params.as_deref());
+    if meta.claims_stateless() {
+        check_version(headers, &meta)?;
+        meta.check_version()?;
+    }
+    if headers.contains_key(METHOD) {
+        must_equal(METHOD, required(headers, METHOD)?, &notification.method)?;
+    }
+    Ok(())
 }
 
 /// Checks the headers of the method and of what it names.
@@ -128,7 +158,7 @@ pub(super) fn check_arguments<S: State>(
 
 fn check_argument(headers: &HeaderMap, name: &str, value: Option<&Value>) -> Result<(), ErrorObject> {
     let header = match (single(headers, name), value) {
-        (Err(Unclear), _) => return Err(mismatch(format!("the header {name} stands twice or is not text"))),
+        (Err(Unclear), _) => return Err(unclear(name)),
         (Ok(None), None) => return Ok(()),
         (Ok(None), Some(Value::String(_) | Value::Number(_) | Value::Bool(_))) => {
             return Err(mismatch(format!("the header {name} is missing")));
@@ -154,7 +184,8 @@ fn check_argument(headers: &HeaderMap, name: &str, value: Option<&Value>) -> Res
 
 /// `42.0` in a header is `42` in a body.
 fn same_number(header: &str, number: &serde_json::Number) -> bool {
-    match (header.parse::<i64>(), number.as_i64()) {
+    let whole = number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from));
+    match (header.parse::<i128>(), whole) {
         (Ok(header), Some(number)) => header == number,
         _ => header.parse::<f64>().ok() == number.as_f64(),
     }

@@ -5,7 +5,7 @@ use super::{
     answer::{self, HttpBody},
     era::header_is_stateless,
     front_door::method_not_allowed,
-    headers::{SESSION_ID, single},
+    headers::{SESSION_ID, check_session_version, single},
 };
 use crate::{protocol::method, server::read_initialize};
 use freehold::{
@@ -18,9 +18,20 @@ use http::{
 };
 use std::borrow::Cow;
 
+/// The status of an answer from a handler.
 fn ok(_answer: &Answer<'_>) -> StatusCode {
     // Never 404, whatever the error: to a client that means that its session is gone.
     StatusCode::OK
+}
+
+/// The status of an answer that needed no handler.
+fn at_once(answer: &Answer<'_>) -> StatusCode {
+    match &answer.result {
+        Err(error) if error.code == ErrorCode::SESSION_NOT_FOUND => StatusCode::NOT_FOUND,
+        // An id that is in use, or a second initialize.
+        Err(error) if error.code == ErrorCode::INVALID_REQUEST => StatusCode::BAD_REQUEST,
+        _ => StatusCode::OK,
+    }
 }
 
 impl<S: State> HttpService<S> {
@@ -45,13 +56,13 @@ impl<S: State> HttpService<S> {
         };
         let engine = self.server.engine();
         if let Message::Request(request) = &message
-            && method::STATELESS_ONLY.contains(&&*request.method)
+            && !method::is_for_sessions(&request.method)
         {
             let error = ErrorObject::method_not_found(&request.method);
             return answer::error(StatusCode::OK, Some(request.id.clone()), error);
         }
         match engine.dispatch(&session, message, Route::Call) {
-            Dispatched::Answer(reply) => answer::json(ok(&reply), &reply),
+            Dispatched::Answer(reply) => answer::json(at_once(&reply), &reply),
             Dispatched::Nothing => answer::empty(StatusCode::ACCEPTED),
             Dispatched::Running(call) => answer::of_call(call, &self.options, engine.runtime(), ok).await,
         }
@@ -119,6 +130,9 @@ impl<S: State> HttpService<S> {
         if header_is_stateless(headers) {
             return method_not_allowed("POST");
         }
+        if let Err(error) = check_session_version(headers) {
+            return answer::error(StatusCode::BAD_REQUEST, None, error);
+        }
         match self.session_of(headers, None) {
             Ok(session) => {
                 answer::of_session(session.listen(), &self.options, self.server.engine().runtime())
@@ -131,6 +145,9 @@ impl<S: State> HttpService<S> {
     pub(super) fn delete(&self, headers: &HeaderMap) -> Response<HttpBody> {
         if header_is_stateless(headers) {
             return method_not_allowed("POST");
+        }
+        if let Err(error) = check_session_version(headers) {
+            return answer::error(StatusCode::BAD_REQUEST, None, error);
         }
         match self.session_of(headers, None) {
             Ok(session) => {

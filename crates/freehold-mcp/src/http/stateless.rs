@@ -22,14 +22,10 @@ impl<S: State> HttpService<S> {
             // A notification is accepted and does nothing: a client cancels by closing its stream, and an id in a
             // notification could be that of somebody else's request.
             Message::Notification(notification) => {
-                let meta = Meta::of(notification.params.as_deref());
-                let claims_another =
-                    meta.claims_stateless() && headers::check_version(headers, &meta).is_err();
-                if claims_another {
-                    let error = ErrorObject::new(HEADER_MISMATCH, "header and body name different revisions");
-                    return answer::error(StatusCode::BAD_REQUEST, None, error);
+                match headers::check_notification(headers, &notification) {
+                    Ok(()) => answer::empty(StatusCode::ACCEPTED),
+                    Err(error) => answer::error(StatusCode::BAD_REQUEST, None, error),
                 }
-                answer::empty(StatusCode::ACCEPTED)
             }
             Message::Request(request) => self.stateless_request(headers, request).await,
             Message::Response(_) => {

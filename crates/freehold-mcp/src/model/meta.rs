@@ -71,14 +71,23 @@ struct ClientInfo<'a> {
 #[derive(Deserialize)]
 struct MetaOnly<'a> {
     #[serde(borrow, default, rename = "_meta")]
-    meta: Option<Meta<'a>>,
+    meta: Option<&'a RawValue>,
 }
 
 impl<'a> Meta<'a> {
     /// `_meta` of some params; absent or malformed ones say nothing.
     pub(crate) fn of(params: Option<&'a RawValue>) -> Self {
         let only = params.and_then(|params| serde_json::from_str::<MetaOnly<'a>>(params.get()).ok());
-        only.and_then(|only| only.meta).unwrap_or_default()
+        let meta = only.and_then(|only| only.meta);
+        meta.and_then(|meta| Self::from_raw(meta).ok()).unwrap_or_default()
+    }
+
+    /// Reads the member `_meta`. It must be an object: serde would take an array for one, too.
+    pub(crate) fn from_raw(raw: &'a RawValue) -> Result<Self, ErrorObject> {
+        if !raw.get().starts_with('{') {
+            return Err(ErrorObject::invalid_params("_meta must be an object"));
+        }
+        serde_json::from_str(raw.get()).map_err(ErrorObject::invalid_params)
     }
 
     /// Whether the request claims to be of a stateless revision, rightly or not.
@@ -110,22 +119,26 @@ impl<'a> Meta<'a> {
             let reason = format!("missing or malformed in params._meta: {}", missing.join(", "));
             return Err(ErrorObject::invalid_params(reason));
         }
-        if let Some(info) = self.client_info {
-            if serde_json::from_str::<ClientInfo<'_>>(info.get()).is_err() {
-                let reason = "io.modelcontextprotocol/clientInfo needs the strings name and version";
-                return Err(ErrorObject::invalid_params(reason));
-            }
+        let fits = |info: &RawValue| {
+            info.get().starts_with('{') && serde_json::from_str::<ClientInfo<'_>>(info.get()).is_ok()
+        };
+        if self.client_info.is_some_and(|info| !fits(info)) {
+            let reason = "io.modelcontextprotocol/clientInfo needs the strings name and version";
+            return Err(ErrorObject::invalid_params(reason));
         }
         Ok(())
+    }
+
+    /// Checks that the revision it names is a stateless one that is spoken here.
+    pub(crate) fn check_version(&self) -> Result<(), ErrorObject> {
+        let version = self.version().unwrap_or_default();
+        if STATELESS_VERSIONS.contains(&&*version) { Ok(()) } else { Err(unsupported_version(&version)) }
     }
 
     /// The envelope of a stateless request.
     pub(crate) fn read(&self) -> Result<RequestMeta, ErrorObject> {
         self.check_shape()?;
-        let version = self.version().unwrap_or_default();
-        if !STATELESS_VERSIONS.contains(&&*version) {
-            return Err(unsupported_version(&version));
-        }
+        self.check_version()?;
         let capabilities = match self.capabilities {
             Some(raw) => serde_json::from_str(raw.get()).map_err(ErrorObject::invalid_params)?,
             None => Capabilities::default(),

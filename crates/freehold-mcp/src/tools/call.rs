@@ -23,7 +23,7 @@ struct Params<'a> {
     #[serde(borrow, default)]
     arguments: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "_meta")]
-    meta: Option<Meta<'a>>,
+    meta: Option<&'a RawValue>,
 }
 
 /// A call that found its tool.
@@ -45,7 +45,7 @@ impl<S: State> CallTool<S> {
         if !arguments.starts_with('{') {
             return Err(ErrorObject::invalid_params("arguments must be an object"));
         }
-        let meta = params.meta.unwrap_or_default();
+        let meta = params.meta.map(Meta::from_raw).transpose()?.unwrap_or_default();
         let stateless = if meta.claims_stateless() { Some(meta.read()?) } else { None };
         let Some(tool) = self.tools.find(&params.name) else {
             return Err(ErrorObject::invalid_params(format_args!("unknown tool {:?}", params.name)));

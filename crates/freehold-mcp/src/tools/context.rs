@@ -3,7 +3,7 @@ use crate::{
     peer::Peer,
     protocol::{method, missing_capability},
 };
-use freehold::{Context, ErrorObject, QuestionError, State};
+use freehold::{Context, QuestionError, State};
 use freehold_sync::ScopedMutex;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, value::RawValue};
@@ -48,7 +48,9 @@ impl<S: State> ToolContext<S> {
         token: Option<&RawValue>,
         stateless: Option<RequestMeta>,
     ) -> Self {
+        // A token is a string or a number; anything else could not be told from another one by the client.
         let progress = token
+            .filter(|token| token.get().starts_with(|first| matches!(first, '"' | '-' | '0'..='9')))
             .map(|token| Progress { token: token.to_owned(), last: ScopedMutex::new(f64::NEG_INFINITY) });
         Self { call, tool, progress, stateless }
     }
@@ -177,7 +179,7 @@ impl<S: State> ToolContext<S> {
     ///
     /// The error to return.
     pub fn require_sampling(&self) -> Result<(), ToolError> {
-        require(self.capabilities().sampling, "sampling")
+        self.require(self.capabilities().sampling, "sampling")
     }
 
     /// Fails as the protocol wants unless the client declared that it can do `elicitation`.
@@ -186,15 +188,18 @@ impl<S: State> ToolContext<S> {
     ///
     /// The error to return.
     pub fn require_elicitation(&self) -> Result<(), ToolError> {
-        require(self.capabilities().elicitation, "elicitation")
+        self.require(self.capabilities().elicitation, "elicitation")
     }
-}
 
-fn require(declared: bool, capability: &str) -> Result<(), ToolError> {
-    if declared {
-        Ok(())
-    } else {
-        Err(ToolError::protocol(ErrorObject::from(missing_capability(capability))))
+    fn require(&self, declared: bool, capability: &'static str) -> Result<(), ToolError> {
+        if declared {
+            Ok(())
+        } else if self.is_stateless() {
+            Err(ToolError::protocol(missing_capability(capability)))
+        } else {
+            // Revisions with sessions have no error code of their own for it.
+            Err(AskError::NotCapable(capability).into())
+        }
     }
 }
 
