@@ -1,0 +1,121 @@
+//! `freehold serve`.
+
+use crate::{
+    cli::ServeArguments,
+    config::{Config, Reach},
+    connect_hints::connect_hints,
+    failure::Failure,
+    ledger::Ledger,
+    logging::{self, LogFlush},
+    shutdown::{StopSignals, drain_on_signal, finish_drain},
+    tools,
+};
+use freehold_mcp::{McpServer, ServeError};
+use std::{
+    error::Error,
+    io::{self, Write},
+    net::SocketAddr,
+};
+
+/// Runs the command to its end.
+pub(crate) fn command(arguments: ServeArguments) -> Result<(), Failure> {
+    let config = Config::load(arguments.config.as_deref(), &arguments.settings)?;
+    if arguments.print_config {
+        let text = config.to_toml()?;
+        return Ok(io::stdout().write_all(text.as_bytes())?);
+    }
+    // Before anything starts: a mistake in the address is one of usage.
+    let target = Target::of(&config)?;
+    let log = logging::start(&config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let served = runtime.block_on(serve(&config, target, &log));
+    // Not a plain drop, which would wait for a read of standard input that never ends.
+    runtime.shutdown_background();
+    log.flush();
+    served
+}
+
+/// What to serve on.
+enum Target {
+    Stdio,
+    Http(Vec<SocketAddr>, Reach),
+}
+
+impl Target {
+    fn of(config: &Config) -> Result<Self, Failure> {
+        if config.stdio {
+            return Ok(Self::Stdio);
+        }
+        let (addresses, reach) = config.addresses()?;
+        Ok(Self::Http(addresses, reach))
+    }
+}
+
+async fn serve(config: &Config, target: Target, log: &LogFlush) -> Result<(), Failure> {
+    let signals = StopSignals::receive()?;
+    let server = server(config)?;
+    let engine = server.engine().clone();
+    let grace = config.drain_grace.duration();
+    let drain = drain_on_signal(engine.clone(), grace, signals, log.clone());
+    engine.runtime().spawn("drain on a signal", Box::pin(drain));
+    let served = match target {
+        Target::Stdio => serve_stdio(&server).await,
+        Target::Http(addresses, reach) => serve_http(&server, config, &addresses, reach).await,
+    };
+    finish_drain(&engine, grace).await;
+    served
+}
+
+fn server(config: &Config) -> Result<McpServer, Failure> {
+    let ledger = Ledger::new(config.max_accounts.get());
+    let builder = McpServer::builder("freehold", env!("CARGO_PKG_VERSION"))
+        .title("Freehold")
+        .instructions(tools::INSTRUCTIONS)
+        .limits(config.limits())
+        .app(std::sync::Arc::new(ledger));
+    Ok(tools::add(builder).build()?)
+}
+
+async fn serve_stdio(server: &McpServer) -> Result<(), Failure> {
+    tracing::info!("serving one client on standard input and output");
+    Ok(server.serve_stdio().await?)
+}
+
+async fn serve_http(
+    server: &McpServer,
+    config: &Config,
+    addresses: &[SocketAddr],
+    reach: Reach,
+) -> Result<(), Failure> {
+    let bound = server.bind_http(addresses, config.http_options(reach)).await;
+    let listener = bound.map_err(|error| cannot_listen(config.http.clone(), &error))?;
+    tracing::info!(url = listener.url(), "serving");
+    if reach == Reach::Network {
+        tracing::warn!("other machines can connect, and without TLS; put a proxy with TLS in front");
+    }
+    let hints = connect_hints(&url_for_people(listener.address(), &config.path), config.token.is_some());
+    // Nobody needs the hints if nobody reads them.
+    let _ = io::stdout().write_all(hints.as_bytes());
+    listener.serve().await;
+    Ok(())
+}
+
+/// The address for a client on this machine; "any address" is none to connect to.
+fn url_for_people(mut address: SocketAddr, path: &str) -> String {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    format!("http://{address}{path}")
+}
+
+fn cannot_listen(address: String, error: &ServeError) -> Failure {
+    match error.source().and_then(|source| source.downcast_ref::<io::Error>()) {
+        Some(source) if source.kind() == io::ErrorKind::AddrInUse => Failure::AddressInUse { address },
+        Some(source) => Failure::Listen { address, reason: source.to_string() },
+        None => Failure::Listen { address, reason: error.to_string() },
+    }
+}
