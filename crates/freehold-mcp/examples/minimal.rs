@@ -7,7 +7,7 @@ struct Echo {
     text: String,
 }
 
-async fn echo(_ctx: &ToolContext<()>, args: Echo) -> Result<String, ToolError> {
+async fn echo(_ctx: &ToolContext, args: Echo) -> Result<String, ToolError> {
     Ok(args.text)
 }
 

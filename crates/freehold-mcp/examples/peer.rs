@@ -28,16 +28,16 @@ struct Flood {
     bytes: usize,
 }
 
-async fn echo(_ctx: &ToolContext<()>, args: Echo) -> Result<String, ToolError> {
+async fn echo(_ctx: &ToolContext, args: Echo) -> Result<String, ToolError> {
     Ok(args.text)
 }
 
-async fn slow(ctx: &ToolContext<()>, args: Slow) -> Result<String, ToolError> {
+async fn slow(ctx: &ToolContext, args: Slow) -> Result<String, ToolError> {
     runtime::pause(&**ctx.engine().runtime(), Duration::from_millis(args.ms)).await;
     Ok(format!("{} ms", args.ms))
 }
 
-async fn flood(ctx: &ToolContext<()>, args: Flood) -> Result<String, ToolError> {
+async fn flood(ctx: &ToolContext, args: Flood) -> Result<String, ToolError> {
     /// Others get their turn after so many.
     const BURST: u32 = 16;
     let message = "x".repeat(args.bytes);

@@ -21,3 +21,8 @@ pub use tools::{
     Annotations, AskError, DuplicateTool, Json, Tool, ToolContext, ToolError, ToolHandler, ToolOutput,
     ToolTable,
 };
+
+/// Compiles the code of the repository's README.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct ReadmeOfTheRepository;

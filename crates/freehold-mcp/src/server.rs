@@ -28,7 +28,7 @@ use tokio::sync::watch;
 /// ```
 /// use freehold_mcp::{McpServer, Tool, ToolContext, ToolError};
 ///
-/// async fn hello(_ctx: &ToolContext<()>, (): ()) -> Result<&'static str, ToolError> {
+/// async fn hello(_ctx: &ToolContext, (): ()) -> Result<&'static str, ToolError> {
 ///     Ok("Hello!")
 /// }
 ///

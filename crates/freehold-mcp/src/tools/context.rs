@@ -12,7 +12,7 @@ use std::{fmt, ops::Deref};
 use super::output::ToolError;
 
 /// The context of one tool call: everything of the engine's [`Context`], and what the protocol adds.
-pub struct ToolContext<S: State> {
+pub struct ToolContext<S: State = ()> {
     call: Context<S>,
     tool: std::sync::Arc<str>,
     progress: Option<Progress>,

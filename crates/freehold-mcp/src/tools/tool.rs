@@ -82,7 +82,7 @@ pub(crate) type Running = BoxFuture<'static, Result<CallToolResult, Failure>>;
 ///     name: String,
 /// }
 ///
-/// async fn greet(_ctx: &ToolContext<()>, args: Greet) -> Result<String, ToolError> {
+/// async fn greet(_ctx: &ToolContext, args: Greet) -> Result<String, ToolError> {
 ///     Ok(format!("Hello, {}!", args.name))
 /// }
 ///
