@@ -259,9 +259,9 @@ async fn ten_thousand_calls_with_random_cancels_have_one_outcome_each() {
     // A `process` that is never polled has sent nothing.
     for number in 0..CALLS {
         let fate = draw(number);
-        unpolled += u64::from((fate >> 40) % 4 == 0 && (fate >> 50) % 4 == 0);
+        unpolled += u64::from((fate >> 40).is_multiple_of(4) && (fate >> 50).is_multiple_of(4));
     }
-    let outcomes = outcomes.lock().unwrap();
+    let outcomes = std::mem::take(&mut *outcomes.lock().unwrap());
     assert!(outcomes.values().all(|count| *count == 1), "no id has two outcomes");
     assert_eq!(outcomes.len() as u64, CALLS - unpolled, "no id has none");
     let counters = engine.counters();

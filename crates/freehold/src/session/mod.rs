@@ -9,7 +9,7 @@ pub use id::{InvalidSessionId, SessionId};
 use crate::{
     admission::SessionSlots,
     call::{CallTable, CancelReason},
-    contain::{Panicked, contain},
+    contain::{Contained, Panicked, contain},
     engine::{Engine, EngineState},
     event::Event,
     fault::{self, Fault},
@@ -77,14 +77,14 @@ impl<S: State> Clone for Session<S> {
 /// What the server keeps for one session.
 pub(crate) struct SessionState<S: State> {
     pub(crate) id: SessionId,
-    pub(crate) state: StateCell<S>,
+    pub(crate) state: Contained<StateCell<S>>,
     pub(crate) calls: CallTable<S>,
     pub(crate) slots: SessionSlots,
     pub(crate) questions: Questions,
     pub(crate) outbox: Outbox,
     readers: AtomicUsize,
     topics: ScopedMutex<BTreeSet<Box<str>>>,
-    attachment: OnceLock<Box<dyn Any + Send + Sync>>,
+    attachment: Contained<OnceLock<Box<dyn Any + Send + Sync>>>,
     initialized: AtomicBool,
     /// Whether the registry and the store may know it.
     addressed: bool,
@@ -98,14 +98,14 @@ impl<S: State> SessionState<S> {
         Self {
             addressed: true,
             id,
-            state: StateCell::new(state),
+            state: Contained::new(StateCell::new(state)),
             calls: CallTable::default(),
             slots: SessionSlots::default(),
             questions: Questions::default(),
             outbox: Outbox::default(),
             readers: AtomicUsize::new(0),
             topics: ScopedMutex::default(),
-            attachment: OnceLock::new(),
+            attachment: Contained::new(OnceLock::new()),
             initialized: AtomicBool::new(false),
             closed: OnceLock::new(),
             last_active: AtomicU64::new(now_ms),
@@ -275,7 +275,8 @@ impl<S: State> Session<S> {
         self.inner.initialized.load(Ordering::Acquire)
     }
 
-    /// Attaches what a protocol keeps for a session; once. Gives it back if something is attached already.
+    /// Attaches what a protocol keeps for a session; once. It is dropped some time after the session was closed and the
+    /// last handle is gone; what must happen at the close belongs into a hook. Gives it back if something is attached already.
     ///
     /// # Errors
     ///

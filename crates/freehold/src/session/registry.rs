@@ -11,7 +11,7 @@ use super::{SessionId, SessionState};
 use crate::state::State;
 use foldhash::fast::RandomState;
 use freehold_sync::{HasSignal, Signal};
-use papaya::HashMap;
+use papaya::{Guard, HashMap};
 use std::{
     num::NonZeroU8,
     sync::{
@@ -137,9 +137,11 @@ impl<S: State> Registry<S> {
     }
 
     fn remove_if(&self, id: SessionId, mine: impl Fn(&Entry<S>) -> bool) {
-        let entries = self.entries.pin();
-        if let Ok(Some(_)) = entries.remove_if(&id, |_, entry| mine(entry)) {
+        let guard = self.entries.guard();
+        if let Ok(Some(_)) = self.entries.remove_if(&id, |_, entry| mine(entry), &guard) {
             self.count.fetch_sub(1, Ordering::Relaxed);
+            // Or the session's memory waits until enough others are removed too.
+            guard.flush();
         }
     }
 

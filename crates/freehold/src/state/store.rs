@@ -1,6 +1,6 @@
-use crate::{runtime::BoxFuture, session::SessionId};
+use crate::{contain::Contained, runtime::BoxFuture, session::SessionId};
 use foldhash::fast::RandomState;
-use papaya::{Compute, HashMap, Operation};
+use papaya::{Compute, Guard, HashMap, Operation};
 use std::sync::Arc;
 
 /// The version of a session's state: 0 before the first commit, then one more for each.
@@ -97,7 +97,7 @@ pub trait Store<S>: Send + Sync + 'static {
 /// [`Store`] in this process's memory. Never unknown, unavailable or too large.
 #[derive(Debug)]
 pub struct MemoryStore<S> {
-    states: HashMap<SessionId, Versioned<S>, RandomState>,
+    states: HashMap<SessionId, Contained<Versioned<S>>, RandomState>,
 }
 
 impl<S> Default for MemoryStore<S> {
@@ -114,9 +114,9 @@ impl<S: Send + Sync + 'static> MemoryStore<S> {
         let outcome = states.compute(id, |entry| {
             let committed = entry.map_or(Version(0), |(_, current)| current.version);
             if committed == expected {
-                Operation::Insert(Versioned { version, state: next.clone() })
+                Operation::Insert(Contained::new(Versioned { version, state: next.clone() }))
             } else {
-                Operation::Abort(entry.map(|(_, current)| current.clone()))
+                Operation::Abort(entry.map(|(_, current)| Versioned::clone(current)))
             }
         });
         match outcome {
@@ -130,7 +130,7 @@ impl<S: Send + Sync + 'static> MemoryStore<S> {
 
 impl<S: Send + Sync + 'static> Store<S> for MemoryStore<S> {
     fn load(&self, id: SessionId) -> BoxFuture<'_, Result<Option<Versioned<S>>, StoreError>> {
-        let found = self.states.pin().get(&id).cloned();
+        let found = self.states.pin().get(&id).map(|found| Versioned::clone(found));
         Box::pin(std::future::ready(Ok(found)))
     }
 
@@ -148,7 +148,10 @@ impl<S: Send + Sync + 'static> Store<S> for MemoryStore<S> {
     }
 
     fn remove(&self, id: SessionId) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.states.pin().remove(&id);
+        let guard = self.states.guard();
+        self.states.remove(&id, &guard);
+        guard.flush();
+        drop(guard);
         Box::pin(std::future::ready(Ok(())))
     }
 }
