@@ -17,6 +17,7 @@ use freehold::{
     message::{Decoded, Malformed, decode},
     runtime::until,
 };
+use futures_util::future::maybe_done;
 use memchr::memchr;
 use std::{io, time::Duration};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -69,7 +70,8 @@ impl<S: State> McpServer<S> {
         let engine = self.engine();
         let session = CloseOnDrop(engine.open()?);
         // A pipe needs no time to be set up: the sweep must not end a session before its client spoke.
-        let mut writer = std::pin::pin!(write_lines(session.0.listen(), output));
+        // It may have ended before it is asked again: the client closed its end, or a drain closed the session.
+        let mut writer = std::pin::pin!(maybe_done(write_lines(session.0.listen(), output)));
         let read = {
             let mut reader = std::pin::pin!(read_lines(engine, &session.0, input));
             tokio::select! {

@@ -42,15 +42,20 @@ pub(super) fn of(
             Err((None, ErrorObject::new(ErrorCode::INVALID_REQUEST, reason)))
         }
         Message::Response(_) => of_session(headers, None),
+        Message::Notification(_) if stateless_header => Ok(Era::Stateless),
         Message::Notification(notification) => {
             let claims = may_claim(notification.params.as_ref())
                 && Meta::of(notification.params.as_deref()).claims_stateless();
-            if claims || stateless_header { Ok(Era::Stateless) } else { of_session(headers, None) }
+            if claims { Ok(Era::Stateless) } else { of_session(headers, None) }
         }
         Message::Request(request) => {
             let fail = |error| Err((Some(request.id.clone()), error));
             if let Err(error) = check_params(request) {
                 return fail(error);
+            }
+            // Its room checks the rest; here nothing more needs to be read.
+            if stateless_header && request.method != method::INITIALIZE {
+                return Ok(Era::Stateless);
             }
             let meta = if may_claim(request.params.as_ref()) {
                 Meta::of(request.params.as_deref())
@@ -64,7 +69,7 @@ pub(super) fn of(
                 }
                 return Ok(Era::Session);
             }
-            if meta.claims_stateless() || stateless_header || request.method == method::DISCOVER {
+            if meta.claims_stateless() || request.method == method::DISCOVER {
                 return Ok(Era::Stateless);
             }
             of_session(headers, Some(&request.id))

@@ -24,7 +24,8 @@ pub(super) fn check<B>(options: &HttpOptions, request: &Request<B>) -> Result<()
     let refuse = |status, message: &'static str| Err(answer::refuse(status, None, message));
     let headers = request.headers();
     if request.uri().path() != options.path {
-        return refuse(StatusCode::NOT_FOUND, "nothing is served at this path");
+        let message = format!("nothing is served at this path; the endpoint is {}", options.path);
+        return Err(answer::refuse(StatusCode::NOT_FOUND, None, message));
     }
     let Some(host) = host_of(request.uri(), headers) else {
         return refuse(StatusCode::BAD_REQUEST, "the header Host is missing, stands twice or is not text");

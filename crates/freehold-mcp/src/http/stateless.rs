@@ -52,7 +52,8 @@ impl<S: State> HttpService<S> {
         let meta = Meta::of(request.params.as_deref());
         meta.check_shape()?;
         headers::check_version(headers, &meta)?;
-        meta.read()?;
+        meta.check_version()?;
+        meta.client()?;
         headers::check_target(headers, request)?;
         if method::SESSION_ONLY.contains(&&*request.method) {
             return Err(ErrorObject::method_not_found(&request.method));

@@ -139,6 +139,11 @@ impl<'a> Meta<'a> {
     pub(crate) fn read(&self) -> Result<RequestMeta, ErrorObject> {
         self.check_shape()?;
         self.check_version()?;
+        self.client()
+    }
+
+    /// What it says of the client; a part of [`read`](Self::read).
+    pub(crate) fn client(&self) -> Result<RequestMeta, ErrorObject> {
         let capabilities = match self.capabilities {
             Some(raw) => serde_json::from_str(raw.get()).map_err(ErrorObject::invalid_params)?,
             None => Capabilities::default(),
