@@ -16,6 +16,7 @@ use std::{
     io::{self, Write},
     net::SocketAddr,
 };
+use tokio::runtime::{Builder, Runtime};
 
 /// Runs the command to its end.
 pub(crate) fn command(arguments: ServeArguments) -> Result<(), Failure> {
@@ -27,12 +28,27 @@ pub(crate) fn command(arguments: ServeArguments) -> Result<(), Failure> {
     // Before anything starts: a mistake in the address is one of usage.
     let target = Target::of(&config)?;
     let log = logging::start(&config)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = UnattendedRuntime(Some(Builder::new_multi_thread().enable_all().build()?));
     let served = runtime.block_on(serve(&config, target, &log));
-    // Not a plain drop, which would wait for a read of standard input that never ends.
-    runtime.shutdown_background();
     log.flush();
     served
+}
+
+/// A runtime whose drop, also by a panic, waits for nothing: a read of standard input may never end.
+struct UnattendedRuntime(Option<Runtime>);
+
+impl UnattendedRuntime {
+    fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.0.as_ref().expect("it is there until the drop").block_on(future)
+    }
+}
+
+impl Drop for UnattendedRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// What to serve on.

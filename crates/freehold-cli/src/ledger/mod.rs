@@ -10,20 +10,22 @@
 //! 4. What changes more than one figure of an [`Audit`] (paying in, arriving) happens with `books` read, and the audit
 //!    counts with `books` written. Neither suspends in there: the states are in memory, and nobody pauses a transfer
 //!    with the books in hand.
-//! 5. The sum of all money is at most [`MOST_MONEY`], which is checked where money comes in and nowhere else.
+//! 5. The sum of all money is at most [`MOST_MONEY`](amount::MOST_MONEY), which is checked where money comes in and nowhere else.
 
 mod account;
+pub(crate) mod amount;
+mod audit;
 mod error;
 mod reservation;
 mod steps;
 
-pub(crate) use account::Account;
+pub(crate) use audit::Audit;
 pub(crate) use error::LedgerError;
 
+use account::Account;
+use amount::{MOST_MONEY, add_within_bounds, check_amount};
 use freehold::{Engine, Limits, OpenError, Session};
 use reservation::Reservation;
-use schemars::JsonSchema;
-use serde::Serialize;
 use std::{
     future::Future,
     sync::{
@@ -35,27 +37,8 @@ use std::{
 use steps::Steps;
 use tokio::sync::RwLock;
 
-/// The largest whole number that every JSON reader takes exactly, 2^53 - 1.
-const MOST_MONEY: u64 = (1 << 53) - 1;
 /// Bytes of an owner's name; it is kept for as long as the account.
 const OWNER_BYTES: usize = 256;
-
-/// What the ledger holds, counted at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub(crate) struct Audit {
-    /// How many accounts there are.
-    pub(crate) accounts: u64,
-    /// The sum of their balances, in cents.
-    pub(crate) balances: u64,
-    /// What is on its way between accounts, in cents.
-    pub(crate) in_transit: u64,
-    /// The two together: all money there is, in cents.
-    pub(crate) total: u64,
-    /// What was ever paid in, in cents.
-    pub(crate) paid_in: u64,
-    /// Whether the total is what was paid in.
-    pub(crate) balanced: bool,
-}
 
 /// Accounts, and the transfers between them. A cheap handle.
 #[derive(Clone)]
@@ -137,7 +120,7 @@ impl Ledger {
     /// Adds to what was paid in, within what can be counted.
     fn count_in(&self, amount: u64) -> Result<(), LedgerError> {
         // Relaxed: who reads it for an audit has the books, which order it.
-        let within = |sum: u64| sum.checked_add(amount).filter(|sum| *sum <= MOST_MONEY);
+        let within = |sum| add_within_bounds(sum, amount);
         let counted = self.paid_in.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within);
         counted.map(drop).map_err(|_| LedgerError::TooMuchMoney { most: MOST_MONEY })
     }
@@ -181,18 +164,9 @@ impl Ledger {
     /// Counts all money at one moment. Transfers may be in transit meanwhile; only commits wait for the count.
     pub(crate) async fn audit(&self) -> Audit {
         let _books = self.books.write().await;
-        let states: Vec<_> = self.accounts.sessions().iter().map(Session::state).collect();
-        let balances = states.iter().map(|account| account.balance()).sum();
-        let in_transit = states.iter().map(|account| account.in_transit()).sum();
-        let paid_in = self.paid_in.load(Ordering::Relaxed);
-        let total = balances + in_transit;
-        let accounts = states.len() as u64;
-        Audit { accounts, balances, in_transit, total, paid_in, balanced: total == paid_in }
+        let sessions = self.accounts.sessions();
+        Audit::count(sessions.iter().map(Session::state), self.paid_in.load(Ordering::Relaxed))
     }
-}
-
-fn check_amount(amount: u64) -> Result<(), LedgerError> {
-    if amount == 0 { Err(LedgerError::ZeroAmount) } else { Ok(()) }
 }
 
 /// Makes a blank account somebody's; it goes again if that fails.

@@ -1,5 +1,6 @@
 use super::{
-    Account, LedgerError,
+    account::Account,
+    error::LedgerError,
     steps::{Steps, persist},
 };
 use freehold::Session;

@@ -1,6 +1,6 @@
 //! Steps that must not end half-way, whatever becomes of who asked for them.
 
-use super::{Account, LedgerError};
+use super::{account::Account, error::LedgerError};
 use freehold::{
     Session, StateError,
     runtime::{BoxFuture, Runtime},

@@ -1,5 +1,5 @@
 use super::{Audit, Ledger, LedgerError, MOST_MONEY};
-use freehold::runtime::pause;
+use freehold::runtime::{pause, until};
 use std::{
     future::{pending, ready},
     sync::Arc,
@@ -138,6 +138,14 @@ async fn noisy_transfer(ledger: Ledger, from: String, to: String, begin: Arc<Sem
     }
 }
 
+/// Counts until what is in transit is as wanted; in vain for that long means failure.
+async fn until_in_transit(ledger: &Ledger, wanted: impl Fn(u64) -> bool) {
+    let runtime = ledger.accounts.runtime();
+    let counting = async { while !wanted(count(ledger).await.in_transit) {} };
+    let limit = runtime.now() + Duration::from_secs(60);
+    until(&**runtime, limit, counting).await.expect("money in transit comes, and goes again");
+}
+
 async fn count(ledger: &Ledger) -> Audit {
     tokio::task::yield_now().await;
     let counted = ledger.audit().await;
@@ -155,7 +163,7 @@ async fn a_thousand_transfers_both_ways_with_cancels_keep_the_total_at_every_mom
         let (from, to) = if seed % 2 == 0 { (&first, &second) } else { (&second, &first) };
         transfers.spawn(noisy_transfer(ledger.clone(), from.clone(), to.clone(), begin.clone(), seed));
     }
-    while count(&ledger).await.in_transit == 0 {}
+    until_in_transit(&ledger, |money| money > 0).await;
     begin.add_permits(TRANSFERS);
     while !transfers.is_empty() {
         count(&ledger).await;
@@ -164,6 +172,6 @@ async fn a_thousand_transfers_both_ways_with_cancels_keep_the_total_at_every_mom
         }
     }
     // The drop of a transfer may have left its last step to a task.
-    while count(&ledger).await.in_transit > 0 {}
+    until_in_transit(&ledger, |money| money == 0).await;
     assert_eq!(ledger.audit().await, all_at_rest(2 * OPENING));
 }

@@ -1,6 +1,6 @@
 //! The ledger's tools: what its functions take and return, for clients.
 
-use crate::ledger::{Audit, Ledger, LedgerError};
+use crate::ledger::{Audit, Ledger, LedgerError, amount};
 use freehold::runtime::pause;
 use freehold_mcp::{Json, Tool, ToolContext};
 use schemars::JsonSchema;
@@ -13,6 +13,7 @@ struct OpenAccount {
     owner: String,
     /// What is paid in at once, in cents.
     #[serde(default)]
+    #[schemars(schema_with = "amount::schema")]
     balance: u64,
 }
 
@@ -21,6 +22,7 @@ struct Deposit {
     /// The account's id.
     account: String,
     /// What is paid in, in cents.
+    #[schemars(schema_with = "amount::schema")]
     amount: u64,
 }
 
@@ -31,6 +33,7 @@ struct Transfer {
     /// The id of the account that receives.
     to: String,
     /// How much, in cents.
+    #[schemars(schema_with = "amount::schema")]
     amount: u64,
     /// How long the money is in transit, in milliseconds.
     #[serde(default)]
@@ -50,8 +53,10 @@ struct Balance {
     /// Whose account it is.
     owner: String,
     /// What it holds, in cents, without what is in transit.
+    #[schemars(schema_with = "amount::schema")]
     balance: u64,
     /// What is on its way from it to others, in cents.
+    #[schemars(schema_with = "amount::schema")]
     in_transit: u64,
 }
 
@@ -62,6 +67,7 @@ struct Transferred {
     /// The id of the account that received.
     to: String,
     /// How much, in cents.
+    #[schemars(schema_with = "amount::schema")]
     amount: u64,
 }
 
