@@ -130,23 +130,31 @@ fn decode_unit<'a>(bytes: &'a [u8], limits: &Limits) -> Decoded<'a> {
         let reason = format!("the message has {} bytes; the limit is {}", bytes.len(), limits.message_bytes);
         return Decoded::Single(Err(Malformed::new(None, MalformedKind::Size, reason)));
     }
+    // The whole of it: who only reads what it needs would take a message with other bytes in a member it ignores.
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let reason = format!("not UTF-8: {error}");
+            return Decoded::Single(Err(Malformed::new(None, MalformedKind::NotJson, reason)));
+        }
+    };
     match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
-        Some(b'[') => decode_batch(bytes, limits),
-        Some(b'{') => Decoded::Single(decode_single(bytes, limits)),
-        _ => Decoded::Single(Err(not_an_object(bytes))),
+        Some(b'[') => decode_batch(text, limits),
+        Some(b'{') => Decoded::Single(decode_single(text, limits)),
+        _ => Decoded::Single(Err(not_an_object(text))),
     }
 }
 
 /// Something that does not start like an object: no JSON at all, or JSON of another type.
-fn not_an_object(bytes: &[u8]) -> Malformed {
-    match serde_json::from_slice::<&RawValue>(bytes) {
+fn not_an_object(text: &str) -> Malformed {
+    match serde_json::from_str::<&RawValue>(text) {
         Ok(_) => Malformed::new(None, MalformedKind::NotAMessage, "a message must be a JSON object"),
         Err(error) => Malformed::new(None, MalformedKind::NotJson, format!("not JSON: {error}")),
     }
 }
 
-fn decode_batch<'a>(bytes: &'a [u8], limits: &Limits) -> Decoded<'a> {
-    let parts: Vec<&'a RawValue> = match serde_json::from_slice(bytes) {
+fn decode_batch<'a>(text: &'a str, limits: &Limits) -> Decoded<'a> {
+    let parts: Vec<&'a RawValue> = match serde_json::from_str(text) {
         Ok(parts) => parts,
         Err(error) => {
             let reason = format!("not JSON: {error}");
@@ -162,15 +170,15 @@ fn decode_batch<'a>(bytes: &'a [u8], limits: &Limits) -> Decoded<'a> {
             format!("the batch has {} messages; the limit is {}", parts.len(), limits.batch_messages);
         return Decoded::Single(Err(Malformed::new(None, MalformedKind::Size, reason)));
     }
-    let decode_part = |part: &'a RawValue| match part.get().as_bytes() {
-        bytes @ [b'{', ..] => decode_single(bytes, limits),
-        bytes => Err(not_an_object(bytes)),
+    let decode_part = |part: &'a RawValue| match part.get() {
+        text if text.starts_with('{') => decode_single(text, limits),
+        text => Err(not_an_object(text)),
     };
     Decoded::Batch(parts.into_iter().map(decode_part).collect())
 }
 
-fn decode_single<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Message<'a>, Malformed> {
-    match serde_json::from_slice::<Envelope<'a>>(bytes) {
+fn decode_single<'a>(text: &'a str, limits: &Limits) -> Result<Message<'a>, Malformed> {
+    match serde_json::from_str::<Envelope<'a>>(text) {
         Ok(envelope) => envelope.into_message(limits),
         Err(error) => Err(Malformed::new(None, MalformedKind::NotJson, format!("not JSON: {error}"))),
     }
@@ -338,7 +346,7 @@ fn read_method<'a>(raw: &'a RawValue, limits: &Limits) -> Result<Cow<'a, str>, C
 
 #[cfg(test)]
 mod tests {
-    use super::{Decoded, Message, decode};
+    use super::{Decoded, MalformedKind, Message, decode};
     use crate::limits::Limits;
 
     /// The answer that `input` gets, or what kind of message it is.
@@ -435,6 +443,21 @@ mod tests {
         assert!(code("[1,1,1]").contains("3 messages"));
         assert!(code(r#"{"jsonrpc":"2.0","id":"abcde","method":"m"}"#).contains("longer than 4"));
         assert!(code(r#"{"jsonrpc":"2.0","id":1,"method":"abcde"}"#).contains("longer than 4"));
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_are_refused_wherever_they_stand() {
+        for input in [
+            &b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\xff\"}"[..],
+            b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"ignored\":\"\xff\"}",
+            b"[{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"ignored\":\"\xff\"}]",
+            b"\xff",
+        ] {
+            let decoded = decode(input, &Limits::default());
+            let Decoded::Single(Err(malformed)) = decoded else { panic!("accepted: {decoded:?}") };
+            assert_eq!((malformed.id, malformed.kind), (None, MalformedKind::NotJson));
+            assert!(malformed.reason.starts_with("not UTF-8"), "{}", malformed.reason);
+        }
     }
 
     #[test]
