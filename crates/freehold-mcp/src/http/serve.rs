@@ -170,10 +170,25 @@ async fn refuse(mut stream: TcpStream, _open: OpenConnection) {
     let _ = stream.shutdown().await;
 }
 
-async fn connection<S: State>(service: HttpService<S>, stream: TcpStream, _open: OpenConnection) {
+/// Sets what a connection needs of its socket.
+fn prepare(stream: &TcpStream, write_timeout: Duration) -> io::Result<()> {
     // Without it an event waits up to 40 ms for the client's delayed acknowledgement.
-    let _ = stream.set_nodelay(true);
+    stream.set_nodelay(true)?;
+    // A client that vanished without a word acknowledges nothing: not even the comments of a quiet stream. The system's
+    // own patience is a quarter of an hour.
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(stream).set_tcp_user_timeout(Some(write_timeout))?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = write_timeout;
+    Ok(())
+}
+
+async fn connection<S: State>(service: HttpService<S>, stream: TcpStream, _open: OpenConnection) {
     let options = service.options.clone();
+    if let Err(error) = prepare(&stream, options.write_timeout) {
+        tracing::debug!(%error, "connection ended before it began");
+        return;
+    }
     let engine = service.server.engine().clone();
     let io = TokioIo::new(WriteStall::new(stream, options.write_timeout, engine.runtime().clone()));
     let handle = service_fn(move |request| {
@@ -195,5 +210,26 @@ async fn connection<S: State>(service: HttpService<S>, stream: TcpStream, _open:
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "connection ended");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::prepare;
+    use std::time::Duration;
+    use tokio::net::{TcpListener, TcpStream};
+
+    #[tokio::test]
+    async fn a_connection_sends_at_once_and_gives_a_silent_peer_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        prepare(&stream, Duration::from_secs(60)).unwrap();
+        assert!(stream.nodelay().unwrap());
+        #[cfg(target_os = "linux")]
+        {
+            let timeout = socket2::SockRef::from(&stream).tcp_user_timeout().unwrap();
+            assert_eq!(timeout, Some(Duration::from_secs(60)));
+        }
     }
 }
