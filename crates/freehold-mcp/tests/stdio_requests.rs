@@ -1,0 +1,338 @@
+//! Every line that is malformed, too long or of another revision, and what it gets; both eras on one pipe.
+
+mod stage;
+
+use bytes::BytesMut;
+use freehold_mcp::{
+    McpServer, StdioError,
+    freehold::{
+        Limits,
+        runtime::{Runtime, TokioRuntime},
+    },
+};
+use serde_json::{Value, json};
+use stage::{Audience, server, within};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    sync::oneshot,
+};
+
+const MESSAGE_BYTES: usize = 64 << 10;
+const PARSE_ERROR: i32 = -32700;
+const INVALID_REQUEST: i32 = -32600;
+const METHOD_NOT_FOUND: i32 = -32601;
+const INVALID_PARAMS: i32 = -32602;
+const UNSUPPORTED_VERSION: i32 = -32022;
+const STATELESS: &str = "2026-07-28";
+
+/// The client's end of a server's standard streams.
+struct Pipe {
+    input: Option<DuplexStream>,
+    output: DuplexStream,
+    read: BytesMut,
+    ended: oneshot::Receiver<Result<(), StdioError>>,
+}
+
+impl Pipe {
+    fn new(server: McpServer) -> Self {
+        // Small, so that lines come in pieces and the server must wait for its reader.
+        let (input, server_input) = duplex(256);
+        let (output, server_output) = duplex(256);
+        let (end, ended) = oneshot::channel();
+        let serving = async move {
+            let _ = end.send(server.serve_io(server_input, server_output).await);
+        };
+        TokioRuntime.spawn("server", Box::pin(serving));
+        Self { input: Some(input), output, read: BytesMut::new(), ended }
+    }
+
+    fn to_stage() -> (Self, Audience) {
+        let (server, audience) = server(Limits { message_bytes: MESSAGE_BYTES, ..Limits::default() });
+        (Self::new(server), audience)
+    }
+
+    async fn send(&mut self, bytes: &[u8]) {
+        let input = self.input.as_mut().expect("the input is open");
+        within(input.write_all(bytes)).await.expect("the server reads");
+    }
+
+    async fn send_line(&mut self, message: &Value) {
+        self.send(format!("{message}\n").as_bytes()).await;
+    }
+
+    /// The next line; `None` when the server closed its end.
+    async fn line(&mut self) -> Option<Value> {
+        loop {
+            if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
+                let line = self.read.split_to(end + 1);
+                return Some(serde_json::from_slice(&line).expect("a line is JSON"));
+            }
+            if within(self.output.read_buf(&mut self.read)).await.expect("the server writes") == 0 {
+                assert!(self.read.is_empty(), "the output ended in the middle of a line");
+                return None;
+            }
+        }
+    }
+
+    async fn ask(&mut self, message: &Value) -> Value {
+        self.send_line(message).await;
+        self.line().await.expect("there is an answer")
+    }
+
+    /// Ends the input, and waits for the server to end.
+    async fn finish(mut self) {
+        self.input = None;
+        assert_eq!(self.line().await, None, "everything was read before");
+        within(self.ended).await.expect("the server ends").expect("and not by a failure");
+    }
+
+    async fn initialize(&mut self) {
+        let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {} });
+        let answer = self.ask(&with_params(0, "initialize", params)).await;
+        assert_eq!(answer["result"]["protocolVersion"], "2025-11-25");
+        self.send_line(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" })).await;
+    }
+}
+
+fn request(id: u32, method: &str) -> Value {
+    json!({ "jsonrpc": "2.0", "id": id, "method": method })
+}
+
+fn with_params(id: u32, method: &str, params: Value) -> Value {
+    json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })
+}
+
+fn call(id: u32, tool: &str, arguments: Value) -> Value {
+    with_params(id, "tools/call", json!({ "name": tool, "arguments": arguments }))
+}
+
+/// The same request with the envelope of a stateless revision.
+fn stateless(mut request: Value, version: &str) -> Value {
+    let meta = &mut request["params"]["_meta"];
+    meta["io.modelcontextprotocol/protocolVersion"] = json!(version);
+    meta["io.modelcontextprotocol/clientCapabilities"] = json!({});
+    request
+}
+
+/// What a line gets.
+enum Gets {
+    /// An error with this code and id (`None`: without an id).
+    Error(i32, Option<u32>),
+    /// A result for this id.
+    Result(u32),
+}
+use Gets::{Error, Result as Answer};
+
+async fn check(pipe: &mut Pipe, rows: Vec<(&str, String, Gets)>) {
+    for (name, line, gets) in rows {
+        pipe.send(line.as_bytes()).await;
+        pipe.send(b"\n").await;
+        let message = pipe.line().await.expect("there is an answer");
+        println!("{name}: {message}");
+        match gets {
+            Error(code, id) => {
+                assert_eq!(message["error"]["code"], code, "{name}");
+                assert_eq!(message.get("id"), id.map(Value::from).as_ref(), "{name}");
+            }
+            Answer(id) => {
+                assert_eq!(message["id"], id, "{name}");
+                assert!(message["result"].is_object(), "{name}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn lines() {
+    let (mut pipe, _audience) = Pipe::to_stage();
+    pipe.initialize().await;
+    let ping = r#""jsonrpc":"2.0","id":7,"method":"ping""#;
+    let row = |name, line: &str, gets| (name, line.to_owned(), gets);
+    let rows = vec![
+        row("as it should be", &format!("{{{ping}}}"), Answer(7)),
+        row("ended by CRLF", &format!("{{{ping}}}\r"), Answer(7)),
+        row("after empty lines", &format!("\r\n \n\n{{{ping}}}"), Answer(7)),
+        row("no JSON", "hello", Error(PARSE_ERROR, None)),
+        row("half of it", r#"{"jsonrpc":"2.0""#, Error(PARSE_ERROR, None)),
+        row("a number", "5", Error(INVALID_REQUEST, None)),
+        row("an empty batch", "[]", Error(INVALID_REQUEST, None)),
+        row("a batch", &format!("[{{{ping}}}]"), Error(INVALID_REQUEST, Some(7))),
+        row("no version", r#"{"id":7,"method":"ping"}"#, Error(INVALID_REQUEST, Some(7))),
+        row("the id null", r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, Error(INVALID_REQUEST, None)),
+        row(
+            "the id a fraction",
+            r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#,
+            Error(INVALID_REQUEST, None),
+        ),
+        row("params an array", &format!(r#"{{{ping},"params":[]}}"#), Error(INVALID_PARAMS, Some(7))),
+        row("too long", &"x".repeat(MESSAGE_BYTES + 1), Error(INVALID_REQUEST, None)),
+        row("after one too long", &format!("{{{ping}}}"), Answer(7)),
+    ];
+    check(&mut pipe, rows).await;
+    pipe.finish().await;
+}
+
+#[tokio::test]
+async fn each_message_of_a_batch_is_refused_by_its_id() {
+    let (mut pipe, _audience) = Pipe::to_stage();
+    pipe.send_line(&json!([request(1, "ping"), request(2, "ping")])).await;
+    for id in [1, 2] {
+        let refused = pipe.line().await.unwrap();
+        assert_eq!((&refused["id"], &refused["error"]["code"]), (&json!(id), &json!(INVALID_REQUEST)));
+    }
+    pipe.finish().await;
+}
+
+#[tokio::test]
+async fn both_eras_on_one_pipe() {
+    let (mut pipe, _audience) = Pipe::to_stage();
+    let line = |message: Value| message.to_string();
+    let modern = |message: Value| stateless(message, STATELESS).to_string();
+    let echo = || call(1, "echo", json!({ "text": "hi" }));
+    let without_capabilities = || {
+        let meta = json!({ "io.modelcontextprotocol/protocolVersion": STATELESS });
+        line(with_params(1, "tools/list", json!({ "_meta": meta })))
+    };
+    let rows = vec![
+        ("ping before initialize", line(request(1, "ping")), Answer(1)),
+        (
+            "another request before initialize",
+            line(request(1, "tools/list")),
+            Error(INVALID_REQUEST, Some(1)),
+        ),
+        ("a call before initialize", line(echo()), Error(INVALID_REQUEST, Some(1))),
+        ("discover", modern(request(1, "server/discover")), Answer(1)),
+        ("discover without an envelope", line(request(1, "server/discover")), Error(INVALID_PARAMS, Some(1))),
+        ("half an envelope", without_capabilities(), Error(INVALID_PARAMS, Some(1))),
+        (
+            "an unknown version",
+            line(stateless(request(1, "tools/list"), "v999.0.0")),
+            Error(UNSUPPORTED_VERSION, Some(1)),
+        ),
+        ("a list", modern(request(1, "tools/list")), Answer(1)),
+        ("a call", modern(echo()), Answer(1)),
+        ("initialize in an envelope", modern(request(1, "initialize")), Error(METHOD_NOT_FOUND, Some(1))),
+        ("ping in an envelope", modern(request(1, "ping")), Error(METHOD_NOT_FOUND, Some(1))),
+        ("an unknown method in an envelope", modern(request(1, "x")), Error(METHOD_NOT_FOUND, Some(1))),
+    ];
+    check(&mut pipe, rows).await;
+    pipe.initialize().await;
+    let rows = vec![
+        ("a list of the session", line(request(1, "tools/list")), Answer(1)),
+        ("a call of the session", line(echo()), Answer(1)),
+        ("a stateless call after initialize", modern(echo()), Answer(1)),
+        ("listen in the session", line(request(1, "subscriptions/listen")), Error(METHOD_NOT_FOUND, Some(1))),
+        (
+            "a notification as a request",
+            line(request(1, "notifications/initialized")),
+            Error(METHOD_NOT_FOUND, Some(1)),
+        ),
+        (
+            "initialize again",
+            line(with_params(1, "initialize", json!({ "protocolVersion": "x" }))),
+            Error(INVALID_REQUEST, Some(1)),
+        ),
+    ];
+    check(&mut pipe, rows).await;
+    // Each era's results have its form.
+    let of_session = pipe.ask(&echo()).await;
+    assert!(of_session["result"].get("resultType").is_none());
+    let of_stateless = pipe.ask(&stateless(echo(), STATELESS)).await;
+    assert_eq!(of_stateless["result"]["resultType"], "complete");
+    pipe.finish().await;
+}
+
+#[tokio::test]
+async fn a_conversation_may_come_in_any_pieces() {
+    for piece in 1..=7 {
+        let (mut pipe, _audience) = Pipe::to_stage();
+        pipe.initialize().await;
+        let text = "ä€𝄞".repeat(5);
+        let mut bytes = Vec::new();
+        for (id, end) in [(1, "\n"), (2, "\r\n"), (3, "\n\n")] {
+            bytes.extend_from_slice(format!("{}{end}", call(id, "echo", json!({ "text": text }))).as_bytes());
+        }
+        for piece in bytes.chunks(piece) {
+            pipe.send(piece).await;
+        }
+        let mut answered = Vec::new();
+        for _ in 0..3 {
+            let answer = pipe.line().await.unwrap();
+            assert_eq!(answer["result"]["content"][0]["text"], text);
+            answered.push(answer["id"].as_u64().unwrap());
+        }
+        answered.sort_unstable();
+        assert_eq!(answered, [1, 2, 3], "in pieces of {piece}");
+        pipe.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn the_last_line_needs_no_end() {
+    let (mut pipe, _audience) = Pipe::to_stage();
+    pipe.initialize().await;
+    pipe.send(call(1, "echo", json!({ "text": "hi" })).to_string().as_bytes()).await;
+    pipe.input = None;
+    assert_eq!(pipe.line().await.unwrap()["result"]["content"][0]["text"], "hi");
+    pipe.finish().await;
+}
+
+#[tokio::test]
+async fn a_call_that_runs_when_the_input_ends_is_still_answered() {
+    let (mut pipe, mut audience) = Pipe::to_stage();
+    pipe.initialize().await;
+    pipe.send_line(&call(1, "wait", json!({}))).await;
+    assert_eq!(audience.hears().await, "waiting");
+    pipe.input = None;
+    audience.release();
+    assert_eq!(pipe.line().await.unwrap()["result"]["content"][0]["text"], "released");
+    pipe.finish().await;
+}
+
+#[tokio::test]
+async fn a_call_that_waits_for_ever_does_not_hold_the_end_up() {
+    let (mut pipe, mut audience) = Pipe::to_stage();
+    pipe.initialize().await;
+    pipe.send_line(&call(1, "wait", json!({}))).await;
+    assert_eq!(audience.hears().await, "waiting");
+    pipe.input = None;
+    assert_eq!(audience.hears().await, "cancelled: Disconnected");
+    while pipe.line().await.is_some() {}
+    pipe.finish().await;
+}
+
+#[tokio::test]
+async fn a_cancelled_call_has_no_answer_in_either_era() {
+    for modern in [false, true] {
+        let (mut pipe, mut audience) = Pipe::to_stage();
+        pipe.initialize().await;
+        let wait = call(1, "wait", json!({}));
+        pipe.send_line(&if modern { stateless(wait, STATELESS) } else { wait }).await;
+        assert_eq!(audience.hears().await, "waiting");
+        let params = json!({ "requestId": 1 });
+        let cancel = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params });
+        pipe.send_line(&cancel).await;
+        assert_eq!(audience.hears().await, "cancelled: Client");
+        assert_eq!(pipe.ask(&request(2, "ping")).await["id"], 2, "nothing came for the call");
+        pipe.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_listens_is_told_of_changes_until_it_cancels() {
+    let (server, _audience) = server(Limits::default());
+    let mut pipe = Pipe::new(server.clone());
+    let listen =
+        with_params(1, "subscriptions/listen", json!({ "notifications": { "toolsListChanged": true } }));
+    let acknowledged = pipe.ask(&stateless(listen, STATELESS)).await;
+    assert_eq!(acknowledged["method"], "notifications/subscriptions/acknowledged");
+    assert_eq!(acknowledged["params"]["notifications"], json!({ "toolsListChanged": true }));
+    server.tools().changed();
+    let changed = pipe.line().await.unwrap();
+    assert_eq!(changed["method"], "notifications/tools/list_changed");
+    assert_eq!(changed["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"], 1);
+    let params = json!({ "requestId": 1 });
+    pipe.send_line(&json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params })).await;
+    assert_eq!(pipe.ask(&request(2, "ping")).await["id"], 2);
+    pipe.finish().await;
+}
