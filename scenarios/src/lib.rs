@@ -1,0 +1,46 @@
+//! The acceptance scenarios: what makes session servers hang in the field, driven against this one through its public
+//! API only.
+//!
+//! A scenario is a file in `tests/`, named by its number, and runs over each transport, driven by the raw JSON-RPC
+//! clients of this crate and, where it speaks of a client, by the official SDK's too. Each ends with
+//! [`checks::everything`]. Scenarios wait for events; a period of time is only ever the limit at which they fail.
+
+#![forbid(unsafe_code)]
+
+pub mod checks;
+mod client;
+mod http_driver;
+mod inbox;
+pub mod limits;
+mod panics;
+mod probe;
+mod record;
+mod server;
+mod stdio_driver;
+mod tools;
+
+pub use client::{ALL_CAPABILITIES, Client, Transport};
+pub use http_driver::{Connection, Cut, Head, http_request};
+pub use inbox::{Inbox, Outcome};
+pub use panics::{Bomb, SEEDED_PANIC, hide_seeded_panics};
+pub use probe::Probe;
+pub use record::{Record, Seen};
+pub use server::{Builder, Ctx, TestServer};
+pub use stdio_driver::{Pace, Random};
+pub use tools::{echo, standard_tools};
+
+/// Makes one test for each transport of an `async fn(Transport)`.
+#[macro_export]
+macro_rules! over_both_transports {
+    ($scenario:path => $http:ident, $stdio:ident) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $http() {
+            $crate::limits::limited($scenario($crate::Transport::Http)).await;
+        }
+
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $stdio() {
+            $crate::limits::limited($scenario($crate::Transport::Stdio)).await;
+        }
+    };
+}
