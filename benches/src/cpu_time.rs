@@ -1,4 +1,5 @@
-//! CPU time of another process, user and system together, in nanoseconds, and how long others kept it from its core.
+//! CPU time of another process, user and system together, in nanoseconds, and how long others kept it from its core; and
+//! that of the calling thread.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,6 +8,16 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use nix::time::ClockId;
 use nix::unistd::Pid;
+
+/// CPU time of the calling thread since it began.
+///
+/// # Errors
+///
+/// When the system has no such clock.
+pub fn of_this_thread() -> Result<Duration> {
+    let time = ClockId::CLOCK_THREAD_CPUTIME_ID.now().context("no CPU clock for this thread")?;
+    Ok(time.into())
+}
 
 /// The CPU clock of one process. It covers all threads, also those that have ended.
 #[derive(Debug, Clone, Copy)]

@@ -2,8 +2,9 @@
 
 mod freehold_process;
 
-use freehold_process::{Server, freehold};
+use freehold_process::{Lines, Server, freehold};
 use serde_json::{Value, json};
+use std::{io::Write, process::Stdio};
 
 /// How often something is asked until it is so. More than enough: it takes a few.
 const ATTEMPTS: u32 = 100_000;
@@ -50,7 +51,7 @@ fn a_round_trip_with_the_loudest_log_leaves_standard_output_to_the_protocol() {
 
     drop(server.stdin.take());
     assert_eq!(server.ended(), Some(0));
-    let rest = std::mem::replace(&mut server.stdout, freehold_process::Lines::of(std::io::empty())).rest();
+    let rest = std::mem::replace(&mut server.stdout, Lines::of(std::io::empty())).rest();
     assert!(rest.is_empty(), "{rest:?}");
 }
 
@@ -152,6 +153,34 @@ fn slow_reports_progress_that_grows_and_ends_before_its_answer() {
     assert_eq!((answer["result"]["content"][0]["text"].as_str(), steps), (Some("took 1000 ms"), 10));
     server.write_line(&request(2, "ping", json!({})));
     assert_eq!(next(&server)["id"], 2);
+}
+
+#[test]
+fn a_client_that_closes_only_its_reading_end_ends_the_server() {
+    let mut command = freehold(&["--stdio"]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    drop(child.stdout.take());
+    writeln!(child.stdin.as_ref().unwrap(), "{}", request(1, "ping", json!({}))).unwrap();
+    assert_eq!(freehold_process::ended(&mut child), Some(0));
+}
+
+#[test]
+fn log_lines_that_nobody_reads_hold_nothing_up() {
+    /// Their log lines are far more than what a pipe holds.
+    const PINGS: u64 = 5_000;
+    let mut command = freehold(&["--stdio", "--log", "trace"]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let _unread = child.stderr.take();
+    let answers = Lines::of(child.stdout.take().unwrap());
+    let mut input = child.stdin.take().unwrap();
+    for id in 0..PINGS {
+        writeln!(input, "{}", request(id, "ping", json!({}))).unwrap();
+        answers.next();
+    }
+    drop(input);
+    assert_eq!(freehold_process::ended(&mut child), Some(0));
 }
 
 #[cfg(unix)]

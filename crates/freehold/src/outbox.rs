@@ -88,8 +88,10 @@ pub(crate) const FIRST_READER: u64 = 0;
 
 impl Outbox {
     pub(crate) fn push(&self, frame: Frame, limits: &Limits) -> Pushed {
-        let frame =
-            if fault::active(Fault::DropAnswers) { Frame::Notification(frame.into_bytes()) } else { frame };
+        let frame = match frame {
+            Frame::Answer(answer) if fault::active(Fault::DropAnswers) => Frame::Notification(answer),
+            frame => frame,
+        };
         let mut evicted = Vec::new();
         let (pushed, waker) = self.queue.with(|queue| {
             let pushed = queue.push(frame, limits, &mut evicted);

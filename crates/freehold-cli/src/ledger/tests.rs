@@ -175,3 +175,29 @@ async fn a_thousand_transfers_both_ways_with_cancels_keep_the_total_at_every_mom
     until_in_transit(&ledger, |money| money == 0).await;
     assert_eq!(ledger.audit().await, all_at_rest(2 * OPENING));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_audit_counts_one_moment_however_fast_money_moves() {
+    const EACH: u32 = 2_000;
+    let (ledger, first, second) = two_accounts().await;
+    let mut movers = JoinSet::new();
+    for _ in 0..4 {
+        let (ledger, first, second) = (ledger.clone(), first.clone(), second.clone());
+        movers.spawn(async move {
+            for _ in 0..EACH {
+                ledger.transfer(&first, &second, 1, ready(Ok(()))).await.unwrap();
+                ledger.deposit(&first, 1).await.unwrap();
+                ledger.transfer(&second, &first, 1, ready(Ok(()))).await.unwrap();
+            }
+        });
+    }
+    while !movers.is_empty() {
+        tokio::task::yield_now().await;
+        let counted = ledger.audit().await;
+        assert!(counted.balanced, "{counted:?}");
+        while let Some(ended) = movers.try_join_next() {
+            ended.unwrap();
+        }
+    }
+    assert_eq!(ledger.audit().await, all_at_rest(2 * OPENING + 4 * u64::from(EACH)));
+}

@@ -4,7 +4,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio},
+    process::{Child, ChildStdin, Command, Output, Stdio},
     sync::mpsc::{Receiver, channel},
     thread,
     time::Duration,
@@ -113,17 +113,20 @@ impl Server {
 
     /// The exit code, once it has ended.
     pub(crate) fn ended(&mut self) -> Option<i32> {
-        let mut waits = LIMIT.as_millis() / POLL.as_millis();
-        loop {
-            let status: Option<ExitStatus> = self.child.try_wait().unwrap();
-            if let Some(status) = status {
-                return status.code();
-            }
-            assert!(waits > 0, "it goes on");
-            waits -= 1;
-            thread::park_timeout(POLL);
-        }
+        ended(&mut self.child)
     }
+}
+
+/// The exit code of a child, once it has ended.
+pub(crate) fn ended(child: &mut Child) -> Option<i32> {
+    for _ in 0..LIMIT.as_millis() / POLL.as_millis() {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        thread::park_timeout(POLL);
+    }
+    child.kill().unwrap();
+    panic!("it goes on after {LIMIT:?}");
 }
 
 /// How often a child is asked whether it ended.

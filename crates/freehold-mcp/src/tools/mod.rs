@@ -4,6 +4,7 @@ mod call;
 mod context;
 mod list;
 mod output;
+mod schema;
 mod table;
 mod tool;
 

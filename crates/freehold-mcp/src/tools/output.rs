@@ -95,6 +95,6 @@ impl<T: Serialize + JsonSchema> ToolOutput for Json<T> {
     }
 
     fn output_schema() -> Option<Value> {
-        Some(super::tool::schema_of::<T>())
+        Some(super::schema::schema_of::<T>())
     }
 }

@@ -1,6 +1,9 @@
 //! The tools of a server: a table that is read without a lock and replaced as a whole when a tool comes or goes.
 
-use super::tool::{Run, Tool};
+use super::{
+    schema::{MirroredArgument, mirrored_arguments},
+    tool::{Run, Tool},
+};
 use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 use freehold::State;
@@ -26,12 +29,6 @@ pub(crate) struct Entry<S: State> {
     pub(crate) mirrored: Vec<MirroredArgument>,
     /// As `tools/list` shows it in revisions with sessions, and in stateless ones.
     shown: [Value; 2],
-}
-
-/// An argument with `x-mcp-header` in the schema.
-pub(crate) struct MirroredArgument {
-    pub(crate) header: String,
-    pub(crate) path: Vec<String>,
 }
 
 pub(crate) struct Snapshot<S: State> {
@@ -177,30 +174,4 @@ fn show<S: State>(tool: &Tool<S>, stateless: bool) -> Value {
         shown["annotations"] = json!(tool.annotations);
     }
     shown
-}
-
-/// The arguments that carry `x-mcp-header`: properties of a primitive type, reached through `properties` only.
-fn mirrored_arguments(schema: &Value) -> Vec<MirroredArgument> {
-    let mut found = Vec::new();
-    collect_mirrored(schema, &mut Vec::new(), &mut found);
-    found
-}
-
-/// Schemas nest by hand, not by machine; deeper ones are not looked into.
-const DEEPEST_PROPERTY: usize = 32;
-
-fn collect_mirrored(schema: &Value, path: &mut Vec<String>, found: &mut Vec<MirroredArgument>) {
-    if path.len() >= DEEPEST_PROPERTY {
-        return;
-    }
-    let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
-    for (name, property) in properties {
-        path.push(name.clone());
-        let primitive = matches!(property["type"].as_str(), Some("string" | "integer" | "boolean"));
-        if let Some(header) = property["x-mcp-header"].as_str().filter(|_| primitive) {
-            found.push(MirroredArgument { header: header.to_ascii_lowercase(), path: path.clone() });
-        }
-        collect_mirrored(property, path, found);
-        path.pop();
-    }
 }

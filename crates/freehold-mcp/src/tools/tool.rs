@@ -1,12 +1,13 @@
 use super::{
     context::ToolContext,
     output::{Failure, ToolError, ToolOutput},
+    schema::input_schema_of,
 };
 use crate::model::CallToolResult;
 use freehold::{State, runtime::BoxFuture};
-use schemars::{JsonSchema, generate::SchemaSettings};
+use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::{Map, Value, json, value::RawValue};
+use serde_json::{Map, Value, value::RawValue};
 use std::{fmt, future::Future, marker::PhantomData, sync::Arc, time::Duration};
 
 /// An asynchronous function `async fn(&ToolContext<S>, A) -> Result<R, E>`; also an `async` closure that captures
@@ -98,24 +99,6 @@ pub struct Tool<S: State> {
     pub(crate) output_schema: Option<Value>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) run: Arc<dyn Run<S>>,
-}
-
-/// The JSON Schema 2020-12 of a type.
-pub(crate) fn schema_of<T: JsonSchema>() -> Value {
-    let generator = SchemaSettings::draft2020_12().into_generator();
-    generator.into_root_schema_for::<T>().to_value()
-}
-
-/// A schema as tools need it: that of an object. Types without fields (`()`) take none.
-fn input_schema_of<A: JsonSchema>() -> Value {
-    let mut schema = schema_of::<A>();
-    if schema.get("type") != Some(&json!("object")) && schema.get("$ref").is_none() {
-        schema = json!({ "type": "object", "additionalProperties": false });
-    }
-    if let Some(root) = schema.as_object_mut() {
-        root.entry("type").or_insert_with(|| json!("object"));
-    }
-    schema
 }
 
 impl<S: State> Tool<S> {
