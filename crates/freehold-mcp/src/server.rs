@@ -69,7 +69,6 @@ pub enum BuildServerError {
 
 impl McpServer<()> {
     /// Starts to build a server whose sessions have no state.
-    #[must_use]
     pub fn builder(name: &str, version: &str) -> McpServerBuilder<()> {
         Self::builder_with_state(name, version, ())
     }
@@ -77,7 +76,6 @@ impl McpServer<()> {
 
 impl<S: State> McpServer<S> {
     /// Starts to build a server whose sessions begin with `initial` as their state.
-    #[must_use]
     pub fn builder_with_state(name: &str, version: &str, initial: S) -> McpServerBuilder<S> {
         let info = Implementation { name: name.to_owned(), title: None, version: version.to_owned() };
         McpServerBuilder {

@@ -98,6 +98,9 @@ pub(super) fn refuse(
     error(status, id, ErrorObject::new(ErrorCode::INVALID_REQUEST, message))
 }
 
+/// A response that ends the handling of its request early; boxed, since it is large and rare.
+pub(super) type Refusal = Box<Response<HttpBody>>;
+
 /// The status of an answer.
 pub(super) type StatusOf = fn(&Message<'_>) -> StatusCode;
 

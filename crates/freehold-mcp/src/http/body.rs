@@ -1,10 +1,10 @@
 use super::{
-    answer::{self, HttpBody},
+    answer::{self, Refusal},
     options::HttpOptions,
 };
 use bytes::{Bytes, BytesMut};
 use freehold::{Engine, State, runtime::until};
-use http::{Response, StatusCode};
+use http::StatusCode;
 use http_body::Body;
 use http_body_util::BodyExt;
 use std::fmt;
@@ -21,7 +21,7 @@ pub(super) async fn collect<B, S>(
     most: usize,
     options: &HttpOptions,
     engine: &Engine<S>,
-) -> Result<Bytes, Response<HttpBody>>
+) -> Result<Bytes, Refusal>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: fmt::Display,
@@ -41,15 +41,15 @@ where
         Some(Ok(bytes)) => Ok(bytes),
         Some(Err(Incomplete::TooLarge)) => {
             let message = format!("the body is larger than the limit of {most} bytes");
-            Err(answer::refuse(StatusCode::PAYLOAD_TOO_LARGE, None, message))
+            Err(Refusal::from(answer::refuse(StatusCode::PAYLOAD_TOO_LARGE, None, message)))
         }
         Some(Err(Incomplete::Broken(reason))) => {
             let message = format!("the body did not arrive whole: {reason}");
-            Err(answer::refuse(StatusCode::BAD_REQUEST, None, message))
+            Err(Refusal::from(answer::refuse(StatusCode::BAD_REQUEST, None, message)))
         }
         None => {
             let message = format!("the body did not arrive within {:?}", options.body_timeout);
-            Err(answer::refuse(StatusCode::REQUEST_TIMEOUT, None, message))
+            Err(Refusal::from(answer::refuse(StatusCode::REQUEST_TIMEOUT, None, message)))
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What every request must pass before anything of it is read.
 
 use super::{
-    answer::{self, HttpBody},
+    answer::{self, HttpBody, Refusal},
     options::HttpOptions,
 };
 use freehold::{ErrorCode, ErrorObject};
@@ -20,12 +20,12 @@ const METHODS: &str = "GET, POST, DELETE, OPTIONS";
 const CORS_HEADERS: &str = "Content-Type, Accept, Authorization, Mcp-Session-Id, MCP-Protocol-Version, Mcp-Method, Mcp-Name, Last-Event-ID, *";
 
 /// Checks path, host, origin, token, method and media types, in this order.
-pub(super) fn check<B>(options: &HttpOptions, request: &Request<B>) -> Result<(), Response<HttpBody>> {
-    let refuse = |status, message: &'static str| Err(answer::refuse(status, None, message));
+pub(super) fn check<B>(options: &HttpOptions, request: &Request<B>) -> Result<(), Refusal> {
+    let refuse = |status, message: &'static str| Err(Refusal::from(answer::refuse(status, None, message)));
     let headers = request.headers();
     if request.uri().path() != options.path {
         let message = format!("nothing is served at this path; the endpoint is {}", options.path);
-        return Err(answer::refuse(StatusCode::NOT_FOUND, None, message));
+        return Err(Refusal::from(answer::refuse(StatusCode::NOT_FOUND, None, message)));
     }
     let Some(host) = host_of(request.uri(), headers) else {
         return refuse(StatusCode::BAD_REQUEST, "the header Host is missing, stands twice or is not text");
@@ -41,7 +41,7 @@ pub(super) fn check<B>(options: &HttpOptions, request: &Request<B>) -> Result<()
         return Ok(());
     }
     if !token_fits(options, headers) {
-        return Err(unauthorized());
+        return Err(unauthorized().into());
     }
     match *request.method() {
         Method::POST => check_post(headers),
@@ -49,19 +49,19 @@ pub(super) fn check<B>(options: &HttpOptions, request: &Request<B>) -> Result<()
             refuse(StatusCode::NOT_ACCEPTABLE, "GET gives a stream: accept text/event-stream")
         }
         Method::GET | Method::DELETE => Ok(()),
-        _ => Err(method_not_allowed(METHODS)),
+        _ => Err(method_not_allowed(METHODS).into()),
     }
 }
 
-fn check_post(headers: &HeaderMap) -> Result<(), Response<HttpBody>> {
+fn check_post(headers: &HeaderMap) -> Result<(), Refusal> {
     if !accepts(headers, "application/json") || !accepts(headers, "text/event-stream") {
         let message = "accept both application/json and text/event-stream";
-        return Err(answer::refuse(StatusCode::NOT_ACCEPTABLE, None, message));
+        return Err(Refusal::from(answer::refuse(StatusCode::NOT_ACCEPTABLE, None, message)));
     }
     let essence = headers.get(CONTENT_TYPE).map(|value| media_type(value.as_bytes()));
     if !essence.is_some_and(|essence| essence.eq_ignore_ascii_case(b"application/json")) {
         let message = "the content type must be application/json";
-        return Err(answer::refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, None, message));
+        return Err(Refusal::from(answer::refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, None, message)));
     }
     Ok(())
 }

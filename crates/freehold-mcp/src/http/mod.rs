@@ -69,7 +69,7 @@ impl<S: State> HttpService<S> {
         let origin = front_door::cors_origin(&self.options, request.headers());
         let mut response = match front_door::check(&self.options, &request) {
             Ok(()) => self.route(request).await,
-            Err(refusal) => refusal,
+            Err(refusal) => *refusal,
         };
         if let Some(origin) = origin {
             front_door::add_cors(&mut response, origin);
@@ -100,7 +100,7 @@ impl<S: State> HttpService<S> {
         let bytes = match body::collect(body, limits.message_bytes, &self.options, self.server.engine()).await
         {
             Ok(bytes) => bytes,
-            Err(refusal) => return refusal,
+            Err(refusal) => return *refusal,
         };
         match decode(&bytes, limits) {
             Decoded::Single(Ok(message)) => self.message(&head.headers, message).await,

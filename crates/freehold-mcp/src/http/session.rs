@@ -2,7 +2,7 @@
 
 use super::{
     HttpService,
-    answer::{self, HttpBody},
+    answer::{self, HttpBody, Refusal},
     era::header_is_stateless,
     front_door::method_not_allowed,
     headers::{SESSION_ID, check_session_version, single},
@@ -52,7 +52,7 @@ impl<S: State> HttpService<S> {
         }
         let session = match self.session_of(headers, id) {
             Ok(session) => session,
-            Err(refusal) => return refusal,
+            Err(refusal) => return *refusal,
         };
         let engine = self.server.engine();
         if let Message::Request(request) = &message
@@ -106,14 +106,10 @@ impl<S: State> HttpService<S> {
     }
 
     /// The session that the header names.
-    fn session_of(
-        &self,
-        headers: &HeaderMap,
-        id: Option<RequestId>,
-    ) -> Result<Session<S>, Response<HttpBody>> {
+    fn session_of(&self, headers: &HeaderMap, id: Option<RequestId>) -> Result<Session<S>, Refusal> {
         let Ok(Some(text)) = single(headers, SESSION_ID) else {
             let message = "the header Mcp-Session-Id is missing: initialize first, then send the id you got";
-            return Err(answer::refuse(StatusCode::BAD_REQUEST, id, message));
+            return Err(Refusal::from(answer::refuse(StatusCode::BAD_REQUEST, id, message)));
         };
         let session = text.parse().ok().and_then(|id| self.server.engine().session(id).ok());
         session.ok_or_else(|| {
@@ -121,7 +117,7 @@ impl<S: State> HttpService<S> {
                 ErrorCode::SESSION_NOT_FOUND,
                 "this session does not exist or has ended; initialize a new one",
             );
-            answer::error(StatusCode::NOT_FOUND, id, error)
+            Refusal::from(answer::error(StatusCode::NOT_FOUND, id, error))
         })
     }
 
@@ -137,7 +133,7 @@ impl<S: State> HttpService<S> {
             Ok(session) => {
                 answer::of_session(session.listen(), &self.options, self.server.engine().runtime())
             }
-            Err(refusal) => refusal,
+            Err(refusal) => *refusal,
         }
     }
 
@@ -154,7 +150,7 @@ impl<S: State> HttpService<S> {
                 session.close(CloseReason::Client);
                 answer::empty(StatusCode::NO_CONTENT)
             }
-            Err(refusal) => refusal,
+            Err(refusal) => *refusal,
         }
     }
 }
