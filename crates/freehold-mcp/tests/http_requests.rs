@@ -431,6 +431,24 @@ async fn sessions() {
 }
 
 #[tokio::test]
+async fn the_revision_of_a_session_is_the_one_asked_for_or_the_newest() {
+    let address = start().await;
+    for (asked, given) in [
+        ("2025-11-25", "2025-11-25"),
+        ("2025-06-18", "2025-06-18"),
+        ("2001-01-01", "2025-11-25"),
+        (STATELESS, "2025-11-25"),
+    ] {
+        let mut message = initialize();
+        message["params"]["protocolVersion"] = json!(asked);
+        let opened = Request::post(&message).exchange(address).await;
+        assert_eq!(opened.json()["result"]["protocolVersion"], given, "{asked}");
+        let session = opened.headers["mcp-session-id"].as_bytes();
+        assert!(session.iter().all(u8::is_ascii_graphic));
+    }
+}
+
+#[tokio::test]
 async fn calls_of_tools() {
     let address = start().await;
     let session = open_session(address).await;
