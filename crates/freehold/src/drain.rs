@@ -150,8 +150,9 @@ impl<S: State> Engine<S> {
         let begun_at = engine.runtime.now();
         let mut report = DrainReport { running: self.others(), ..DrainReport::default() };
         let patience = if fault::active(Fault::DrainWaits) { Duration::MAX } else { grace };
-        self.until_calls(after(begun_at, patience), || self.others() == 0).await;
-        report.cancelled = self.others();
+        let all_left = self.until_calls(after(begun_at, patience), || self.others() == 0).await;
+        // Not counted again when all have left: a call that comes too late stands in the count until it is refused.
+        report.cancelled = if all_left { 0 } else { self.others() };
         drain.cancels.store(true, Ordering::SeqCst);
         for call in engine.live.all() {
             if drain.cancels(&call.drains) {
@@ -186,8 +187,8 @@ impl<S: State> Engine<S> {
         abandoned.into_iter().map(|(_, method)| method).collect()
     }
 
-    /// Waits until the calls are as wanted, or the instant comes.
-    async fn until_calls(&self, at: Instant, wanted: impl Fn() -> bool) {
+    /// Waits until the calls are as wanted, or the instant comes; whether they are.
+    async fn until_calls(&self, at: Instant, wanted: impl Fn() -> bool) -> bool {
         let engine = &self.inner;
         let left = async {
             loop {
@@ -199,7 +200,7 @@ impl<S: State> Engine<S> {
                 notified.await;
             }
         };
-        until(&*engine.runtime, at, left).await;
+        until(&*engine.runtime, at, left).await.is_some()
     }
 
     /// Closes all sessions; those of calls that asked for the drain only once these calls are over or had their time.
