@@ -75,7 +75,10 @@ impl<S: State> McpServer<S> {
         let read = {
             let mut reader = std::pin::pin!(read_lines(engine, &session.0, input));
             tokio::select! {
-                read = reader.as_mut() => read,
+                read = reader.as_mut() => {
+                    end_listening(engine, &session.0);
+                    read
+                }
                 // The client closed its end, or the session was closed.
                 () = writer.as_mut() => Ok(()),
                 () = engine.drain_begun() => Ok(()),
@@ -93,6 +96,15 @@ impl<S: State> McpServer<S> {
             until(&**runtime, runtime.now() + LAST_WORDS, writer).await;
         }
         read.map_err(StdioError::Read)
+    }
+}
+
+/// A client whose input has ended listens to nothing any more; its other calls may finish.
+fn end_listening<S: State>(engine: &Engine<S>, session: &Session<S>) {
+    let calls = engine.calls().into_iter();
+    let listening = calls.filter(|call| call.session == session.id() && call.method == method::LISTEN);
+    for id in listening.filter_map(|call| call.id) {
+        session.cancel(&id, None);
     }
 }
 

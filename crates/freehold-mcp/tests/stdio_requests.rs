@@ -12,6 +12,7 @@ use freehold_mcp::{
 };
 use serde_json::{Value, json};
 use stage::{Audience, server, within};
+use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     sync::oneshot,
@@ -289,16 +290,32 @@ async fn a_call_that_runs_when_the_input_ends_is_still_answered() {
     pipe.finish().await;
 }
 
-#[tokio::test]
+/// Clients kill a server that does not end within two seconds.
+const PATIENCE_OF_CLIENTS: Duration = Duration::from_secs(2);
+
+#[tokio::test(start_paused = true)]
 async fn a_call_that_waits_for_ever_does_not_hold_the_end_up() {
     let (mut pipe, mut audience) = Pipe::to_stage();
     pipe.initialize().await;
     pipe.send_line(&call(1, "wait", json!({}))).await;
     assert_eq!(audience.hears().await, "waiting");
+    let ended = TokioRuntime.now();
     pipe.input = None;
     assert_eq!(audience.hears().await, "cancelled: Disconnected");
     while pipe.line().await.is_some() {}
     pipe.finish().await;
+    assert!(TokioRuntime.now() - ended < PATIENCE_OF_CLIENTS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_listens_does_not_hold_the_end_up_at_all() {
+    let (mut pipe, _audience) = Pipe::to_stage();
+    let listen = json!({ "notifications": { "toolsListChanged": true } });
+    let listen = stateless(with_params(1, "subscriptions/listen", listen), STATELESS);
+    pipe.ask(&listen).await;
+    let ended = TokioRuntime.now();
+    pipe.finish().await;
+    assert_eq!(TokioRuntime.now(), ended);
 }
 
 #[tokio::test]
