@@ -2,8 +2,13 @@
 //! what a seed makes of the committed inputs. An input in which something is wrong makes them panic.
 
 mod decode;
+mod http_request;
 mod oracle;
 #[cfg(test)]
 mod seeded;
+mod server;
+mod stdio_lines;
 
 pub use decode::decode;
+pub use http_request::http_request;
+pub use stdio_lines::stdio_lines;

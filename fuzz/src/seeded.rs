@@ -145,3 +145,13 @@ fn check(name: &str, target: fn(&[u8]), runs: u64) {
 fn decode() {
     check("decode", crate::decode, 20_000);
 }
+
+#[test]
+fn http_request() {
+    check("http_request", crate::http_request, 5_000);
+}
+
+#[test]
+fn stdio_lines() {
+    check("stdio_lines", crate::stdio_lines, 5_000);
+}

@@ -10,7 +10,7 @@ use freehold_mcp::{
     freehold::{OutcomeKind, SessionGauges, SessionId},
 };
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -135,11 +135,17 @@ pub fn events_add_up(server: &TestServer) {
     let events = server.record.events();
     let mut sessions: HashMap<SessionId, (usize, usize)> = HashMap::new();
     let mut ended: HashMap<OutcomeKind, u64> = HashMap::new();
+    let mut over = HashSet::new();
     for event in &events {
         match event {
             Seen::Opened(session) => sessions.entry(*session).or_default().0 += 1,
             Seen::Closed(session, _) => sessions.entry(*session).or_default().1 += 1,
-            Seen::Ended { outcome, .. } => *ended.entry(*outcome).or_default() += 1,
+            Seen::Ended { session, id, outcome, .. } => {
+                *ended.entry(*outcome).or_default() += 1;
+                // No client here uses an id twice, but to be refused.
+                let counts = id.is_some() && *outcome != OutcomeKind::DuplicateId;
+                assert!(!counts || over.insert((*session, id.clone())), "request {id:?} ended twice");
+            }
             _ => {}
         }
     }
@@ -213,7 +219,7 @@ pub async fn all_failed(client: &Client, ids: &[serde_json::Value], code: i64) -
     for id in ids {
         match client.outcome(id).await {
             Outcome::Answer(answer) if answer["error"]["code"] == code => {
-                errors.push(answer["error"].clone())
+                errors.push(answer["error"].clone());
             }
             other => panic!("request {id} should have failed with {code}: {other:?}"),
         }

@@ -123,6 +123,14 @@ impl Client {
         id
     }
 
+    /// A request that is noted as sent, and its text for whoever sends it in another way.
+    pub fn prepare(&self, method: &str, params: Value) -> (Value, String) {
+        let id = json!(self.next_id.fetch_add(1, Ordering::Relaxed));
+        self.inbox.sends(&id);
+        let text = message(Some(&id), method, params);
+        (id, text)
+    }
+
     /// Sends a call of a tool and returns its id.
     pub fn call(&self, tool: &str, arguments: Value) -> Value {
         self.send("tools/call", json!({ "name": tool, "arguments": arguments }))
@@ -244,11 +252,17 @@ impl Client {
     }
 
     /// Opens the session's own stream (a pipe is one already); its messages go to the inbox. Known by the id given.
-    pub fn listen(&self, known_by: &str) {
+    ///
+    /// # Panics
+    ///
+    /// If it is not open soon.
+    pub async fn listen(&self, known_by: &str) {
         if let Link::Http(link) = &self.link {
-            self.inbox.sends(&json!(known_by));
-            self.inbox.excuses(&json!(known_by));
-            link.start("GET", json!(known_by), "");
+            let id = json!(known_by);
+            self.inbox.sends(&id);
+            self.inbox.excuses(&id);
+            link.start("GET", id.clone(), "");
+            prompt("the stream is open", self.inbox.opened(&id)).await;
         }
     }
 

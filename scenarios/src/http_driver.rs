@@ -169,6 +169,11 @@ impl Connection {
     /// If the body is not what its head says.
     pub async fn response(&mut self, inbox: &Inbox) -> io::Result<Head> {
         let head = self.head().await?;
+        self.body(&head, inbox).await?;
+        Ok(head)
+    }
+
+    async fn body(&mut self, head: &Head, inbox: &Inbox) -> io::Result<()> {
         let events = head.header("content-type") == Some("text/event-stream");
         let mut text = Vec::new();
         while let Some(chunk) = self.chunk().await? {
@@ -181,7 +186,7 @@ impl Connection {
         if !events && !text.is_empty() {
             inbox.take(serde_json::from_slice(&text).expect("a body is JSON"));
         }
-        Ok(head)
+        Ok(())
     }
 }
 
@@ -238,7 +243,9 @@ impl HttpLink {
             };
             let exchange = async {
                 connection.send(&bytes, &mut pace).await?;
-                connection.response(&inbox).await
+                let head = connection.head().await?;
+                inbox.opens(&id);
+                connection.body(&head, &inbox).await.map(|()| head)
             };
             let outcome = tokio::select! {
                 response = exchange => match response {

@@ -29,6 +29,8 @@ struct State {
     sent: HashMap<String, usize>,
     /// These need no outcome: requests that the client cancelled, and streams.
     excused: HashSet<String>,
+    /// Of these the head of the response has come.
+    open: HashSet<String>,
     outcomes: HashMap<String, Vec<Outcome>>,
     /// Answers without an id.
     unaddressed: Vec<Value>,
@@ -105,6 +107,16 @@ impl Inbox {
                 }
             }
         });
+    }
+
+    /// The head of a response came.
+    pub(crate) fn opens(&self, id: &Value) {
+        self.with(|state| state.open.insert(key(id)));
+    }
+
+    /// Waits until the head of a response came.
+    pub async fn opened(&self, id: &Value) {
+        self.wait(|state| state.open.contains(&key(id)).then_some(())).await;
     }
 
     /// The stream of one request ended; an outcome unless its answer came.

@@ -34,7 +34,7 @@ async fn slow_tool(transport: Transport) {
 
     let b = first_steps(&server, transport).await;
     let c = first_steps(&server, transport).await;
-    b.listen("b's stream");
+    b.listen("b's stream").await;
     server.server.tools().add(Tool::new("late", "Came late.", echo)).expect("a new name");
     prompt("b is told of the new tool", b.inbox.notification("notifications/tools/list_changed", 1)).await;
     let answer = c.tool("late", json!({ "text": "new" })).await;

@@ -2,8 +2,8 @@
 
 use crate::protocol::{key, method};
 use freehold::{
-    Context, Engine, ErrorObject, HandlerResult, RawHandler, RequestId, State, read_params,
-    runtime::BoxFuture, write_result,
+    Context, ErrorObject, HandlerResult, RawHandler, RequestId, State, read_params, runtime::BoxFuture,
+    write_result,
 };
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
@@ -27,9 +27,11 @@ struct Wanted {
 }
 
 /// Waits for the next change; `false` when there will be none.
-async fn next_change<S: State>(engine: &Engine<S>, changes: &mut watch::Receiver<u64>) -> bool {
+async fn next_change<S: State>(context: &Context<S>, changes: &mut watch::Receiver<u64>) -> bool {
+    let engine = context.engine();
     tokio::select! {
         () = engine.drain_begun() => false,
+        _ = context.cancelled() => false,
         changed = changes.changed() => changed.is_ok(),
     }
 }
@@ -48,9 +50,8 @@ impl<S: State> RawHandler<S> for ListenToChanges {
             context.notify(method::ACKNOWLEDGED, &acknowledged).map_err(|_| ErrorObject::internal())?;
             if wanted.tools_list_changed {
                 let params = json!({ "_meta": meta(&id) });
-                let engine = context.engine();
                 // A change since the subscription counts, also one before the acknowledgement was read.
-                while next_change(&engine, &mut changes).await {
+                while next_change(&context, &mut changes).await {
                     context.notify(method::TOOLS_CHANGED, &params).map_err(|_| ErrorObject::internal())?;
                 }
             }

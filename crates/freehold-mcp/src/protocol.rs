@@ -9,6 +9,10 @@ pub const SESSION_VERSIONS: [&str; 2] = ["2025-11-25", "2025-06-18"];
 /// The stateless revisions that this server speaks, newest first.
 pub const STATELESS_VERSIONS: [&str; 1] = ["2026-07-28"];
 
+/// The revisions with sessions there have been. The handshake settles which one a session speaks; a header that names
+/// another of these is let pass, since clients are known to send the one that its absence would mean (2025-03-26).
+pub(crate) const KNOWN_SESSION_VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
+
 /// Names of methods.
 pub(crate) mod method {
     pub(crate) const INITIALIZE: &str = "initialize";

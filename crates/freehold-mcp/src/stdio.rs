@@ -42,7 +42,7 @@ pub enum StdioError {
 }
 
 impl<S: State> McpServer<S> {
-    /// Serves one client on standard input and output until its input ends or the engine drains.
+    /// Serves one client on standard input and output until its input ends or the engine has drained.
     ///
     /// When the input ends, calls have 1.5 s to finish; their answers are still written.
     ///
@@ -69,7 +69,6 @@ impl<S: State> McpServer<S> {
     ) -> Result<(), StdioError> {
         let engine = self.engine();
         let session = CloseOnDrop(engine.open()?);
-        // A pipe needs no time to be set up: the sweep must not end a session before its client spoke.
         // It may have ended before it is asked again: the client closed its end, or a drain closed the session.
         let mut writer = std::pin::pin!(maybe_done(write_lines(session.0.listen(), output)));
         let read = {
@@ -81,7 +80,8 @@ impl<S: State> McpServer<S> {
                 }
                 // The client closed its end, or the session was closed.
                 () = writer.as_mut() => Ok(()),
-                () = engine.drain_begun() => Ok(()),
+                // Until then cancels, answers and pings are read, and new calls told that the server is stopping.
+                () = engine.drain_ended() => Ok(()),
             }
         };
         let runtime = engine.runtime();

@@ -111,6 +111,11 @@ impl<S: State> Engine<S> {
         self.inner.drain.begun_signal.wait().await;
     }
 
+    /// Waits until a drain has ended: calls are over or abandoned, sessions closed. Cancel safe.
+    pub async fn drain_ended(&self) {
+        self.inner.drain.ended.wait().await;
+    }
+
     /// Refuses new sessions and calls, waits up to `grace` for the running calls, cancels those that are left, gives
     /// their handlers [`Limits::cancel_grace`](crate::Limits::cancel_grace), closes all sessions and reports. Asked
     /// again, also at the same time, it waits for the first drain and returns its report.

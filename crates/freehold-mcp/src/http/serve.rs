@@ -95,7 +95,7 @@ impl<S: State> HttpListener<S> {
         self.connections.clone()
     }
 
-    /// Accepts connections until the engine drains, then waits (up to a second after the last call) for them to write
+    /// Accepts connections until the engine has drained, then waits (up to a second after the last call) for them to write
     /// what they have.
     ///
     /// # Cancel safety
@@ -103,11 +103,12 @@ impl<S: State> HttpListener<S> {
     /// Dropping it stops accepting; open connections go on by themselves.
     pub async fn serve(self) {
         let engine = self.service.server.engine().clone();
-        let mut draining = pin!(engine.drain_begun());
+        // Until the drain is over: a client may still have to cancel or to answer, and others are told to go elsewhere.
+        let mut drained = pin!(engine.drain_ended());
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = &mut draining => break,
+                () = &mut drained => break,
                 accepted = self.listener.accept() => accepted,
             };
             match accepted {
@@ -203,7 +204,7 @@ async fn connection<S: State>(service: HttpService<S>, stream: TcpStream, _open:
     );
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = engine.drain_begun() => {
+        () = engine.drain_ended() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -1,13 +1,23 @@
 //! JSON Schemas of tools: made from types, and read for what the protocol finds in them.
 
 use http::HeaderName;
-use schemars::{JsonSchema, generate::SchemaSettings};
+use schemars::{JsonSchema, Schema, generate::SchemaSettings, transform::RecursiveTransform};
 use serde_json::{Value, json};
 
 /// The JSON Schema 2020-12 of a type.
 pub(super) fn schema_of<T: JsonSchema>() -> Value {
-    let generator = SchemaSettings::draft2020_12().into_generator();
-    generator.into_root_schema_for::<T>().to_value()
+    let settings = SchemaSettings::draft2020_12().with_transform(RecursiveTransform(remove_integer_format));
+    settings.into_generator().into_root_schema_for::<T>().to_value()
+}
+
+/// Removes the `format` that says which integer of Rust's it is: the standard knows none, and clients warn of it.
+fn remove_integer_format(schema: &mut Schema) {
+    let digits =
+        |format: &str| format.trim_start_matches("uint").trim_start_matches("int").parse::<u8>().is_ok();
+    let of_rust = |format: &str| matches!(format, "uint" | "int") || digits(format);
+    if schema.get("format").and_then(Value::as_str).is_some_and(of_rust) {
+        schema.remove("format");
+    }
 }
 
 /// A schema as tools need it: that of an object. Types without fields (`()`) take none.
@@ -91,5 +101,18 @@ mod tests {
             .map(|found| (found.header, found.path.join(".")))
             .collect();
         assert_eq!(found, [("region".to_owned(), "a".to_owned()), ("deep".to_owned(), "f.g".to_owned())]);
+    }
+}
+
+#[cfg(test)]
+mod integer_formats {
+    use super::schema_of;
+
+    #[test]
+    fn clients_see_no_formats_that_only_rust_knows() {
+        let schema = schema_of::<Vec<(u64, i32, usize, String)>>().to_string();
+        assert!(!schema.contains("format"), "{schema}");
+        let address = schema_of::<std::net::Ipv4Addr>().to_string();
+        assert!(address.contains(r#""format":"ipv4""#), "{address}");
     }
 }
