@@ -18,8 +18,7 @@ static TIGHT: LazyLock<Limits> = LazyLock::new(|| Limits {
 });
 
 /// For what was decoded once and is decoded again: an error without an `id` is written with one, and so longer.
-static AGAIN: LazyLock<Limits> =
-    LazyLock::new(|| Limits { message_bytes: usize::MAX, ..Limits::default() });
+static AGAIN: LazyLock<Limits> = LazyLock::new(|| Limits { message_bytes: usize::MAX, ..Limits::default() });
 
 /// Any bytes, as one transport unit: a verdict without a panic, and one that keeps its promises.
 ///
