@@ -1,30 +1,28 @@
-//! The engine: what it consists of, how it is built, and its sessions.
+//! The engine: what it consists of, and its sessions.
 
 use crate::{
     admission::TotalCalls,
+    builder::{AtCap, EngineBuilder},
     call::LiveCalls,
     drain::DrainState,
-    event::{Counters, Event, Events, Observer},
-    handler::{Handler, HandlerResult, Method, MethodKind, MethodOptions, RawHandler, Typed, write_result},
+    event::{Counters, Event, Events},
     hooks::Hooks,
     limits::Limits,
-    message::{ErrorCode, ErrorObject, Raw},
+    message::{ErrorCode, ErrorObject},
     methods::Methods,
-    runtime::{Runtime, TokioRuntime, after, until},
+    runtime::Runtime,
     session::{
         CloseReason, Session, SessionId, SessionNotFound, SessionState,
-        registry::{Found, Full, LoadEnd, Loading, Registry},
+        registry::{Full, Registry},
         sweep,
     },
-    state::{MemoryStore, State, Store, StoreError, Versioned},
+    state::{State, Store, Versioned},
 };
-use freehold_sync::SignalWait;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 use std::{
     any::{Any, TypeId},
     collections::HashMap,
     fmt,
-    future::Future,
     sync::{
         Arc, Once,
         atomic::{AtomicU64, Ordering},
@@ -79,31 +77,20 @@ pub(crate) struct EngineState<S: State> {
     pub(crate) drain: DrainState,
     pub(crate) started: Instant,
     pub(crate) answer_cancelled: bool,
-    at_cap: AtCap,
-    initial: Arc<Versioned<S>>,
-    serial: AtomicU64,
-    sweep: Once,
+    pub(crate) at_cap: AtCap,
+    pub(crate) initial: Arc<Versioned<S>>,
+    pub(crate) serial: AtomicU64,
+    pub(crate) sweep: Once,
 }
 
 /// State of the application by type.
 #[derive(Default)]
-pub(crate) struct AppState(HashMap<TypeId, Box<dyn Any + Send + Sync>>);
+pub(crate) struct AppState(pub(crate) HashMap<TypeId, Box<dyn Any + Send + Sync>>);
 
 impl AppState {
     pub(crate) fn get<T: Send + Sync + 'static>(&self) -> Option<&Arc<T>> {
         self.0.get(&TypeId::of::<T>())?.downcast_ref()
     }
-}
-
-/// What happens to a new session when [`Limits::sessions`] exist.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum AtCap {
-    /// It is refused.
-    #[default]
-    Refuse,
-    /// The idlest session of a sample is closed for it; one with a live call never is.
-    EvictIdlest,
 }
 
 /// A session could not be opened.
@@ -116,30 +103,6 @@ pub enum OpenError {
     /// The engine is draining.
     #[error("the server is shutting down")]
     Stopping,
-}
-
-/// A session could not be resumed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ResumeError {
-    /// Neither here nor in the store.
-    #[error(transparent)]
-    NotFound(#[from] SessionNotFound),
-    /// There is no room for it here.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// The engine could not be built.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// Two handlers for one method.
-    #[error("two handlers are registered for the method {0:?}; remove one")]
-    DuplicateMethod(Box<str>),
 }
 
 impl<S: State> EngineState<S> {
@@ -238,7 +201,7 @@ impl<S: State> Engine<S> {
     }
 
     /// Does `enter`; at the cap makes room for it if that is the policy.
-    fn with_room<R>(&self, enter: impl Fn() -> Result<R, Full>) -> Result<R, OpenError> {
+    pub(crate) fn with_room<R>(&self, enter: impl Fn() -> Result<R, Full>) -> Result<R, OpenError> {
         let engine = &self.inner;
         enter().or_else(|Full| {
             let made_room = engine.at_cap == AtCap::EvictIdlest && sweep::evict_one(engine);
@@ -246,11 +209,11 @@ impl<S: State> Engine<S> {
         })
     }
 
-    fn session_of(&self, state: SessionState<S>) -> Session<S> {
+    pub(crate) fn session_of(&self, state: SessionState<S>) -> Session<S> {
         Session { inner: Arc::new(state), engine: self.inner.clone() }
     }
 
-    fn entered(&self, session: &Session<S>) {
+    pub(crate) fn entered(&self, session: &Session<S>) {
         let engine = &self.inner;
         engine.sweep.call_once(|| sweep::start(engine));
         engine.events.emit(&Event::SessionOpened { session: session.id() });
@@ -280,65 +243,6 @@ impl<S: State> Engine<S> {
             Some(inner) => Ok(Session { inner, engine: self.inner.clone() }),
             None => Err(SessionNotFound(id)),
         }
-    }
-
-    /// The session with this id, loaded from the store if it is not here. Of many that ask at the same time one loads
-    /// it and the others wait for that one.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping it gives the loading up; who waits for it then loads itself.
-    ///
-    /// # Errors
-    ///
-    /// [`ResumeError`]; that the store is not available also when it takes longer than
-    /// [`Limits::store_wait`](crate::Limits::store_wait).
-    pub async fn resume(&self, id: SessionId) -> Result<Session<S>, ResumeError> {
-        loop {
-            if self.inner.drain.has_begun() {
-                return Err(OpenError::Stopping.into());
-            }
-            let most = self.inner.limits.sessions;
-            match self.with_room(|| self.inner.registry.get_or_load(id, most))? {
-                Found::Closed => return Err(SessionNotFound(id).into()),
-                Found::Ready(inner) => return Ok(Session { inner, engine: self.inner.clone() }),
-                Found::Loading(loading) => {
-                    match self.within(SignalWait::new(loading)).await.map(LoadEnd::from_code)? {
-                        LoadEnd::LookAgain => {}
-                        LoadEnd::NotFound => return Err(SessionNotFound(id).into()),
-                        LoadEnd::Unavailable => return Err(StoreError::Unavailable.into()),
-                    }
-                }
-                Found::Load(loading) => return self.load(id, loading).await,
-            }
-        }
-    }
-
-    /// Loads a session; everybody else waits for it.
-    async fn load(&self, id: SessionId, loading: Arc<Loading>) -> Result<Session<S>, ResumeError> {
-        let mut duty = LoadingDuty { engine: &self.inner, loading, id, end: Some(LoadEnd::LookAgain) };
-        let state = match self.within(self.inner.store.load(id)).await.and_then(|loaded| loaded) {
-            Ok(Some(state)) => state,
-            Ok(None) => {
-                duty.end = Some(LoadEnd::NotFound);
-                return Err(SessionNotFound(id).into());
-            }
-            Err(error) => {
-                duty.end = Some(LoadEnd::Unavailable);
-                return Err(error.into());
-            }
-        };
-        let session = self.session_of(SessionState::new(id, Arc::new(state), self.inner.now_ms()));
-        duty.done(&session);
-        self.entered(&session);
-        Ok(session)
-    }
-
-    /// Waits for the store, but not for ever.
-    async fn within<F: Future>(&self, wait: F) -> Result<F::Output, StoreError> {
-        let runtime = &*self.inner.runtime;
-        let at = after(runtime.now(), self.inner.limits.store_wait);
-        until(runtime, at, wait).await.ok_or(StoreError::Unavailable)
     }
 
     /// All sessions of this moment.
@@ -388,218 +292,5 @@ impl<S: State> Engine<S> {
 impl<S: State> fmt::Debug for Engine<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine").field("sessions", &self.session_count()).finish_non_exhaustive()
-    }
-}
-
-/// The duty to end a `Loading`, also when the loading is given up.
-struct LoadingDuty<'a, S: State> {
-    engine: &'a EngineState<S>,
-    loading: Arc<Loading>,
-    id: SessionId,
-    /// What the others are told; nothing once it is done.
-    end: Option<LoadEnd>,
-}
-
-impl<S: State> LoadingDuty<'_, S> {
-    fn done(mut self, session: &Session<S>) {
-        self.end = None;
-        self.engine.registry.loaded(&self.loading, session.inner.clone());
-    }
-}
-
-impl<S: State> Drop for LoadingDuty<'_, S> {
-    fn drop(&mut self) {
-        if let Some(end) = self.end {
-            self.engine.registry.not_loaded(&self.loading, self.id, end);
-        }
-    }
-}
-
-/// Builds an [`Engine`].
-#[must_use = "nothing exists before build()"]
-pub struct EngineBuilder<S: State> {
-    initial: S,
-    limits: Limits,
-    methods: Vec<Method<S>>,
-    hooks: Hooks<S>,
-    app: AppState,
-    observer: Option<Box<dyn Observer>>,
-    runtime: Arc<dyn Runtime>,
-    store: Arc<dyn Store<S>>,
-    at_cap: AtCap,
-    answer_cancelled: bool,
-}
-
-impl<S: State> EngineBuilder<S> {
-    fn new(initial: S) -> Self {
-        Self {
-            initial,
-            limits: Limits::default(),
-            methods: Vec::new(),
-            hooks: Hooks::default(),
-            app: AppState::default(),
-            observer: None,
-            runtime: Arc::new(TokioRuntime),
-            store: Arc::new(MemoryStore::default()),
-            at_cap: AtCap::default(),
-            answer_cancelled: true,
-        }
-    }
-
-    /// Handles `name` by an asynchronous function of a borrowed context and typed parameters; see [`Handler`].
-    pub fn method<P, R, E, H>(self, name: &str, handler: H) -> Self
-    where
-        P: DeserializeOwned + Send + 'static,
-        R: Serialize + Send + 'static,
-        E: Into<ErrorObject> + Send + 'static,
-        H: for<'a> Handler<'a, S, P, Output = Result<R, E>> + 'static,
-    {
-        self.method_with(name, MethodOptions::default(), handler)
-    }
-
-    /// [`method`](Self::method) with options.
-    pub fn method_with<P, R, E, H>(self, name: &str, options: MethodOptions, handler: H) -> Self
-    where
-        P: DeserializeOwned + Send + 'static,
-        R: Serialize + Send + 'static,
-        E: Into<ErrorObject> + Send + 'static,
-        H: for<'a> Handler<'a, S, P, Output = Result<R, E>> + 'static,
-    {
-        self.raw_method(name, options, Typed::new(handler))
-    }
-
-    /// Handles `name` by a handler of raw parameters.
-    pub fn raw_method(mut self, name: &str, options: MethodOptions, handler: impl RawHandler<S>) -> Self {
-        let kind = MethodKind::Call(Box::new(handler));
-        self.methods.push(Method { name: name.into(), options, kind });
-        self
-    }
-
-    /// Handles `name` at once, by a synchronous function that runs in the reader, takes no slot and overtakes a full
-    /// house: for pings, cancels and handshakes. It must be quick.
-    pub fn control<R: Serialize>(
-        mut self,
-        name: &str,
-        handler: impl Fn(&Session<S>, Option<&Raw<'_>>) -> Result<R, ErrorObject> + Send + Sync + 'static,
-    ) -> Self {
-        let function = move |session: &Session<S>, params: Option<&Raw<'_>>| -> HandlerResult {
-            write_result(&handler(session, params)?)
-        };
-        let kind = MethodKind::Control(Box::new(function));
-        self.methods.push(Method { name: name.into(), options: MethodOptions::default(), kind });
-        self
-    }
-
-    /// Sets the limits.
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
-        self
-    }
-
-    /// Gives handlers state of the application, found by its type with [`Context::app`](crate::Context::app).
-    pub fn app<T: Send + Sync + 'static>(mut self, state: Arc<T>) -> Self {
-        self.app.0.insert(TypeId::of::<T>(), Box::new(state));
-        self
-    }
-
-    /// Sets what happens at the cap of sessions.
-    pub fn at_cap(mut self, at_cap: AtCap) -> Self {
-        self.at_cap = at_cap;
-        self
-    }
-
-    /// Whether a call that the client cancelled is answered with an error (the default; LSP wants it) or not at all
-    /// (MCP wants that).
-    pub fn answer_cancelled(mut self, answer: bool) -> Self {
-        self.answer_cancelled = answer;
-        self
-    }
-
-    /// Sets who observes the events.
-    pub fn observer(mut self, observer: impl Observer) -> Self {
-        self.observer = Some(Box::new(observer));
-        self
-    }
-
-    /// Replaces the seam for time and tasks.
-    pub fn runtime(mut self, runtime: Arc<dyn Runtime>) -> Self {
-        self.runtime = runtime;
-        self
-    }
-
-    /// Replaces the store of states.
-    pub fn store(mut self, store: Arc<dyn Store<S>>) -> Self {
-        self.store = store;
-        self
-    }
-
-    /// Adds a hook that runs when a session was opened.
-    pub fn on_opened(mut self, hook: impl Fn(&Session<S>) + Send + Sync + 'static) -> Self {
-        self.hooks.on_opened.push(Box::new(hook));
-        self
-    }
-
-    /// Adds a hook that runs when a session was initialized.
-    pub fn on_initialized(mut self, hook: impl Fn(&Session<S>) + Send + Sync + 'static) -> Self {
-        self.hooks.on_initialized.push(Box::new(hook));
-        self
-    }
-
-    /// Adds a hook that runs when a call got its slot, before its handler.
-    pub fn on_called(mut self, hook: impl Fn(&Session<S>, &str) + Send + Sync + 'static) -> Self {
-        self.hooks.on_called.push(Box::new(hook));
-        self
-    }
-
-    /// Adds a hook that runs when a session was closed; once for each session.
-    pub fn on_closed(mut self, hook: impl Fn(&Session<S>, CloseReason) + Send + Sync + 'static) -> Self {
-        self.hooks.on_closed.push(Box::new(hook));
-        self
-    }
-
-    /// Adds a hook that runs when the reader of a session's stream went away.
-    pub fn on_subscriber_dropped(mut self, hook: impl Fn(&Session<S>) + Send + Sync + 'static) -> Self {
-        self.hooks.on_subscriber_dropped.push(Box::new(hook));
-        self
-    }
-
-    /// Adds a hook that runs when a drain begins; once.
-    pub fn on_shutdown_begun(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
-        self.hooks.on_shutdown_begun.push(Box::new(hook));
-        self
-    }
-
-    /// Builds the engine.
-    ///
-    /// # Errors
-    ///
-    /// [`BuildError::DuplicateMethod`].
-    ///
-    /// # Panics
-    ///
-    /// With the default runtime and tokio's `test-util`, outside of a tokio runtime.
-    pub fn build(self) -> Result<Engine<S>, BuildError> {
-        let methods = Methods::new(self.methods).map_err(BuildError::DuplicateMethod)?;
-        let started = self.runtime.now();
-        let inner = EngineState {
-            limits: self.limits,
-            runtime: self.runtime,
-            store: self.store,
-            methods,
-            hooks: self.hooks,
-            events: Events::new(self.observer),
-            app: self.app,
-            registry: Registry::default(),
-            total: TotalCalls::default(),
-            live: LiveCalls::default(),
-            drain: DrainState::default(),
-            started,
-            answer_cancelled: self.answer_cancelled,
-            at_cap: self.at_cap,
-            initial: Arc::new(Versioned::initial(self.initial)),
-            serial: AtomicU64::new(0),
-            sweep: Once::new(),
-        };
-        Ok(Engine { inner: Arc::new(inner) })
     }
 }

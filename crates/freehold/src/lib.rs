@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod admission;
+mod builder;
 mod call;
 mod contain;
 mod context;
@@ -25,11 +26,12 @@ pub mod runtime;
 mod session;
 mod state;
 
+pub use builder::{AtCap, BuildError, EngineBuilder};
 pub use call::{CallHandle, CancelReason, Route, Stage, Step};
 pub use context::Context;
 pub use dispatch::Dispatched;
 pub use drain::DrainReport;
-pub use engine::{AtCap, BuildError, Engine, EngineBuilder, OpenError, ResumeError};
+pub use engine::{Engine, OpenError};
 pub use event::{Counters, Event, Observer, OutcomeKind};
 pub use handler::{Handler, HandlerResult, MethodOptions, RawHandler, read_params, write_result};
 pub use inspect::{CallSnapshot, SessionGauges};
@@ -37,7 +39,9 @@ pub use limits::Limits;
 pub use message::{ErrorCode, ErrorObject, Message, Notification, Request, RequestId, Response};
 pub use outbox::Frame;
 pub use question::QuestionError;
-pub use session::{CloseReason, InvalidSessionId, Listener, Session, SessionId, SessionNotFound};
+pub use session::{
+    CloseReason, InvalidSessionId, Listener, ResumeError, Session, SessionId, SessionNotFound,
+};
 pub use state::{
     CommitOutcome, CommitToken, MemoryStore, Resolution, State, StateError, Store, StoreError, Version,
     Versioned,

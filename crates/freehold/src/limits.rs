@@ -56,6 +56,8 @@ pub struct Limits {
     pub questions_per_session: usize,
     /// How long one question may stay unanswered: a person may be thinking, and the call's own clock stands still.
     pub question_timeout: Duration,
+    /// How long a call's clock may stand still for questions altogether, lest one that asks for ever never ends.
+    pub question_total: Duration,
 
     /// Sessions that may exist at the same time.
     pub sessions: usize,
@@ -96,6 +98,7 @@ impl Default for Limits {
             stream_answer_bytes: 64 << 20,
             questions_per_session: 64,
             question_timeout: Duration::from_secs(600),
+            question_total: Duration::from_secs(3_600),
             sessions: 262_144,
             session_ttl: Duration::from_secs(1_800),
             initialize_window: Duration::from_secs(60),

@@ -28,6 +28,8 @@ struct Clock {
     /// When the first of them was asked: since then the clock stands still.
     stands_since: Option<Instant>,
     stood: Duration,
+    /// How long it may stand altogether.
+    stand_most: Duration,
     reader: Option<Waker>,
     ended: bool,
 }
@@ -53,6 +55,7 @@ impl DeadlineClock {
             asking: Vec::new(),
             stands_since: None,
             stood: Duration::ZERO,
+            stand_most: limits.question_total,
             reader: None,
             ended: false,
         };
@@ -106,8 +109,9 @@ impl DeadlineClock {
     pub(crate) fn question_opened(&self, question: i64, now: Instant, until: Instant) -> bool {
         self.change(|clock| {
             if !clock.ended {
-                clock.asking.push((question, until));
-                clock.stands_since.get_or_insert(now);
+                let since = *clock.stands_since.get_or_insert(now);
+                let last = after(since, clock.stand_most.saturating_sub(clock.stood));
+                clock.asking.push((question, until.min(last)));
             }
             !clock.ended
         })
@@ -246,6 +250,21 @@ mod tests {
         clock.question_closed(1, start + SECOND);
         clock.progress(start + SECOND);
         assert!(matches!(read(&clock, start + SECOND), Reading::Running(_)));
+    }
+
+    #[test]
+    fn however_often_a_call_asks_its_clock_stands_only_so_long_altogether() {
+        let start = epoch();
+        let limits = Limits { question_total: SECOND * 3, ..Limits::default() };
+        let clock = DeadlineClock::start(start, SECOND, &limits);
+        assert!(clock.question_opened(1, start, start + SECOND * 2));
+        clock.question_closed(1, start + SECOND * 2);
+        assert!(clock.question_opened(2, start + SECOND * 2, start + SECOND * 100));
+        assert_eq!(read(&clock, start + SECOND * 2), Reading::Running(start + SECOND * 3));
+        assert_eq!(read(&clock, start + SECOND * 3), Reading::Unanswered(vec![2]));
+        clock.question_closed(2, start + SECOND * 3);
+        assert!(clock.question_opened(3, start + SECOND * 3, start + SECOND * 100));
+        assert_eq!(read(&clock, start + SECOND * 3), Reading::Unanswered(vec![3]), "its time is used up");
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 mod id;
 pub(crate) mod registry;
+mod resume;
 pub(crate) mod sweep;
 
 pub use id::{InvalidSessionId, SessionId};
+pub use resume::ResumeError;
 
 use crate::{
     admission::SessionSlots,
