@@ -155,12 +155,14 @@ impl Lines {
         loop {
             match memchr(b'\n', &self.buffer[self.searched..]) {
                 Some(at) => {
-                    let line = self.buffer.split_to(self.searched + at + 1);
+                    let mut line = self.buffer.split_to(self.searched + at + 1);
+                    // The line end is no part of the message, and does not count as one of its bytes.
+                    line.truncate(self.searched + at);
                     self.searched = 0;
                     if std::mem::take(&mut self.skipping) {
                         continue;
                     }
-                    return Some(if line.len() - 1 > self.most {
+                    return Some(if line.len() > self.most {
                         Line::TooLong
                     } else {
                         Line::Whole(line.freeze())
@@ -278,7 +280,7 @@ mod tests {
         let mut out = Vec::new();
         while let Some(line) = lines.next() {
             out.push(match line {
-                Line::Whole(line) => String::from_utf8_lossy(&line).trim_end().to_owned(),
+                Line::Whole(line) => String::from_utf8_lossy(&line).into_owned(),
                 Line::TooLong => "(too long)".to_owned(),
             });
         }
@@ -289,13 +291,14 @@ mod tests {
     fn lines_come_whole_however_they_arrive() {
         let mut lines = Lines::new(8);
         assert!(feed(&mut lines, "ab").is_empty());
-        assert_eq!(feed(&mut lines, "c\r\nde\nf"), ["abc", "de"]);
+        assert_eq!(feed(&mut lines, "c\r\nde\nf"), ["abc\r", "de"]);
         assert_eq!(lines.rest().as_deref(), Some(&b"f"[..]));
     }
 
     #[test]
     fn a_line_too_long_is_told_once_and_skipped() {
         let mut lines = Lines::new(4);
+        assert_eq!(feed(&mut lines, "1234\n"), ["1234"], "as long as may be");
         assert_eq!(feed(&mut lines, "12345"), ["(too long)"]);
         assert!(feed(&mut lines, "6789012").is_empty());
         assert_eq!(feed(&mut lines, "3\nok\n"), ["ok"]);
