@@ -64,9 +64,6 @@ impl Client {
     ///
     /// If it is refused, or there is no answer soon.
     pub async fn greet(server: &TestServer, transport: Transport, capabilities: &str, pace: Pace) -> Self {
-        let _one_at_a_time = server.connecting.lock().await;
-        let opened = |event: &Seen| matches!(event, Seen::Opened(_));
-        let before = server.record.count(opened);
         let inbox = Arc::new(Inbox::default());
         let id = json!(0);
         let capabilities: Value = serde_json::from_str(capabilities).expect("capabilities are JSON");
@@ -77,25 +74,22 @@ impl Client {
         });
         let text = message(Some(&id), "initialize", params);
         inbox.sends(&id);
-        let link = match transport {
+        let (session, link) = match transport {
             Transport::Http => {
                 let mut link = HttpLink::new(server.address, pace, inbox.clone());
                 let head = prompt("initialize", link.exchange("POST", &text)).await.expect("a response");
                 link.session = head.header("mcp-session-id").map(str::to_owned);
-                assert!(link.session.is_some(), "no session: {head:?}");
-                Link::Http(link)
+                let session = link.session.as_ref().and_then(|id| id.parse().ok());
+                (session.unwrap_or_else(|| panic!("no session: {head:?}")), Link::Http(link))
             }
             Transport::Stdio => {
-                let link = StdioLink::new(server, pace, inbox.clone());
+                let (session, link) = open_pipe(server, pace, inbox.clone()).await;
                 link.write(text + "\n");
-                Link::Stdio(link)
+                (session, Link::Stdio(link))
             }
         };
         let answer = prompt("the answer to initialize", inbox.outcome(&id)).await;
         assert!(matches!(&answer, Outcome::Answer(answer) if answer["result"].is_object()), "{answer:?}");
-        let events = server.record.events();
-        let mut sessions = events.iter().filter(|event| opened(event)).skip(before);
-        let Some(Seen::Opened(session)) = sessions.next().cloned() else { panic!("no session was opened") };
         Self { inbox, session, link, next_id: AtomicI64::new(1) }
     }
 
@@ -331,6 +325,20 @@ impl Client {
             }
         }
     }
+}
+
+/// Opens a pipe, one after the other, so that it is known which session is whose.
+async fn open_pipe(server: &TestServer, pace: Pace, inbox: Arc<Inbox>) -> (SessionId, StdioLink) {
+    let _one_at_a_time = server.connecting.lock().await;
+    let opened = |event: &Seen| matches!(event, Seen::Opened(_));
+    let before = server.record.count(opened);
+    let link = StdioLink::new(server, pace, inbox);
+    server.record.until("the session is opened", before + 1, opened).await;
+    let events = server.record.events();
+    let Some(Seen::Opened(session)) = events.iter().filter(|event| opened(event)).nth(before) else {
+        panic!("it was just seen")
+    };
+    (*session, link)
 }
 
 /// A request, or without an id a notification.

@@ -173,28 +173,27 @@ impl Connection {
         Ok(head)
     }
 
-    async fn body(&mut self, head: &Head, inbox: &Inbox) -> io::Result<()> {
+    /// Reads the body; how many answers to requests were in it.
+    async fn body(&mut self, head: &Head, inbox: &Inbox) -> io::Result<usize> {
         let events = head.header("content-type") == Some("text/event-stream");
-        let mut text = Vec::new();
+        let (mut text, mut answers) = (Vec::new(), 0);
         while let Some(chunk) = self.chunk().await? {
             text.extend_from_slice(&chunk);
             while events && let Some(at) = text.windows(2).position(|end| end == b"\n\n") {
-                take_event(inbox, &text[..at]);
+                answers += usize::from(take_event(inbox, &text[..at]));
                 text.drain(..at + 2);
             }
         }
         if !events && !text.is_empty() {
-            inbox.take(serde_json::from_slice(&text).expect("a body is JSON"));
+            answers += usize::from(inbox.take(serde_json::from_slice(&text).expect("a body is JSON")));
         }
-        Ok(())
+        Ok(answers)
     }
 }
 
-fn take_event(inbox: &Inbox, event: &[u8]) {
+fn take_event(inbox: &Inbox, event: &[u8]) -> bool {
     let data = event.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"data: "));
-    if let Some(data) = data {
-        inbox.take(serde_json::from_slice(data).expect("an event is JSON"));
-    }
+    data.is_some_and(|data| inbox.take(serde_json::from_slice(data).expect("an event is JSON")))
 }
 
 /// One session over HTTP; each message goes over a connection of its own.
@@ -245,11 +244,12 @@ impl HttpLink {
                 connection.send(&bytes, &mut pace).await?;
                 let head = connection.head().await?;
                 inbox.opens(&id);
-                connection.body(&head, &inbox).await.map(|()| head)
+                io::Result::Ok((connection.body(&head, &inbox).await?, head.status))
             };
             let outcome = tokio::select! {
                 response = exchange => match response {
-                    Ok(head) => Outcome::Ended(format!("status {} and the end", head.status)),
+                    Ok((0, status)) => Outcome::Ended(format!("status {status} and the end")),
+                    Ok(_) => return,
                     Err(error) => Outcome::Ended(error.to_string()),
                 },
                 // A sender that is dropped cuts nothing.

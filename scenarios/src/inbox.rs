@@ -88,12 +88,12 @@ impl Inbox {
         self.with(|state| state.excused.insert(key(id)));
     }
 
-    /// A message arrived.
+    /// A message arrived; whether it is an answer to a request.
     ///
     /// # Panics
     ///
     /// If it is no JSON-RPC message.
-    pub fn take(&self, message: Value) {
+    pub fn take(&self, message: Value) -> bool {
         assert_eq!(message["jsonrpc"], "2.0", "{message}");
         self.with(|state| {
             state.messages.push(message.clone());
@@ -104,9 +104,11 @@ impl Inbox {
                 (false, Some(Value::Null) | None) => state.unaddressed.push(message),
                 (false, Some(id)) => {
                     state.outcomes.entry(key(&id)).or_default().push(Outcome::Answer(message));
+                    return true;
                 }
             }
-        });
+            false
+        })
     }
 
     /// The head of a response came.
@@ -119,7 +121,7 @@ impl Inbox {
         self.wait(|state| state.open.contains(&key(id)).then_some(())).await;
     }
 
-    /// The stream of one request ended; an outcome unless its answer came.
+    /// The stream of one request ended without an answer.
     pub fn ended(&self, id: &Value, outcome: Outcome) {
         self.with(|state| {
             let sent = state.sent.get(&key(id)).copied().unwrap_or_default();

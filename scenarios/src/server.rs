@@ -1,4 +1,9 @@
-use crate::{Probe, Record, checks::BaseLine, limits, standard_tools, stdio_driver::Pipes};
+use crate::{
+    Probe, Record,
+    checks::{BaseLine, eventually},
+    limits, standard_tools,
+    stdio_driver::Pipes,
+};
 use freehold_mcp::{
     HttpOptions, McpServer, McpServerBuilder, ToolContext,
     freehold::{CloseReason, Engine, Limits, Session, SessionId},
@@ -31,7 +36,7 @@ pub struct TestServer {
     pub probe: Arc<Probe>,
     /// Where it listens.
     pub address: SocketAddr,
-    /// One client connects after the other, so that each knows which session is its own.
+    /// One pipe is opened after the other, so that each client knows which session is its own.
     pub(crate) connecting: Mutex<()>,
     pub(crate) base_line: BaseLine,
     connections: Arc<AtomicUsize>,
@@ -73,7 +78,8 @@ impl TestServer {
         let serving = tokio::spawn(listener.serve());
         // With the first session the sweep begins, which stays.
         server.engine().open().expect("a session").close(CloseReason::Server);
-        let base_line = BaseLine::now(&server, connections.clone());
+        eventually("it is closed", || server.engine().session_count() == 0).await;
+        let base_line = BaseLine::now(connections.clone());
         let connecting = Mutex::default();
         Self { server, record, probe, address, connecting, base_line, connections, serving }
     }

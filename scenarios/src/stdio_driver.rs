@@ -121,7 +121,9 @@ async fn read(input: impl AsyncRead + Unpin, inbox: Arc<Inbox>) {
     let mut lines = BufReader::new(input).lines();
     let how = loop {
         match lines.next_line().await {
-            Ok(Some(line)) => inbox.take(serde_json::from_str(&line).expect("a line is JSON")),
+            Ok(Some(line)) => {
+                inbox.take(serde_json::from_str(&line).expect("a line is JSON"));
+            }
             Ok(None) => break "the end of the output".to_owned(),
             Err(error) => break error.to_string(),
         }
