@@ -126,6 +126,7 @@ async fn before_initialized(transport: Transport) {
     assert_eq!(client.inbox.notifications(), Vec::<Value>::new());
     client.notify("notifications/initialized", json!({})).await;
     client.listen("the stream").await;
+    client.ping().await;
     server.server.tools().remove("late");
     prompt("it is told now", client.inbox.notification("notifications/tools/list_changed", 1)).await;
     assert_each_once(&server, &initialized, &[client.session]);

@@ -182,6 +182,16 @@ impl Lines {
         }
     }
 
+    /// The seeded fault: what was read of a line is lost when something waits to be written.
+    #[cfg(feature = "seeded-faults")]
+    fn lose_partial_line<S: State>(&mut self, session: &Session<S>) {
+        use freehold::fault::{Fault, active};
+        if active(Fault::ClearPartialLine) && session.gauges().outgoing > 0 {
+            self.buffer.clear();
+            self.searched = 0;
+        }
+    }
+
     /// What stands after the last line end.
     fn rest(&mut self) -> Option<Bytes> {
         (!self.skipping && !self.buffer.is_empty()).then(|| self.buffer.split().freeze())
@@ -195,6 +205,8 @@ async fn read_lines<S: State>(
 ) -> io::Result<()> {
     let mut lines = Lines::new(engine.limits().message_bytes);
     loop {
+        #[cfg(feature = "seeded-faults")]
+        lines.lose_partial_line(session);
         lines.buffer.reserve(READ_BYTES);
         if input.read_buf(&mut lines.buffer).await? == 0 {
             if let Some(rest) = lines.rest() {
