@@ -27,7 +27,7 @@ struct Permit(Arc<Semaphore>);
 /// Something far away that takes its time.
 async fn upstream(probe: &Arc<Probe>) {
     let _dropped = probe.on_drop("upstream cancelled");
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Works step by step with a permit, while an upstream works for it, and has detached a task on purpose.

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod framing;
-pub mod http;
+mod http;
 mod listen;
 mod model;
 mod peer;
@@ -12,7 +12,7 @@ mod stdio;
 mod tools;
 
 pub use freehold;
-pub use http::{HttpListener, HttpOptions, HttpService, ServeError};
+pub use http::{HttpBody, HttpListener, HttpOptions, HttpService, ServeError};
 pub use model::{CallToolResult, Content, LogLevel, ResourceContents};
 pub use protocol::{Implementation, SESSION_VERSIONS, STATELESS_VERSIONS};
 pub use server::{BuildServerError, McpServer, McpServerBuilder};

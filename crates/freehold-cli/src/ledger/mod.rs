@@ -10,7 +10,7 @@
 //! 4. What changes more than one figure of an [`Audit`] (paying in, arriving) happens with `books` read, and the audit
 //!    counts with `books` written. Neither suspends in there: the states are in memory, and nobody pauses a transfer
 //!    with the books in hand.
-//! 5. The sum of all money is at most [`MOST_MONEY`](amount::MOST_MONEY), which is checked where money comes in and nowhere else.
+//! 5. The sum of all money is at most [`MOST_MONEY`], which is checked where money comes in and nowhere else.
 
 mod account;
 pub(crate) mod amount;
