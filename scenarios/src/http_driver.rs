@@ -178,10 +178,13 @@ impl Connection {
         let events = head.header("content-type") == Some("text/event-stream");
         let (mut text, mut answers) = (Vec::new(), 0);
         while let Some(chunk) = self.chunk().await? {
+            // The end of an event may be torn, too.
+            let mut from = text.len().saturating_sub(1);
             text.extend_from_slice(&chunk);
-            while events && let Some(at) = text.windows(2).position(|end| end == b"\n\n") {
-                answers += usize::from(take_event(inbox, &text[..at]));
-                text.drain(..at + 2);
+            while events && let Some(at) = text[from..].windows(2).position(|end| end == b"\n\n") {
+                answers += usize::from(take_event(inbox, &text[..from + at]));
+                text.drain(..from + at + 2);
+                from = 0;
             }
         }
         if !events && !text.is_empty() {
