@@ -123,13 +123,7 @@ impl<S: State> HttpService<S> {
 
     /// GET: the session's own stream.
     pub(super) fn get(&self, headers: &HeaderMap) -> Response<HttpBody> {
-        if header_is_stateless(headers) {
-            return method_not_allowed("POST");
-        }
-        if let Err(error) = check_session_version(headers) {
-            return answer::error(StatusCode::BAD_REQUEST, None, error);
-        }
-        match self.session_of(headers, None) {
+        match self.session_itself(headers) {
             Ok(session) => {
                 answer::of_session(session.listen(), &self.options, self.server.engine().runtime())
             }
@@ -139,18 +133,23 @@ impl<S: State> HttpService<S> {
 
     /// DELETE: the client ends the session.
     pub(super) fn delete(&self, headers: &HeaderMap) -> Response<HttpBody> {
-        if header_is_stateless(headers) {
-            return method_not_allowed("POST");
-        }
-        if let Err(error) = check_session_version(headers) {
-            return answer::error(StatusCode::BAD_REQUEST, None, error);
-        }
-        match self.session_of(headers, None) {
+        match self.session_itself(headers) {
             Ok(session) => {
                 session.close(CloseReason::Client);
                 answer::empty(StatusCode::NO_CONTENT)
             }
             Err(refusal) => *refusal,
         }
+    }
+
+    /// The session that a request without a message is about.
+    fn session_itself(&self, headers: &HeaderMap) -> Result<Session<S>, Refusal> {
+        if header_is_stateless(headers) {
+            return Err(method_not_allowed("POST").into());
+        }
+        if let Err(error) = check_session_version(headers) {
+            return Err(answer::error(StatusCode::BAD_REQUEST, None, error).into());
+        }
+        self.session_of(headers, None)
     }
 }
