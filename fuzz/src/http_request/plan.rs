@@ -159,6 +159,12 @@ impl<'a> Plan<'a> {
         self.method == Method::POST
     }
 
+    /// Whether nothing at the front door can refuse it: what it says is read.
+    pub(super) fn gets_in(&self) -> bool {
+        let front = matches!(self.front, Front::Usual | Front::Browser | Front::Token | Front::UriHost);
+        front && self.headers.is_empty()
+    }
+
     /// Whether the whole body arrives.
     pub(super) fn is_delivered(&self) -> bool {
         self.delivery.is_whole()
