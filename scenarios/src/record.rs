@@ -112,7 +112,7 @@ impl Observer for Record {
         let seen = match event {
             Event::SessionOpened { session } => Seen::Opened(*session),
             Event::SessionClosed { session, reason } => Seen::Closed(*session, *reason),
-            Event::CallEnded { session, id, method, outcome, stage, took } => Seen::Ended {
+            Event::CallEnded { session, id, method, outcome, stage, took, .. } => Seen::Ended {
                 session: *session,
                 id: id.cloned(),
                 method: (*method).to_owned(),
@@ -120,7 +120,7 @@ impl Observer for Record {
                 stage: *stage,
                 took: *took,
             },
-            Event::HandlerAbandoned { session, method, reason } => {
+            Event::HandlerAbandoned { session, method, reason, .. } => {
                 Seen::Abandoned { session: *session, method: (*method).to_owned(), reason: *reason }
             }
             Event::Malformed { kind } => Seen::Malformed(*kind),

@@ -80,6 +80,8 @@ impl<S: State> McpServer<S> {
                 }
                 // The client closed its end, or the session was closed.
                 () = writer.as_mut() => Ok(()),
+                // Closed while the client does not read, so that the writer cannot end.
+                () = session.0.ended() => Ok(()),
                 // Until then cancels, answers and pings are read, and new calls told that the server is stopping.
                 () = engine.drain_ended() => Ok(()),
             }

@@ -308,6 +308,30 @@ async fn a_call_that_waits_for_ever_does_not_hold_the_end_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_its_answers_unread_loses_its_session_and_the_server_ends() {
+    let limits = Limits { message_bytes: MESSAGE_BYTES, stream_answer_bytes: 4 << 10, ..Limits::default() };
+    let (server, _audience) = server(limits);
+    let Pipe { input, output, ended, .. } = Pipe::new(server);
+    let mut input = input.expect("the input is open");
+    let initialize = with_params(0, "initialize", json!({ "protocolVersion": "2025-11-25" }));
+    within(input.write_all(format!("{initialize}\n").as_bytes())).await.expect("the server reads");
+    // Neither end is closed: only the session's own end can end the server.
+    let flood = async {
+        let mut id = 0;
+        loop {
+            id += 1;
+            let ping = json!({ "jsonrpc": "2.0", "id": id, "method": "ping" });
+            if input.write_all(format!("{ping}\n").as_bytes()).await.is_err() {
+                return;
+            }
+        }
+    };
+    within(flood).await;
+    within(ended).await.expect("the server ends").expect("its input did not fail");
+    drop(output);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_listens_does_not_hold_the_end_up_at_all() {
     let (mut pipe, _audience) = Pipe::to_stage();
     let listen = json!({ "notifications": { "toolsListChanged": true } });

@@ -140,6 +140,12 @@ impl<S: State> Context<S> {
         self.call.clock.expires(self.call.engine().runtime.now())
     }
 
+    /// Says what the call is about where its method alone does not: a protocol that dispatches further names the tool.
+    /// Events, reports and error messages name it beside the method. The first one stays.
+    pub fn set_subject(&self, subject: Arc<str>) {
+        self.call.set_subject(subject);
+    }
+
     /// Gives the call another deadline, counted from its arrival; the cap stays.
     pub fn set_timeout(&self, timeout: Duration) {
         self.call.clock.set_timeout(self.call.started, timeout);

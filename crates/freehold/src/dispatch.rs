@@ -151,7 +151,15 @@ impl<S: State> Engine<S> {
     ) {
         let stage = Stage::Arrival;
         let took = Duration::ZERO;
-        self.inner.events.emit(&Event::CallEnded { session: session.id(), id, method, outcome, stage, took });
+        self.inner.events.emit(&Event::CallEnded {
+            session: session.id(),
+            id,
+            method,
+            subject: None,
+            outcome,
+            stage,
+            took,
+        });
     }
 
     /// A request that ends before it became a call.

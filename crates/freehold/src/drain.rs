@@ -182,8 +182,7 @@ impl<S: State> Engine<S> {
         // First those that are there: one that goes in between is in both, none is in neither.
         let left = self.inner.live.all();
         let left = left.iter().filter(|call| self.inner.drain.cancels(&call.drains));
-        let mut abandoned: Vec<_> =
-            left.map(|call| (Arc::as_ptr(call).addr(), call.method_name().to_owned())).collect();
+        let mut abandoned: Vec<_> = left.map(|call| (Arc::as_ptr(call).addr(), call.label())).collect();
         for gone in self.inner.drain.abandoned.with(std::mem::take) {
             if !abandoned.iter().any(|(call, _)| *call == gone.0) {
                 abandoned.push(gone);

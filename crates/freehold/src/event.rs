@@ -57,6 +57,8 @@ pub enum Event<'a> {
         id: Option<&'a RequestId>,
         /// Its method.
         method: &'a str,
+        /// What it was about, if its method does not say: the tool of a `tools/call`.
+        subject: Option<&'a str>,
         /// The outcome.
         outcome: OutcomeKind,
         /// Where the call was when it ended.
@@ -70,6 +72,8 @@ pub enum Event<'a> {
         session: SessionId,
         /// Its method.
         method: &'a str,
+        /// What it was about, if its method does not say: the tool of a `tools/call`.
+        subject: Option<&'a str>,
         /// Why it had been cancelled.
         reason: CancelReason,
     },
@@ -263,17 +267,19 @@ fn log(event: &Event<'_>) {
     match event {
         Event::SessionOpened { session } => tracing::debug!(%session, "session opened"),
         Event::SessionClosed { session, reason } => tracing::debug!(%session, ?reason, "session closed"),
-        Event::CallEnded { session, id, method, outcome, stage, took } => match outcome {
+        Event::CallEnded { session, id, method, subject, outcome, stage, took } => match outcome {
             OutcomeKind::Answered | OutcomeKind::Failed => {
-                tracing::trace!(%session, ?id, method, ?outcome, ?took, "call ended");
+                tracing::trace!(%session, ?id, method, subject, ?outcome, ?took, "call ended");
             }
             OutcomeKind::Panicked | OutcomeKind::DeadlineExceeded => {
-                tracing::warn!(%session, ?id, method, ?outcome, ?stage, ?took, "call ended by force");
+                tracing::warn!(%session, ?id, method, subject, ?outcome, ?stage, ?took, "call ended by force");
             }
-            _ => tracing::debug!(%session, ?id, method, ?outcome, ?stage, ?took, "call ended by force"),
+            _ => {
+                tracing::debug!(%session, ?id, method, subject, ?outcome, ?stage, ?took, "call ended by force")
+            }
         },
-        Event::HandlerAbandoned { session, method, reason } => {
-            tracing::warn!(%session, method, ?reason, "handler ignored its cancel and was dropped");
+        Event::HandlerAbandoned { session, method, subject, reason } => {
+            tracing::warn!(%session, method, subject, ?reason, "handler ignored its cancel and was dropped");
         }
         Event::Malformed { kind } => tracing::debug!(?kind, "malformed message answered with an error"),
         Event::UnknownAnswer { session } => tracing::debug!(%session, "answer to no question ignored"),

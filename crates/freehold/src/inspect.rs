@@ -7,7 +7,7 @@ use crate::{
     session::{Session, SessionId},
     state::State,
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// One call with a task of its own: it waits for a slot, runs, or was cancelled and has not ended yet.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct CallSnapshot {
     pub id: Option<RequestId>,
     /// Its method.
     pub method: String,
+    /// What it is about, if its method does not say: the tool of a `tools/call`.
+    pub subject: Option<Arc<str>>,
     /// Where it is.
     pub stage: Stage,
     /// Since its arrival.
@@ -65,6 +67,7 @@ impl<S: State> Engine<S> {
             session: call.session.inner.id,
             id: call.id().cloned(),
             method: call.method_name().to_owned(),
+            subject: call.subject().cloned(),
             stage: call.stage(),
             age: now.saturating_duration_since(call.started),
             remaining: call.clock.expires(now).saturating_duration_since(now),

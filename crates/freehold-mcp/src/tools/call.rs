@@ -50,6 +50,7 @@ impl<S: State> CallTool<S> {
         let Some(tool) = self.tools.find(&params.name) else {
             return Err(ErrorObject::invalid_params(format_args!("unknown tool {:?}", params.name)));
         };
+        context.set_subject(tool.name.clone());
         if let Some(timeout) = tool.timeout {
             context.set_timeout(timeout);
         }

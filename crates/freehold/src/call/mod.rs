@@ -145,6 +145,8 @@ pub(crate) struct Call<S: State> {
     pub(crate) clock: DeadlineClock,
     pub(crate) cancelled: Signal,
     cancel_note: OnceLock<Box<str>>,
+    /// What the call is about, where the method alone does not say it.
+    subject: OnceLock<Arc<str>>,
     stage: AtomicU8,
     settled: AtomicBool,
     /// Its handler waits for a drain, which therefore must not wait for it.
@@ -173,6 +175,7 @@ impl<S: State> Call<S> {
             clock: DeadlineClock::start(started, timeout, &engine.limits),
             cancelled: Signal::new(),
             cancel_note: OnceLock::new(),
+            subject: OnceLock::new(),
             stage: AtomicU8::new(Stage::Arrival as u8),
             settled: AtomicBool::new(false),
             drains: AtomicBool::new(false),
@@ -191,6 +194,23 @@ impl<S: State> Call<S> {
 
     pub(crate) fn method_name(&self) -> &str {
         self.engine().methods.name(self.method)
+    }
+
+    pub(crate) fn subject(&self) -> Option<&Arc<str>> {
+        self.subject.get()
+    }
+
+    pub(crate) fn set_subject(&self, subject: Arc<str>) {
+        // The first one stays.
+        let _ = self.subject.set(subject);
+    }
+
+    /// The method and its subject, for people.
+    pub(crate) fn label(&self) -> String {
+        match self.subject() {
+            Some(subject) => format!("{} {subject}", self.method_name()),
+            None => self.method_name().to_owned(),
+        }
     }
 
     pub(crate) fn stage(&self) -> Stage {
@@ -250,6 +270,7 @@ impl<S: State> Call<S> {
             session: self.session.inner.id,
             id: self.id(),
             method: self.method_name(),
+            subject: self.subject().map(AsRef::as_ref),
             outcome: kind,
             stage: self.stage(),
             took: self.engine().runtime.now().saturating_duration_since(self.started),
@@ -295,7 +316,7 @@ impl<S: State> Call<S> {
             Stage::Handler => "its handler was still running",
             Stage::Question => "it still waited for the client's answer to a question",
         };
-        let message = format!("{:?} ended at its deadline after {waited:.1?}: {place}", self.method_name());
+        let message = format!("{:?} ended at its deadline after {waited:.1?}: {place}", self.label());
         let data = serde_json::json!({ "stage": stage, "waitedMs": waited.as_millis() as u64 });
         ErrorObject::new(ErrorCode::DEADLINE_EXCEEDED, message).with_data(&data)
     }

@@ -209,7 +209,8 @@ impl<S: State> CallTask<S> {
     fn abandon(&mut self) {
         if let Some(reason) = self.call.cancel_reason() {
             let (session, method) = (self.call.session.inner.id, self.call.method_name());
-            self.call.engine().events.emit(&Event::HandlerAbandoned { session, method, reason });
+            let subject = self.call.subject().map(AsRef::as_ref);
+            self.call.engine().events.emit(&Event::HandlerAbandoned { session, method, subject, reason });
             self.call.engine().drain.abandoned(Arc::as_ptr(&self.call).addr(), method);
         }
         self.finish();

@@ -22,12 +22,13 @@ use crate::{
     state::{State, StateCell, StateError, Store, Versioned},
 };
 use bytes::Bytes;
-use freehold_sync::ScopedMutex;
+use freehold_sync::{ScopedMutex, Signal};
 use std::{
     any::Any,
     collections::BTreeSet,
     fmt,
     future::Future,
+    num::NonZeroU8,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -91,6 +92,7 @@ pub(crate) struct SessionState<S: State> {
     /// Whether the registry and the store may know it.
     addressed: bool,
     closed: OnceLock<CloseReason>,
+    ended: Signal,
     /// Milliseconds from the engine's start to the last sign of life.
     last_active: AtomicU64,
 }
@@ -110,6 +112,7 @@ impl<S: State> SessionState<S> {
             attachment: Contained::new(OnceLock::new()),
             initialized: AtomicBool::new(false),
             closed: OnceLock::new(),
+            ended: Signal::new(),
             last_active: AtomicU64::new(now_ms),
         }
     }
@@ -323,6 +326,11 @@ impl<S: State> Session<S> {
         self.inner.last_active.store(self.engine.now_ms(), Ordering::Relaxed);
     }
 
+    /// Waits until the session was closed. Cancel safe.
+    pub async fn ended(&self) {
+        self.inner.ended.wait().await;
+    }
+
     /// Why the session ended, once it has.
     #[must_use]
     pub fn closed(&self) -> Option<CloseReason> {
@@ -341,6 +349,7 @@ impl<S: State> Session<S> {
             self.end_pending(reason);
         }
         self.inner.outbox.close();
+        self.inner.ended.set(NonZeroU8::MIN);
         if self.inner.addressed {
             self.forget_state(reason);
             self.engine.events.emit(&Event::SessionClosed { session: self.inner.id, reason });
