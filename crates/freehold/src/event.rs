@@ -275,7 +275,7 @@ fn log(event: &Event<'_>) {
                 tracing::warn!(%session, ?id, method, subject, ?outcome, ?stage, ?took, "call ended by force");
             }
             _ => {
-                tracing::debug!(%session, ?id, method, subject, ?outcome, ?stage, ?took, "call ended by force")
+                tracing::debug!(%session, ?id, method, subject, ?outcome, ?stage, ?took, "call ended by force");
             }
         },
         Event::HandlerAbandoned { session, method, subject, reason } => {

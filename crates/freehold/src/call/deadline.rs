@@ -11,12 +11,15 @@
 use crate::{limits::Limits, runtime::after};
 use freehold_sync::ScopedMutex;
 use std::{
+    sync::atomic::{AtomicBool, Ordering},
     task::Waker,
     time::{Duration, Instant},
 };
 
 pub(crate) struct DeadlineClock {
     inner: ScopedMutex<Clock>,
+    /// Whether a question is open, to look at without the section; written in it.
+    asking: AtomicBool,
 }
 
 struct Clock {
@@ -59,7 +62,7 @@ impl DeadlineClock {
             reader: None,
             ended: false,
         };
-        Self { inner: ScopedMutex::new(clock) }
+        Self { inner: ScopedMutex::new(clock), asking: AtomicBool::new(false) }
     }
 
     /// Changes the clock, then has it read anew.
@@ -112,6 +115,7 @@ impl DeadlineClock {
                 let since = *clock.stands_since.get_or_insert(now);
                 let last = after(since, clock.stand_most.saturating_sub(clock.stood));
                 clock.asking.push((question, until.min(last)));
+                self.asking.store(true, Ordering::Relaxed);
             }
             !clock.ended
         })
@@ -120,6 +124,7 @@ impl DeadlineClock {
     pub(crate) fn question_closed(&self, question: i64, now: Instant) {
         self.change(|clock| {
             clock.asking.retain(|(open, _)| *open != question);
+            self.asking.store(!clock.asking.is_empty(), Ordering::Relaxed);
             if clock.asking.is_empty()
                 && let Some(since) = clock.stands_since.take()
             {
@@ -136,12 +141,14 @@ impl DeadlineClock {
         self.inner.with(|clock| {
             clock.ended = true;
             clock.reader = None;
+            self.asking.store(false, Ordering::Relaxed);
             clock.asking.drain(..).map(|(question, _)| question).collect()
         })
     }
 
     pub(crate) fn is_asking(&self) -> bool {
-        self.inner.with(|clock| !clock.asking.is_empty())
+        // Relaxed: a hint for people; nothing else is read on its strength.
+        self.asking.load(Ordering::Relaxed)
     }
 
     /// Reads the clock. When the next reading is due earlier than this one says, `reader` is woken.

@@ -13,7 +13,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 use tokio::sync::Notify;
@@ -39,7 +39,8 @@ pub(crate) struct CallTable<S: State> {
     /// Calls whose outcome is not delivered. They leave the table before, so that their id is free when the peer reads
     /// the answer.
     undelivered: AtomicUsize,
-    /// Notified when `undelivered` reaches zero.
+    /// Whether anybody ever waited for that; then `all_delivered` is notified when `undelivered` reaches zero.
+    awaited: AtomicBool,
     all_delivered: Notify,
 }
 
@@ -54,6 +55,7 @@ impl<S: State> Default for CallTable<S> {
         Self {
             inner: ScopedMutex::new(table),
             undelivered: AtomicUsize::new(0),
+            awaited: AtomicBool::new(false),
             all_delivered: Notify::new(),
         }
     }
@@ -97,13 +99,16 @@ impl<S: State> CallTable<S> {
 
     /// The outcome of a call that was entered is delivered.
     pub(crate) fn delivered(&self) {
-        if self.undelivered.fetch_sub(1, Ordering::SeqCst) == 1 {
+        // SeqCst, here and in `ended`: it stores `awaited`, then loads the count; this lowers the count, then loads
+        // `awaited`. Not both can miss the other.
+        if self.undelivered.fetch_sub(1, Ordering::SeqCst) == 1 && self.awaited.load(Ordering::SeqCst) {
             self.all_delivered.notify_waiters();
         }
     }
 
     /// Waits until every call that was entered has its outcome delivered.
     pub(crate) async fn ended(&self) {
+        self.awaited.store(true, Ordering::SeqCst);
         loop {
             let mut notified = std::pin::pin!(self.all_delivered.notified());
             // Registered before the look, so that the last call cannot end in between unseen.

@@ -34,6 +34,8 @@ pub(crate) struct CallTask<S: State> {
     phase: Phase,
     cancelled: Option<SignalWait<Arc<Call<S>>>>,
     timer: Option<(Instant, Pin<Box<dyn Timer>>)>,
+    /// Whether it has a task of its own, and so a place among the live calls.
+    live: bool,
 }
 
 enum Phase {
@@ -57,7 +59,7 @@ impl<S: State> CallTask<S> {
                 Phase::Queued(slot, params)
             }
         };
-        Self { call, phase, cancelled: None, timer: None }
+        Self { call, phase, cancelled: None, timer: None, live: false }
     }
 
     pub(crate) fn is_queued(&self) -> bool {
@@ -65,7 +67,8 @@ impl<S: State> CallTask<S> {
     }
 
     /// Goes on by itself from here.
-    pub(crate) fn spawn(self) {
+    pub(crate) fn spawn(mut self) {
+        self.live = true;
         let runtime = self.call.engine().runtime.clone();
         self.call.engine().live.insert(&self.call);
         // A drain that cancelled what was live has not seen this call if it was not live yet.
@@ -147,7 +150,9 @@ impl<S: State> CallTask<S> {
         }
         // A raw handler may have given its context away.
         self.call.end_questions();
-        self.call.engine().live.remove(&self.call);
+        if self.live {
+            self.call.engine().live.remove(&self.call);
+        }
         self.call.engine().call_left();
     }
 
