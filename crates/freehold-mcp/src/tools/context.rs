@@ -48,9 +48,8 @@ impl<S: State> ToolContext<S> {
         token: Option<&RawValue>,
         stateless: Option<RequestMeta>,
     ) -> Self {
-        // A token is a string or a number; anything else could not be told from another one by the client.
         let progress = token
-            .filter(|token| token.get().starts_with(|first| matches!(first, '"' | '-' | '0'..='9')))
+            .filter(|token| is_token(token))
             .map(|token| Progress { token: token.to_owned(), last: ScopedMutex::new(f64::NEG_INFINITY) });
         Self { call, tool, progress, stateless }
     }
@@ -203,6 +202,15 @@ impl<S: State> ToolContext<S> {
     }
 }
 
+/// Whether it can be given back to the client: a number, or a string that is text. JSON's grammar also lets half of a
+/// surrogate pair pass, which strict readers refuse, and with it the whole message.
+fn is_token(raw: &RawValue) -> bool {
+    match raw.get().as_bytes().first() {
+        Some(b'"') => serde_json::from_str::<String>(raw.get()).is_ok(),
+        first => matches!(first, Some(b'-' | b'0'..=b'9')),
+    }
+}
+
 impl<S: State> Deref for ToolContext<S> {
     type Target = Context<S>;
 
@@ -214,5 +222,28 @@ impl<S: State> Deref for ToolContext<S> {
 impl<S: State> fmt::Debug for ToolContext<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ToolContext").field("tool", &self.tool()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_token;
+    use serde_json::value::RawValue;
+
+    #[test]
+    fn tokens_are_numbers_and_text() {
+        for (json, fits) in [
+            ("1", true),
+            ("-1.5", true),
+            (r#""a""#, true),
+            (r#""\ud83d\ude00""#, true),
+            (r#""\ude00""#, false),
+            ("null", false),
+            ("{}", false),
+            ("true", false),
+        ] {
+            let raw = RawValue::from_string(json.to_owned()).unwrap();
+            assert_eq!(is_token(&raw), fits, "{json}");
+        }
     }
 }
