@@ -1,6 +1,6 @@
 use crate::{
     held,
-    loom_shim::{Mutex, PoisonError},
+    shim::{Mutex, PoisonError},
 };
 use std::fmt;
 

@@ -12,7 +12,7 @@
 
 use crate::{
     ScopedMutex,
-    loom_shim::{AtomicU8, Ordering},
+    shim::{AtomicU8, Ordering},
 };
 use std::{
     fmt,

@@ -1,0 +1,62 @@
+//! Time as nanoseconds since the first look at it, so that it fits an atomic.
+//!
+//! Reports and deadlines use it; nothing else in this crate looks at a clock.
+
+use crate::shim::{AtomicU64, Ordering};
+use std::{sync::OnceLock, time::{Duration, Instant}};
+
+/// Nanoseconds since the first call; never zero.
+pub(crate) type Ticks = u64;
+
+/// A deadline that never comes.
+pub(crate) const NEVER: Ticks = u64::MAX;
+
+static START: OnceLock<Instant> = OnceLock::new();
+
+fn start() -> Instant {
+    // One before, so that no tick is zero.
+    *START.get_or_init(|| real_now() - Duration::from_nanos(1))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the seam for time of this crate")]
+fn real_now() -> Instant {
+    Instant::now()
+}
+
+/// The time now.
+#[inline]
+pub(crate) fn now() -> Ticks {
+    real_now().saturating_duration_since(start()).as_nanos() as u64
+}
+
+/// `ticks` from now, [`NEVER`] if that is too far away to be told.
+pub(crate) fn after(now: Ticks, wait: Duration) -> Ticks {
+    u64::try_from(wait.as_nanos()).ok().and_then(|wait| now.checked_add(wait)).unwrap_or(NEVER)
+}
+
+/// The tick of `at`.
+pub(crate) fn of(at: Instant) -> Ticks {
+    u64::try_from(at.saturating_duration_since(start()).as_nanos()).unwrap_or(NEVER)
+}
+
+/// The time between two ticks; zero if they are the wrong way round, as ticks of two threads can be.
+pub(crate) fn between(from: Ticks, to: Ticks) -> Duration {
+    Duration::from_nanos(to.saturating_sub(from))
+}
+
+/// A tick that another thread may read.
+pub(crate) struct AtomicTicks(AtomicU64);
+
+impl AtomicTicks {
+    pub(crate) fn new(ticks: Ticks) -> Self {
+        Self(AtomicU64::new(ticks))
+    }
+
+    pub(crate) fn get(&self) -> Ticks {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set(&self, ticks: Ticks) {
+        self.0.store(ticks, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,508 @@
+//! What an activity's body gets: the way to everything it may wait for.
+
+use crate::{
+    activity::{Activity, activity},
+    clock,
+    error::{Ended, LockError, Timeout},
+    mutex::{Lock, Mutex, MutexGuard},
+    permit_pool::{AcquirePermits, Permit, PermitPool},
+    report::{Grade, LockName},
+    rwlock::{Read, RwLock, RwLockReadGuard, RwLockWriteGuard, Write},
+    shim::Ordering,
+    signal_wait::SignalWait,
+    slot::{Slot, poll},
+};
+use std::{
+    borrow::Cow,
+    fmt,
+    future::Future,
+    panic::Location,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context as TaskContext, Poll, Wake, Waker},
+    time::{Duration, Instant},
+};
+
+/// The context of an activity; see [`activity`].
+///
+/// It cannot be cloned or kept: what is acquired through it borrows from it, and so stays in its activity.
+pub struct Context {
+    slot: &'static Slot,
+}
+
+impl Context {
+    pub(crate) fn new(slot: &'static Slot) -> Self {
+        Self { slot }
+    }
+
+    pub(crate) fn slot(&self) -> &'static Slot {
+        self.slot
+    }
+
+    /// The name of the activity; empty if it has none.
+    #[must_use]
+    pub fn name(&self) -> Cow<'static, str> {
+        self.slot.name()
+    }
+
+    /// The birth stamp of the activity, for a re-run that is to keep it; see [`Activity::born`].
+    #[must_use]
+    pub fn birth(&self) -> u64 {
+        self.slot.birth.load(Ordering::Relaxed)
+    }
+
+    /// Locks `mutex`, waiting until it is free.
+    ///
+    /// Waits in order of arrival (a task that runs may overtake the first waiter once), for the default limit of 5 s
+    /// unless the future's [`within`](Lock::within), [`until`](Lock::until) or
+    /// [`without_deadline`](Lock::without_deadline) says otherwise.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the queue; a turn it had goes to the next one.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError`]: a deadlock this wait was part of, the deadline, the order of levels, or poisoning.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use freehold_sync::{Mutex, activity};
+    ///
+    /// let m = Mutex::new(1);
+    /// let sum = activity(async |ctx| {
+    ///     let mut n = ctx.lock(&m).await?;
+    ///     *n += 1;
+    ///     Ok::<_, freehold_sync::LockError>(*n)
+    /// });
+    /// assert_eq!(sum.await.unwrap().unwrap(), 2);
+    /// # }
+    /// ```
+    #[inline]
+    #[track_caller]
+    pub fn lock<'a, T: ?Sized>(&'a self, mutex: &'a Mutex<T>) -> Lock<'a, T> {
+        Lock::new(mutex, Some(self.slot), Location::caller())
+    }
+
+    /// Locks `mutex`, waiting for at most `limit`.
+    #[inline]
+    #[track_caller]
+    pub fn lock_within<'a, T: ?Sized>(&'a self, mutex: &'a Mutex<T>, limit: Duration) -> Lock<'a, T> {
+        self.lock(mutex).within(limit)
+    }
+
+    /// Locks `mutex`, waiting until `deadline` at the latest.
+    #[inline]
+    #[track_caller]
+    pub fn lock_until<'a, T: ?Sized>(&'a self, mutex: &'a Mutex<T>, deadline: Instant) -> Lock<'a, T> {
+        self.lock(mutex).until(deadline)
+    }
+
+    /// Locks `mutex` if it is free now.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock), without waiting. `Ok(None)`: somebody has it.
+    #[track_caller]
+    pub fn try_lock<'a, T: ?Sized>(&'a self, mutex: &'a Mutex<T>) -> Result<Option<MutexGuard<'a, T>>, LockError> {
+        mutex.try_with(Some(self.slot), Location::caller())
+    }
+
+    /// Locks all of `mutexes`, in one order for everybody (by their addresses), so that two such calls never block each
+    /// other for good. The guards come in the order of the argument.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock); those already locked are given back.
+    ///
+    /// # Panics
+    ///
+    /// If a mutex is named twice.
+    #[track_caller]
+    pub fn lock_all<'a, T: ?Sized, const N: usize>(
+        &'a self,
+        mutexes: [&'a Mutex<T>; N],
+    ) -> impl Future<Output = Result<[MutexGuard<'a, T>; N], LockError>> {
+        let site = Location::caller();
+        let mut order: [usize; N] = std::array::from_fn(|index| index);
+        order.sort_unstable_by_key(|index| mutexes[*index].address());
+        for pair in order.windows(2) {
+            assert!(
+                mutexes[pair[0]].address() != mutexes[pair[1]].address(),
+                "lock_all was given the same mutex twice; name each once"
+            );
+        }
+        async move {
+            let mut guards: [Option<MutexGuard<'a, T>>; N] = std::array::from_fn(|_| None);
+            for (place, index) in order.into_iter().enumerate() {
+                let lock = Lock::new(mutexes[index], Some(self.slot), site);
+                guards[index] = Some(if place == 0 { lock } else { lock.of_a_set() }.await?);
+            }
+            Ok(guards.map(|guard| guard.expect("every index was visited")))
+        }
+    }
+
+    /// Locks `lock` for reading, together with other readers.
+    ///
+    /// First come, first served: a reader that comes after a waiting writer waits behind it, also if its activity reads
+    /// already. Otherwise as [`lock`](Self::lock).
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock).
+    #[inline]
+    #[track_caller]
+    pub fn read<'a, T: ?Sized>(&'a self, lock: &'a RwLock<T>) -> Read<'a, T> {
+        Read::new(lock, Some(self.slot), Location::caller())
+    }
+
+    /// Locks `lock` for writing, alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock).
+    #[inline]
+    #[track_caller]
+    pub fn write<'a, T: ?Sized>(&'a self, lock: &'a RwLock<T>) -> Write<'a, T> {
+        Write::new(lock, Some(self.slot), Location::caller())
+    }
+
+    /// Locks `lock` for reading if that is possible now and nobody waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock), without waiting.
+    #[track_caller]
+    pub fn try_read<'a, T: ?Sized>(
+        &'a self,
+        lock: &'a RwLock<T>,
+    ) -> Result<Option<RwLockReadGuard<'a, T>>, LockError> {
+        lock.try_read_with(Some(self.slot), Location::caller())
+    }
+
+    /// Locks `lock` for writing if that is possible now and nobody waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock), without waiting.
+    #[track_caller]
+    pub fn try_write<'a, T: ?Sized>(
+        &'a self,
+        lock: &'a RwLock<T>,
+    ) -> Result<Option<RwLockWriteGuard<'a, T>>, LockError> {
+        lock.try_write_with(Some(self.slot), Location::caller())
+    }
+
+    /// Takes one permit of `pool`, in order of arrival.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock), and [`LockError::Closed`].
+    #[inline]
+    #[track_caller]
+    pub fn permit<'a>(&'a self, pool: &'a PermitPool) -> AcquirePermits<'a> {
+        self.permits(pool, 1)
+    }
+
+    /// Takes `count` permits of `pool` together, in order of arrival.
+    ///
+    /// # Errors
+    ///
+    /// As [`permit`](Self::permit).
+    ///
+    /// # Panics
+    ///
+    /// If `count` is zero or more than the pool's size.
+    #[track_caller]
+    pub fn permits<'a>(&'a self, pool: &'a PermitPool, count: u32) -> AcquirePermits<'a> {
+        AcquirePermits::new(pool, Some(self.slot), count, Location::caller())
+    }
+
+    /// Takes `count` permits of `pool` if they are free now and nobody waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`permit`](Self::permit), without waiting.
+    #[track_caller]
+    pub fn try_permits<'a>(&'a self, pool: &'a PermitPool, count: u32) -> Result<Option<Permit<'a>>, LockError> {
+        pool.try_with(Some(self.slot), count, Location::caller())
+    }
+
+    /// Ready once the activity was cancelled through its [`ActivityHandle`](crate::ActivityHandle).
+    ///
+    /// It is no sign of life: a ring that waits for locks and for this is proven all the same.
+    #[track_caller]
+    pub fn cancelled(&self) -> Cancelled<'_> {
+        Cancelled { wait: SignalWait::cancelled(self.slot, Location::caller()), _context: self }
+    }
+
+    /// Whether the activity was cancelled.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.slot.cancelled.load(Ordering::Acquire)
+    }
+
+    /// Runs `future`, for at most `limit`. The deadline is no sign of life, unlike a timer of the runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`Timeout`], which names what the activity held and whom it waited for; the future is dropped then.
+    #[track_caller]
+    pub fn within<'a, F: Future>(&'a self, limit: Duration, future: F) -> Within<'a, F> {
+        Within::new(Some(self), limit, future, Location::caller())
+    }
+
+    /// Polls `future` with a waker that is no sign of life: for a shutdown token, a watch, anything that may end the
+    /// wait from outside but will not of itself.
+    ///
+    /// Whoever declares a future that *does* make progress of itself this way may see a verdict where there is no
+    /// deadlock.
+    pub fn aside<'a, F: Future>(&'a self, future: F) -> Aside<'a, F> {
+        Aside { future, waker: None, context: self }
+    }
+
+    /// Runs both bodies as child activities, and waits for both.
+    ///
+    /// Unlike the arms of a plain `join!`, each has its own place in the graph and in the order of levels: it inherits
+    /// what its parent holds now and does not see what the other takes.
+    #[track_caller]
+    pub fn join<'a, A: 'a, B: 'a>(
+        &'a self,
+        first: impl AsyncFnOnce(&Context) -> A + 'a,
+        second: impl AsyncFnOnce(&Context) -> B + 'a,
+    ) -> impl Future<Output = (Result<A, Ended>, Result<B, Ended>)> {
+        let first = activity(first).child_of(self.slot);
+        let second = activity(second).child_of(self.slot);
+        async move {
+            let (mut first, mut second) = (pin!(first), pin!(second));
+            let (mut a, mut b) = (None, None);
+            std::future::poll_fn(move |cx| {
+                poll_child(&mut first, &mut a, cx);
+                poll_child(&mut second, &mut b, cx);
+                match (a.take(), b.take()) {
+                    (Some(x), Some(y)) => Poll::Ready((x, y)),
+                    (x, y) => {
+                        (a, b) = (x, y);
+                        Poll::Pending
+                    }
+                }
+            })
+            .await
+        }
+    }
+
+    /// Runs all bodies as child activities, and waits for all. See [`join`](Self::join).
+    #[track_caller]
+    pub fn join_all<'a, T: 'a, B: AsyncFnOnce(&Context) -> T + 'a>(
+        &'a self,
+        bodies: impl IntoIterator<Item = B>,
+    ) -> impl Future<Output = Vec<Result<T, Ended>>> {
+        let children: Vec<_> =
+            bodies.into_iter().map(|body| (Box::pin(activity(body).child_of(self.slot)), None)).collect();
+        async move {
+            let mut children = children;
+            std::future::poll_fn(|cx| {
+                let mut waiting = false;
+                for (child, result) in &mut children {
+                    poll_child(&mut child.as_mut(), result, cx);
+                    waiting |= result.is_none();
+                }
+                if waiting { Poll::Pending } else { Poll::Ready(()) }
+            })
+            .await;
+            children.into_iter().map(|(_, result)| result.expect("all are done")).collect()
+        }
+    }
+
+    /// Runs both bodies as child activities until one is done, and drops the other. See [`join`](Self::join).
+    #[track_caller]
+    pub fn select<'a, A: 'a, B: 'a>(
+        &'a self,
+        first: impl AsyncFnOnce(&Context) -> A + 'a,
+        second: impl AsyncFnOnce(&Context) -> B + 'a,
+    ) -> impl Future<Output = Selected<Result<A, Ended>, Result<B, Ended>>> {
+        let first = activity(first).child_of(self.slot);
+        let second = activity(second).child_of(self.slot);
+        async move {
+            let (mut first, mut second) = (pin!(first), pin!(second));
+            std::future::poll_fn(move |cx| {
+                if let Poll::Ready(a) = first.as_mut().poll(cx) {
+                    return Poll::Ready(Selected::First(a));
+                }
+                second.as_mut().poll(cx).map(Selected::Second)
+            })
+            .await
+        }
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("name", &self.name()).finish_non_exhaustive()
+    }
+}
+
+fn poll_child<F: Future>(
+    child: &mut Pin<&mut Activity<F>>,
+    result: &mut Option<Result<F::Output, Ended>>,
+    cx: &mut TaskContext<'_>,
+) {
+    if result.is_none()
+        && child.is_woken()
+        && let Poll::Ready(output) = child.as_mut().poll(cx)
+    {
+        *result = Some(output);
+    }
+}
+
+/// Which of two bodies was done first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Selected<A, B> {
+    /// The first, with its output.
+    First(A),
+    /// The second, with its output.
+    Second(B),
+}
+
+/// Ready once the activity was cancelled; see [`Context::cancelled`].
+#[must_use = "futures do nothing unless polled"]
+pub struct Cancelled<'a> {
+    wait: SignalWait,
+    _context: &'a Context,
+}
+
+impl Future for Cancelled<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
+        self.wait.poll(cx)
+    }
+}
+
+impl fmt::Debug for Cancelled<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cancelled").finish_non_exhaustive()
+    }
+}
+
+/// A future with a deadline; see [`Context::within`] and [`within`].
+#[must_use = "futures do nothing unless polled"]
+pub struct Within<'a, F> {
+    future: F,
+    wait: SignalWait,
+    limit: Duration,
+    context: Option<&'a Context>,
+}
+
+impl<'a, F> Within<'a, F> {
+    fn new(context: Option<&'a Context>, limit: Duration, future: F, site: &'static Location<'static>) -> Self {
+        let deadline = clock::after(clock::now(), limit);
+        let wait = SignalWait::until(context.map(Context::slot), deadline, site);
+        Self { future, wait, limit, context }
+    }
+
+    fn timed_out(&self) -> Timeout {
+        crate::metrics::add(&crate::metrics::GLOBAL.timeouts, 1);
+        let slot = self.context.map(Context::slot);
+        let mut chain = slot.map(crate::graph::chain::from_poller).unwrap_or_default().into_iter();
+        let timeout = Timeout {
+            lock: None,
+            waited: self.limit,
+            holder: chain.next(),
+            chain: chain.collect(),
+            held: slot.map(|slot| slot.held().map(LockName::of_hold).collect()).unwrap_or_default(),
+            grade: Grade::Suspected,
+        };
+        crate::events::timeout(&timeout);
+        timeout
+    }
+}
+
+impl<F: Future> Future for Within<'_, F> {
+    type Output = Result<F::Output, Timeout>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        // SAFETY: only the future is pinned, and it is not moved.
+        let this = unsafe { self.get_unchecked_mut() };
+        // SAFETY: as above.
+        if let Poll::Ready(output) = unsafe { Pin::new_unchecked(&mut this.future) }.poll(cx) {
+            return Poll::Ready(Ok(output));
+        }
+        match this.wait.poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(this.timed_out())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<F> fmt::Debug for Within<'_, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Within").field("limit", &self.limit).finish_non_exhaustive()
+    }
+}
+
+/// Runs `future`, anywhere, for at most `limit`. Inside an activity use [`Context::within`], which is no sign of life.
+///
+/// # Errors
+///
+/// [`Timeout`]; the future is dropped with the returned one.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use std::{future::pending, time::Duration};
+///
+/// let late = freehold_sync::within(Duration::from_millis(5), pending::<()>()).await;
+/// assert!(late.is_err());
+/// # }
+/// ```
+#[track_caller]
+pub fn within<F: Future>(limit: Duration, future: F) -> Within<'static, F> {
+    Within::new(None, limit, future, Location::caller())
+}
+
+/// A future whose wakers are no sign of life; see [`Context::aside`].
+#[must_use = "futures do nothing unless polled"]
+pub struct Aside<'a, F> {
+    future: F,
+    waker: Option<Waker>,
+    context: &'a Context,
+}
+
+/// Wakes the activity without being counted. If the slot has a new user by then, that one is polled once for nothing.
+struct AsideWaker(&'static Slot);
+
+impl Wake for AsideWaker {
+    fn wake(self: Arc<Self>) {
+        self.0.wake();
+    }
+}
+
+impl<F: Future> Future for Aside<'_, F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<F::Output> {
+        // SAFETY: only the future is pinned, and it is not moved.
+        let this = unsafe { self.get_unchecked_mut() };
+        let slot = this.context.slot();
+        let current = poll::current().filter(|current| current.is(slot));
+        // SAFETY: as above.
+        let future = unsafe { Pin::new_unchecked(&mut this.future) };
+        if !crate::acquire::is_own(cx.waker(), current) {
+            // Polled by a combinator with a waker of its own: that one has to be told.
+            return future.poll(cx);
+        }
+        let waker = this.waker.get_or_insert_with(|| Waker::from(Arc::new(AsideWaker(slot))));
+        future.poll(&mut TaskContext::from_waker(waker))
+    }
+}
+
+impl<F> fmt::Debug for Aside<'_, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Aside").finish_non_exhaustive()
+    }
+}
+

@@ -1,0 +1,190 @@
+//! The wait-for graph: who is stuck, and what is done about it.
+//!
+//! Nothing is kept between two looks. A look collects slots one at a time (`snapshot`), decides on plain data
+//! (`fixpoint`), and only a verdict freezes its members together and reads everything again (`verdict`).
+//!
+//! *Deadlock safety*: the detector's mutex first, then freezes, then one queue lock at a time. Nothing of a user runs
+//! under any of them but a victim hook, whose contract says so. Wakes and events come after.
+
+pub(crate) mod chain;
+pub(crate) mod fixpoint;
+pub(crate) mod snapshot;
+pub(crate) mod sweep;
+pub(crate) mod verdict;
+
+use crate::{
+    clock, events, limits, metrics,
+    raw::{Kind, RawLock, wakes::Wakes},
+    report::Deadlock,
+    settings,
+    shim::{Mutex, Ordering, PoisonError},
+    slot::{
+        Slot,
+        cell::{self, Source, WaitCell},
+        state,
+    },
+};
+use snapshot::{Snapshot, Strictness};
+use std::sync::Arc;
+
+/// Whether deadlocks are looked for.
+#[inline]
+pub(crate) fn enabled() -> bool {
+    settings::detection()
+}
+
+/// One detector at a time.
+#[cfg(not(any(loom, shuttle)))]
+static DETECTOR: Mutex<()> = Mutex::new(());
+
+/// Runs `look` as the one detector, and afterwards what it found is told.
+fn as_detector(look: impl FnOnce(&mut Findings)) {
+    let begun = clock::now();
+    let mut findings = Findings { wakes: Wakes::new(), reports: Vec::new() };
+    {
+        #[cfg(not(any(loom, shuttle)))]
+        let _detector = DETECTOR.lock().unwrap_or_else(PoisonError::into_inner);
+        #[cfg(any(loom, shuttle))]
+        let _detector = model::detector();
+        look(&mut findings);
+    }
+    findings.wakes.wake();
+    for report in &findings.reports {
+        events::keep(report);
+        events::deadlock(report);
+    }
+    metrics::add(&metrics::GLOBAL.detector_nanos, clock::now().saturating_sub(begun));
+}
+
+/// What a detector found, to be carried out and told after its mutex.
+struct Findings {
+    wakes: Wakes,
+    reports: Vec<Arc<Deadlock>>,
+}
+
+/// Looks for a deadlock that `slot` is part of, or waits behind, and breaks it.
+#[cold]
+pub(crate) fn detect(slot: &'static Slot) {
+    metrics::add(&metrics::GLOBAL.walks, 1);
+    as_detector(|findings| {
+        break_from(slot, Strictness::Exact, limits::EAGER_WALK, findings);
+    });
+}
+
+/// Breaks every deadlock that can be reached from `start`. After each victim its ring's members are looked at again: one
+/// wait can close two rings.
+fn break_from(start: &'static Slot, strictness: Strictness, cap: usize, findings: &mut Findings) {
+    let mut starts = vec![start];
+    let mut rounds = 0;
+    while let Some(start) = starts.pop() {
+        rounds += 1;
+        if rounds > limits::ROUNDS {
+            return;
+        }
+        let snapshot = Snapshot::collect([start], strictness, cap);
+        let stuck = snapshot.stuck();
+        if !stuck[0] {
+            continue;
+        }
+        match verdict::pronounce(&snapshot, &stuck, 0, &mut findings.wakes) {
+            Some(verdict) => {
+                findings.reports.push(verdict.report);
+                starts.extend(verdict.ring);
+            }
+            None => {
+                // It changed while we looked. Whoever changed it looks itself, but for us; once more, then the sweep.
+                metrics::add(&metrics::GLOBAL.phantoms, 1);
+                if rounds < 4 {
+                    starts.push(start);
+                }
+            }
+        }
+    }
+}
+
+impl Slot {
+    /// At the end of a poll, under a freeze: whether every wait may be blocked, as far as a glance at the holders tells.
+    pub(crate) fn looks_stuck(&'static self) -> bool {
+        let mut blocked = false;
+        for wait in self.waits() {
+            match (wait.kind(), wait.phase()) {
+                (Source::Signal, cell::EXPIRED) => return false,
+                (Source::Signal, _) | (_, cell::DORMANT) => {}
+                (Source::Child, _) => {
+                    // SAFETY: slots are never freed.
+                    let child = unsafe { wait.source.load(Ordering::Acquire).cast::<Slot>().as_ref() };
+                    if child.is_none_or(|child| !child.may_be_stuck()) {
+                        return false;
+                    }
+                    blocked = true;
+                }
+                (Source::Lock, cell::WAITING) => {
+                    // SAFETY: the owner is frozen, and the lock is not used after this.
+                    let lock = unsafe { RawLock::of_cell(wait) };
+                    if lock.is_none_or(|lock| !self.lock_looks_stuck(lock, wait)) {
+                        return false;
+                    }
+                    blocked = true;
+                }
+                (Source::Lock, _) => return false,
+            }
+        }
+        blocked
+    }
+
+    fn lock_looks_stuck(&'static self, lock: &RawLock, wait: &'static WaitCell) -> bool {
+        if matches!(lock.kind(), Kind::Mutex | Kind::Event) {
+            return lock.sole_holder().is_some_and(|holder| holder.is(self) || holder.may_be_stuck());
+        }
+        let mut stuck = false;
+        let mut look = |holder: *mut Slot| {
+            // SAFETY: holders are slots, which are never freed.
+            let holder: Option<&'static Slot> = unsafe { holder.as_ref() };
+            stuck |= holder.is_some_and(|holder| holder.is(self) || holder.may_be_stuck());
+        };
+        let look = std::cell::RefCell::new(&mut look);
+        lock.read_wait(wait, &mut |holder, _| (look.borrow_mut())(holder), &mut |ahead| (look.borrow_mut())(ahead.holder()));
+        stuck
+    }
+
+    /// Whether nothing speaks against its being stuck. A glance, not a proof.
+    fn may_be_stuck(&self) -> bool {
+        let state = self.state.load(Ordering::SeqCst);
+        if state & (state::PARKED | state::DONE) != 0 {
+            return true;
+        }
+        let busy = state::POLLING | state::WOKEN | state::OUTSIDER | state::THREAD | state::FREE;
+        state & busy == 0 && self.foreign_clones(state) == 0
+    }
+}
+
+/// Models make the detector's mutex anew in every run.
+#[cfg(loom)]
+mod model {
+    loom::lazy_static! { static ref DETECTOR: super::Mutex<()> = super::Mutex::new(()); }
+
+    pub(super) fn detector() -> impl Drop {
+        Guard(DETECTOR.lock().unwrap())
+    }
+
+    struct Guard(#[expect(dead_code, reason = "held")] loom::sync::MutexGuard<'static, ()>);
+
+    impl Drop for Guard {
+        fn drop(&mut self) {}
+    }
+}
+
+#[cfg(shuttle)]
+mod model {
+    shuttle::lazy_static! { static ref DETECTOR: super::Mutex<()> = super::Mutex::new(()); }
+
+    pub(super) fn detector() -> impl Drop {
+        Guard(DETECTOR.lock().unwrap_or_else(super::PoisonError::into_inner))
+    }
+
+    struct Guard(#[expect(dead_code, reason = "held")] shuttle::sync::MutexGuard<'static, ()>);
+
+    impl Drop for Guard {
+        fn drop(&mut self) {}
+    }
+}

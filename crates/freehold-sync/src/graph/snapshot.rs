@@ -1,0 +1,224 @@
+//! The graph as it was at one look: slots and their waits, collected one slot at a time.
+
+use super::fixpoint;
+use crate::{
+    raw::RawLock,
+    shim::Ordering,
+    slot::{
+        Slot,
+        cell::{self, Source, WaitCell},
+        state::{DONE, FREE, OUTSIDER, PARKED, POLLING, THREAD, WOKEN},
+    },
+};
+use std::{collections::HashMap, ptr};
+
+type PointerMap = HashMap<usize, usize, foldhash::fast::FixedState>;
+
+/// A wait as it was read.
+pub(crate) struct ReadWait {
+    pub(crate) cell: &'static WaitCell,
+    need: u64,
+    total: u64,
+    held: Vec<(*mut Slot, u64)>,
+    ahead: Vec<(*mut Slot, u64)>,
+}
+
+/// A slot as it was read.
+pub(crate) struct Member {
+    pub(crate) slot: &'static Slot,
+    /// The state it was frozen in, or had.
+    pub(crate) state: u64,
+    pub(crate) waits: Vec<ReadWait>,
+    pub(crate) live: bool,
+}
+
+/// Whose wakers count as life.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Strictness {
+    /// Everybody's: who is stuck then is proven stuck.
+    Exact,
+    /// Nobody's, in an activity that waits for locks: who is stuck then may be stuck.
+    Loose,
+}
+
+impl Member {
+    fn live(slot: &'static Slot, state: u64) -> Self {
+        Self { slot, state, waits: Vec::new(), live: true }
+    }
+
+    /// Reads one slot, which is frozen meanwhile.
+    pub(crate) fn read(slot: &'static Slot, strictness: Strictness) -> Self {
+        let state = slot.state.load(Ordering::Acquire);
+        if state & DONE != 0 && state & FREE == 0 {
+            // Gone without giving back: what it holds is held for ever. (A done slot keeps its entries only then.)
+            return Self { slot, state, waits: Vec::new(), live: slot.holds_nothing() };
+        }
+        if state & PARKED != 0 {
+            let Ok(state) = slot.freeze_if_parked() else { return Self::live(slot, state) };
+            let member = Self::read_parked(slot, state);
+            slot.unfreeze();
+            return member;
+        }
+        let frozen = match strictness {
+            Strictness::Exact => slot.freeze_if_idle(),
+            Strictness::Loose if state & (WOKEN | POLLING | OUTSIDER | THREAD) == 0 => slot.freeze_if_not_polling(),
+            Strictness::Loose => Err(state),
+        };
+        let Ok(state) = frozen else { return Self::live(slot, state) };
+        let member = Self::read_frozen(slot, state, strictness);
+        slot.unfreeze();
+        member
+    }
+
+    /// Reads a slot that the caller has frozen.
+    pub(crate) fn read_frozen(slot: &'static Slot, state: u64, strictness: Strictness) -> Self {
+        let mut waits = Vec::new();
+        let mut signals = false;
+        for wait in slot.waits() {
+            match (wait.kind(), wait.phase()) {
+                (Source::Signal, cell::EXPIRED) => return Self::live(slot, state),
+                (Source::Signal, _) => signals = true,
+                // Nobody wakes it: it had its turn, and is polled by nobody.
+                (_, cell::DORMANT) => {}
+                (Source::Child, _) => match ReadWait::of_child(wait) {
+                    Some(wait) => waits.push(wait),
+                    None => return Self::live(slot, state),
+                },
+                (Source::Lock, cell::WAITING) => match ReadWait::of_lock(wait) {
+                    Some(wait) => waits.push(wait),
+                    None => return Self::live(slot, state),
+                },
+                // Granted, notified, expired, a victim, closed: it is on its way.
+                (Source::Lock, _) => return Self::live(slot, state),
+            }
+        }
+        // Who waits for signals only may be waiting for a person; and who is woken by something outside of the graph and
+        // waits for no lock just works.
+        let foreign = slot.foreign_clones(state) > 0;
+        let live = waits.is_empty() && (signals || (strictness == Strictness::Loose && foreign));
+        Self { slot, state, waits, live }
+    }
+
+    /// Reads a slot whose thread is parked in a blocking lock: only that wait counts.
+    pub(crate) fn read_parked(slot: &'static Slot, state: u64) -> Self {
+        // SAFETY: cells are never freed.
+        let wait = unsafe { slot.parked_in.load(Ordering::Acquire).as_ref() };
+        match wait.and_then(ReadWait::of_lock) {
+            Some(wait) => Self { slot, state, waits: vec![wait], live: false },
+            None => Self::live(slot, state),
+        }
+    }
+}
+
+impl ReadWait {
+    fn of_child(wait: &'static WaitCell) -> Option<Self> {
+        let child = wait.source.load(Ordering::Acquire).cast::<Slot>();
+        (!child.is_null()).then(|| Self {
+            cell: wait,
+            need: 1,
+            total: 1,
+            held: vec![(child, 1)],
+            ahead: Vec::new(),
+        })
+    }
+
+    /// Nothing if the cell does not wait any more. The caller has frozen its owner.
+    fn of_lock(wait: &'static WaitCell) -> Option<Self> {
+        // SAFETY: the owner is frozen, and the lock is given up before this function returns.
+        let lock = unsafe { RawLock::of_cell(wait) }?;
+        let mut held = Vec::new();
+        let mut ahead = Vec::new();
+        let waits = lock.read_wait(
+            wait,
+            &mut |slot, units| held.push((slot, u64::from(units))),
+            &mut |other| ahead.push((other.holder(), u64::from(other.need.load(Ordering::Relaxed)))),
+        );
+        let need = u64::from(wait.need.load(Ordering::Relaxed));
+        waits.then(|| Self { cell: wait, need, total: u64::from(lock.total()), held, ahead })
+    }
+
+    fn others(&self) -> impl Iterator<Item = *mut Slot> {
+        self.held.iter().chain(&self.ahead).map(|(slot, _)| *slot).filter(|slot| !slot.is_null())
+    }
+}
+
+/// Slots and their waits, as far as the look went.
+#[derive(Default)]
+pub(crate) struct Snapshot {
+    pub(crate) members: Vec<Member>,
+    index: PointerMap,
+}
+
+impl Snapshot {
+    /// Looks at `starts` and everybody they wait for, and so on, up to `cap` slots; those beyond count as live.
+    pub(crate) fn collect(
+        starts: impl IntoIterator<Item = &'static Slot>,
+        strictness: Strictness,
+        cap: usize,
+    ) -> Self {
+        let mut snapshot = Self::default();
+        for start in starts {
+            snapshot.add(Member::read(start, strictness));
+        }
+        let mut next = 0;
+        while next < snapshot.members.len() {
+            let others: Vec<_> = snapshot.members[next].waits.iter().flat_map(ReadWait::others).collect();
+            next += 1;
+            for other in others {
+                if snapshot.members.len() >= cap {
+                    break;
+                }
+                if !snapshot.index.contains_key(&other.addr()) {
+                    // SAFETY: holders are slots, which are never freed.
+                    snapshot.add(Member::read(unsafe { &*other }, strictness));
+                }
+            }
+        }
+        snapshot
+    }
+
+    /// Adds a member, once.
+    pub(crate) fn add(&mut self, member: Member) {
+        let address = ptr::from_ref(member.slot).addr();
+        if let std::collections::hash_map::Entry::Vacant(entry) = self.index.entry(address) {
+            entry.insert(self.members.len());
+            self.members.push(member);
+        }
+    }
+
+    /// The index of a slot that was looked at.
+    pub(crate) fn find(&self, slot: *const Slot) -> Option<usize> {
+        self.index.get(&slot.addr()).copied()
+    }
+
+    fn known(&self, of: &[(*mut Slot, u64)]) -> Vec<(usize, u64)> {
+        of.iter().filter_map(|(slot, units)| Some((self.find(*slot)?, *units))).collect()
+    }
+
+    /// Which members are stuck.
+    pub(crate) fn stuck(&self) -> Vec<bool> {
+        let waits: Vec<Vec<fixpoint::Wait>> = self
+            .members
+            .iter()
+            .map(|member| {
+                let wait = |wait: &ReadWait| fixpoint::Wait {
+                    need: wait.need,
+                    total: wait.total,
+                    held: self.known(&wait.held),
+                    ahead: self.known(&wait.ahead),
+                };
+                member.waits.iter().map(wait).collect()
+            })
+            .collect();
+        let live: Vec<bool> = self.members.iter().map(|member| member.live).collect();
+        fixpoint::stuck(&waits, &live)
+    }
+
+    /// One step along the graph of the stuck: a wait of `member` and whom it waits for.
+    pub(crate) fn step(&self, member: usize, stuck: &[bool]) -> Option<(usize, usize)> {
+        self.members[member].waits.iter().enumerate().find_map(|(index, wait)| {
+            let next = wait.others().filter_map(|slot| self.find(slot)).find(|other| stuck[*other]);
+            next.map(|next| (index, next))
+        })
+    }
+}

@@ -1,0 +1,142 @@
+//! The sweep: what no end of a poll could see. Rings longer than the eager walk, wakers that vanished, holders that went
+//! idle; then probes, suspicions, and grants that waits outside of activities left lying.
+
+use super::{
+    as_detector, break_from, chain,
+    snapshot::{Member, Snapshot, Strictness},
+    verdict,
+};
+use crate::{
+    clock::{self, Ticks},
+    limits, metrics,
+    raw::{RawLock, wakes::Wakes},
+    settings,
+    shim::Ordering,
+    slot::{
+        Slot,
+        cell::{self, Source},
+        pool, state,
+    },
+};
+
+/// Looks at everything once.
+pub(crate) fn sweep(now: Ticks) {
+    metrics::add(&metrics::GLOBAL.sweeps, 1);
+    let old = old_waits(now);
+    if old.is_empty() {
+        return;
+    }
+    as_detector(|findings| {
+        if super::enabled() {
+            let snapshot = Snapshot::collect(old.iter().map(|(slot, _)| *slot), Strictness::Exact, usize::MAX);
+            for start in ring_members(&snapshot, &snapshot.stuck()) {
+                break_from(start, Strictness::Exact, usize::MAX, findings);
+            }
+            if settings::probing() {
+                probe(&old, &mut findings.wakes);
+            }
+        }
+        for (slot, since) in &old {
+            suspect(slot, *since, now, findings);
+            if slot.is_outsider() {
+                pass_stale_grant_on(slot, &mut findings.wakes);
+            }
+        }
+    });
+}
+
+/// Slots with a wait that is not young any more, and when their oldest began.
+fn old_waits(now: Ticks) -> Vec<(&'static Slot, Ticks)> {
+    let young = now.saturating_sub(limits::PROBE_AFTER.as_nanos() as u64);
+    let mut old = Vec::new();
+    pool::for_each(|slot| {
+        if !slot.has_waits() {
+            return;
+        }
+        // Read without a freeze: what it says may be past, and is only a reason to look.
+        let since = slot
+            .waits()
+            .filter(|wait| wait.kind() == Source::Lock && !matches!(wait.phase(), cell::CLOSED | cell::DORMANT))
+            .map(|wait| wait.since.get())
+            .min();
+        if let Some(since) = since.filter(|since| *since <= young) {
+            old.push((slot, since));
+        }
+    });
+    old
+}
+
+/// One stuck member of each ring, or of each chain that ends in somebody who waits for nobody.
+fn ring_members(snapshot: &Snapshot, stuck: &[bool]) -> Vec<&'static Slot> {
+    const UNSEEN: usize = usize::MAX;
+    let mut seen_from = vec![UNSEEN; stuck.len()];
+    let mut members = Vec::new();
+    for start in (0..stuck.len()).filter(|index| stuck[*index]) {
+        let (mut at, mut before) = (start, start);
+        // Each member has one step, so each is passed once over all starts.
+        while seen_from[at] == UNSEEN {
+            seen_from[at] = start;
+            before = at;
+            match snapshot.step(at, stuck) {
+                Some((_, next)) => at = next,
+                None => break,
+            }
+        }
+        if seen_from[at] == start && !snapshot.members[before].live {
+            members.push(snapshot.members[if snapshot.step(at, stuck).is_some() { at } else { start }].slot);
+        }
+    }
+    members
+}
+
+/// Polls each activity once under its other waker identity that would be stuck if the wakers left outside of the graph
+/// were stale; once for each of its waits.
+fn probe(old: &[(&'static Slot, Ticks)], wakes: &mut Wakes) {
+    let snapshot = Snapshot::collect(old.iter().map(|(slot, _)| *slot), Strictness::Loose, usize::MAX);
+    let stuck = snapshot.stuck();
+    for (Member { slot, state, .. }, _) in snapshot.members.iter().zip(stuck).filter(|(_, stuck)| *stuck) {
+        let Some((_, since)) = old.iter().find(|(old, _)| old.is(*slot)) else { continue };
+        if slot.foreign_clones(*state) == 0 || slot.probed.get() == *since {
+            continue;
+        }
+        slot.probed.set(*since);
+        metrics::add(&metrics::GLOBAL.probes, 1);
+        slot.state.fetch_or(state::PROBE, Ordering::AcqRel);
+        wakes.add(slot, cell::Parked::Owner);
+    }
+}
+
+/// Reports a wait that has lasted for long, once.
+fn suspect(slot: &'static Slot, since: Ticks, now: Ticks, findings: &mut super::Findings) {
+    if clock::between(since, now) < settings::suspect_after() || slot.suspected.get() == since {
+        return;
+    }
+    slot.suspected.set(since);
+    let edges = chain::follow(slot);
+    if !edges.is_empty() {
+        verdict::suspect(edges, &mut findings.reports);
+    }
+}
+
+/// A turn that a wait outside of activities has not used for some sweeps goes to the next one: its future is not polled.
+fn pass_stale_grant_on(slot: &'static Slot, wakes: &mut Wakes) {
+    const SEEN: u8 = 2;
+    let enough = SEEN + (limits::FUTURELOCK_OUTSIDE.as_millis() / limits::SWEEP_EVERY.as_millis()) as u8;
+    if slot.freeze_if_not_polling().is_err() {
+        return;
+    }
+    for wait in slot.waits() {
+        if !matches!(wait.phase(), cell::GRANTED | cell::NOTIFIED) {
+            continue;
+        }
+        let seen = wait.overtaken.load(Ordering::Relaxed).max(SEEN - 1) + 1;
+        wait.overtaken.store(seen, Ordering::Relaxed);
+        if seen > enough {
+            // SAFETY: the owner is frozen.
+            if let Some(lock) = unsafe { RawLock::of_cell(wait) } {
+                lock.pass_on(wait, wakes);
+            }
+        }
+    }
+    slot.unfreeze();
+}

@@ -1,0 +1,69 @@
+//! Every bound of this crate, with its unit and the reason for its size.
+
+use std::time::Duration;
+
+/// The longest time a wait for a lock lasts unless its caller says otherwise. Long enough for a slow disk, short enough
+/// that a person still connects the error with what they did.
+pub const WAIT: Duration = Duration::from_secs(5);
+
+/// A wait older than this is reported as suspected, once, with its chain.
+pub const SUSPECT_AFTER: Duration = Duration::from_secs(1);
+
+/// A wait older than this may be probed for stale wakers: longer than healthy waits, shorter than anybody notices.
+pub const PROBE_AFTER: Duration = Duration::from_millis(10);
+
+/// How often the whole graph is swept while somebody waits.
+pub const SWEEP_EVERY: Duration = Duration::from_millis(50);
+
+/// How often deadlines are looked at while somebody waits. Waits with an earlier deadline ask for an earlier look.
+pub(crate) const TICK: Duration = Duration::from_millis(10);
+
+/// Two looks at the deadlines are at least this far apart, so that ten thousand short deadlines cannot keep a core busy.
+pub(crate) const SHORTEST_TICK: Duration = Duration::from_millis(1);
+
+/// The driver sleeps until it is called after this long without any wait.
+pub(crate) const DRIVER_IDLE: Duration = Duration::from_secs(1);
+
+/// A grant that a wait outside of activities has not picked up for this long goes to the next waiter.
+pub(crate) const FUTURELOCK_OUTSIDE: Duration = Duration::from_millis(100);
+
+/// Activities visited by the walk at the end of a poll; longer rings are found by the next sweep. A chain of waiters
+/// that grows by one at a time would otherwise cost the square of its length.
+pub(crate) const EAGER_WALK: usize = 64;
+
+/// Waiters ahead of a node that are looked at; those behind that many are not used as evidence.
+pub(crate) const AHEAD: usize = 64;
+
+/// Members of a chain named in a timeout or a suspicion.
+pub(crate) const CHAIN: usize = 16;
+
+/// Turns of a spin before the thread is given up, for sections of a few hundred nanoseconds.
+#[cfg_attr(any(loom, shuttle), expect(dead_code, reason = "models yield at once"))]
+pub(crate) const SPINS_BEFORE_YIELD: u32 = 64;
+
+/// Wait cells inside a slot; more are added in blocks.
+pub(crate) const INLINE_CELLS: usize = 2;
+
+/// Held entries inside a slot; more are added in blocks.
+pub(crate) const INLINE_HOLDS: usize = 4;
+
+/// Readers of one read-write lock that are named in place; more are named in a list.
+pub(crate) const INLINE_READERS: usize = 8;
+
+/// Slots a thread keeps for itself before it shares them.
+pub(crate) const THREAD_SLOTS: usize = 64;
+
+/// Every how many acquisitions of a lock its hold is timed and its count is added to its class.
+pub(crate) const SAMPLE: u32 = 64;
+
+/// Deadlock reports kept for inspection; the oldest go first.
+pub const KEPT_REPORTS: usize = 64;
+
+/// Pairs of classes that the learned order remembers. Beyond it nothing new is learned, and an event says so.
+pub const LEARNED_PAIRS: usize = 65_536;
+
+/// Bytes of an activity's name that are kept.
+pub const NAME_BYTES: usize = 256;
+
+/// Deadlocks broken in one walk; what is left is found by the next sweep.
+pub(crate) const ROUNDS: usize = 256;

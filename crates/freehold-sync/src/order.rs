@@ -1,0 +1,194 @@
+//! The order of locks: levels that were declared, and pairs of classes that were learned.
+
+use crate::{
+    class::LockClass,
+    error::LockError,
+    events::{self, Event},
+    limits, metrics,
+    raw::RawLock,
+    report::{Actor, Grade, OrderViolation, Rule, Site},
+    settings::{self, OrderMode},
+    shim::Ordering,
+    slot::Slot,
+};
+use std::{
+    cell::Cell,
+    collections::{HashMap, HashSet},
+    panic::Location,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+/// Checks the acquisition of `lock` by the activity of `slot`, before it can block.
+#[inline]
+pub(crate) fn check(
+    slot: &'static Slot,
+    lock: &RawLock,
+    site: &'static Location<'static>,
+    in_set: bool,
+) -> Result<(), LockError> {
+    if slot.inherited.load(Ordering::Relaxed) == 0 && slot.holds_nothing() {
+        return Ok(());
+    }
+    check_against(slot, lock, site, in_set)
+}
+
+#[cold]
+fn check_against(
+    slot: &'static Slot,
+    lock: &RawLock,
+    site: &'static Location<'static>,
+    in_set: bool,
+) -> Result<(), LockError> {
+    let mode = OrderMode::from_u8(slot.order_mode.load(Ordering::Relaxed)).unwrap_or_else(settings::order_mode);
+    if mode == OrderMode::Off {
+        return Ok(());
+    }
+    let class = lock.class();
+    if let Some(violation) = against_levels(slot, class, site, in_set) {
+        metrics::add(&class.metrics.order_violations, 1);
+        let violation = Arc::new(violation);
+        events::emit(|| Event::Order(violation.clone()));
+        match mode {
+            OrderMode::Refuse => return Err(LockError::Order(Box::new((*violation).clone()))),
+            OrderMode::Panic => panic!("{violation}"),
+            OrderMode::Report | OrderMode::Off => {}
+        }
+    }
+    if settings::order_learning() && !in_set {
+        learn(slot, class, site);
+    }
+    Ok(())
+}
+
+fn level_of(class: crate::class::ClassRef) -> u64 {
+    // A class that is not known yet was not named, so it has no level.
+    class.known().and_then(LockClass::level).map_or(0, |level| level.bit())
+}
+
+/// The levels held by the activity and those it was forked from, a bit each.
+pub(crate) fn levels_held(slot: &'static Slot) -> u64 {
+    slot.held().fold(slot.inherited.load(Ordering::Relaxed), |levels, hold| levels | level_of(hold.class()))
+}
+
+fn against_levels(
+    slot: &'static Slot,
+    class: &'static LockClass,
+    site: Site,
+    in_set: bool,
+) -> Option<OrderViolation> {
+    let level = class.level()?;
+    let forbidden = if in_set { level.not_below() & !level.bit() } else { level.not_below() };
+    if levels_held(slot) & forbidden == 0 {
+        return None;
+    }
+    let hold = slot.held().find(|hold| level_of(hold.class()) & forbidden != 0);
+    let held = hold.and_then(|hold| hold.class().known());
+    Some(OrderViolation {
+        grade: Grade::Potential,
+        actor: Actor::of(slot),
+        held: held.map_or("a lock of the activity that forked this one", LockClass::name),
+        held_at: hold.and_then(|hold| hold.site()),
+        wanted: class.name(),
+        wanted_at: site,
+        rule: Rule::Levels(held.and_then(LockClass::level).unwrap_or(level), level),
+    })
+}
+
+// ---- what is learned -----------------------------------------------------------------------------------------------
+
+/// Which classes were taken under which.
+#[derive(Default)]
+struct Learned {
+    /// By class: the classes taken while it was held, and where.
+    after: HashMap<u32, HashMap<u32, Site>>,
+    pairs: usize,
+    /// Pairs that were reported.
+    told: HashSet<(u32, u32)>,
+    full: bool,
+}
+
+static LEARNED: OnceLock<Mutex<Learned>> = OnceLock::new();
+
+thread_local!(
+    /// The last pairs this thread proved, so that a loop over two locks does not take the table's lock each time.
+    static PROVED: Cell<[u64; 16]> = const { Cell::new([0; 16]) };
+);
+
+fn learn(slot: &'static Slot, class: &'static LockClass, site: Site) {
+    let wanted = class.number();
+    for hold in slot.held() {
+        let held_class = hold.class().known().or_else(|| Some(hold.class().resolve(crate::raw::Kind::Mutex)));
+        let Some(held_class) = held_class else { continue };
+        let held = held_class.number();
+        if held == wanted || proved(held, wanted) {
+            continue;
+        }
+        if let Some(earlier) = learn_pair(held, wanted, site) {
+            metrics::add(&metrics::GLOBAL.potential, 1);
+            events::emit(|| {
+                Event::Order(Arc::new(OrderViolation {
+                    grade: Grade::Potential,
+                    actor: Actor::of(slot),
+                    held: held_class.name(),
+                    held_at: hold.site(),
+                    wanted: class.name(),
+                    wanted_at: site,
+                    rule: Rule::Learned(earlier),
+                }))
+            });
+        }
+    }
+}
+
+/// Whether this thread proved the pair before; notes it.
+fn proved(held: u32, wanted: u32) -> bool {
+    let pair = u64::from(held) << 32 | u64::from(wanted);
+    PROVED.with(|proved| {
+        let mut pairs = proved.get();
+        let place = &mut pairs[(held.wrapping_mul(31).wrapping_add(wanted) % 16) as usize];
+        let known = *place == pair;
+        *place = pair;
+        proved.set(pairs);
+        known
+    })
+}
+
+/// Adds the pair. If it is against what was learned, returns where the other way round was seen, the first time.
+#[expect(clippy::option_option, reason = "told or not, and then known or not where")]
+fn learn_pair(held: u32, wanted: u32, site: Site) -> Option<Option<Site>> {
+    let mut learned = LEARNED.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    let learned = &mut *learned;
+    if learned.after.get(&held).is_some_and(|after| after.contains_key(&wanted)) {
+        return None;
+    }
+    let inversion = path(learned, wanted, held);
+    if learned.pairs >= limits::LEARNED_PAIRS {
+        if !learned.full {
+            learned.full = true;
+            events::emit(|| Event::OrderFull);
+        }
+    } else {
+        learned.pairs += 1;
+        learned.after.entry(held).or_default().insert(wanted, site);
+    }
+    inversion.filter(|_| learned.told.insert((held, wanted)))
+}
+
+/// Whether `to` was ever taken, directly or by way of others, while `from` was held; and where the first step was.
+#[expect(clippy::option_option, reason = "found or not, and then known or not where")]
+fn path(learned: &Learned, from: u32, to: u32) -> Option<Option<Site>> {
+    let mut seen = HashSet::from([from]);
+    let mut next: Vec<(u32, Option<Site>)> = vec![(from, None)];
+    while let Some((class, first)) = next.pop() {
+        for (after, site) in learned.after.get(&class).into_iter().flatten() {
+            let first = first.or(Some(*site));
+            if *after == to {
+                return Some(first);
+            }
+            if seen.insert(*after) {
+                next.push((*after, first));
+            }
+        }
+    }
+    None
+}

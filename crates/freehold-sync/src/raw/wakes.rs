@@ -1,0 +1,65 @@
+//! Wakes that are decided inside a section and carried out after it.
+
+use crate::slot::{Slot, cell::Parked};
+use std::{task::Waker, thread::Thread};
+
+enum Wake {
+    /// `Slot::mark_woken` returned true.
+    Slot(&'static Slot),
+    Waker(Waker),
+    Thread(Thread),
+}
+
+/// Wakes to carry out, or wakers to drop, after the section.
+#[must_use = "nobody is woken until `wake` is called"]
+pub(crate) struct Wakes {
+    first: Option<Wake>,
+    more: Vec<Wake>,
+}
+
+impl Wakes {
+    pub(crate) fn new() -> Self {
+        Self { first: None, more: Vec::new() }
+    }
+
+    fn push(&mut self, wake: Wake) {
+        if self.first.is_none() {
+            self.first = Some(wake);
+        } else {
+            self.more.push(wake);
+        }
+    }
+
+    /// Notes to wake whoever is parked in a cell of `owner`.
+    pub(crate) fn add(&mut self, owner: &'static Slot, parked: Parked) {
+        match parked {
+            Parked::Nobody => {}
+            Parked::Owner => {
+                if owner.mark_woken() {
+                    self.push(Wake::Slot(owner));
+                }
+            }
+            Parked::Foreign(waker) => self.push(Wake::Waker(waker)),
+            Parked::Thread(thread) => self.push(Wake::Thread(thread)),
+        }
+    }
+
+    /// Carries the wakes out, in the order in which they were decided.
+    #[inline]
+    pub(crate) fn wake(self) {
+        if let Some(first) = self.first {
+            first.now();
+        }
+        self.more.into_iter().for_each(Wake::now);
+    }
+}
+
+impl Wake {
+    fn now(self) {
+        match self {
+            Self::Slot(slot) => slot.wake_parent(),
+            Self::Waker(waker) => waker.wake(),
+            Self::Thread(thread) => thread.unpark(),
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! What is told about deadlocks and other findings: typed, as text, as JSON, as a graph.
+
+mod render;
+
+use crate::{
+    raw::RawLock,
+    slot::{Slot, holds::HeldEntry},
+};
+use std::{borrow::Cow, fmt, panic::Location, time::Duration};
+
+/// How sure a finding is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Grade {
+    /// An order that could deadlock, though nothing waited.
+    Potential,
+    /// A wait that lasts, whose holder cannot be proven stuck.
+    Suspected,
+    /// No member can run again by its own wakes; only dropping one from outside, or a victim, ends it.
+    Proven,
+}
+
+impl Grade {
+    /// Its name in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Potential => "POTENTIAL",
+            Self::Suspected => "SUSPECTED",
+            Self::Proven => "PROVEN",
+        }
+    }
+}
+
+impl fmt::Display for Grade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A place in the source.
+pub type Site = &'static Location<'static>;
+
+/// An activity, a thread, or somebody nobody knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Actor {
+    /// Its number: the birth stamp of an activity; zero for somebody unknown.
+    pub number: u64,
+    /// Its name; empty if it has none.
+    pub name: Cow<'static, str>,
+    /// Where it was made.
+    pub site: Option<Site>,
+    /// Clones of its waker that something outside of the graph holds: who could still wake it.
+    pub foreign_wakers: u32,
+}
+
+impl Actor {
+    pub(crate) fn of(slot: &'static Slot) -> Self {
+        use crate::shim::Ordering;
+        Self {
+            number: slot.birth.load(Ordering::Relaxed),
+            name: if slot.is_outsider() { Cow::Borrowed("a wait outside of activities") } else { slot.name() },
+            site: slot.site(),
+            foreign_wakers: slot.foreign_clones(slot.state.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Somebody nobody knows: an owned guard, a plain task, an escaped future.
+    pub(crate) fn unknown() -> Self {
+        Self { number: 0, name: Cow::Borrowed("a holder outside of activities"), site: None, foreign_wakers: 0 }
+    }
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.name.is_empty(), self.number) {
+            (true, _) => write!(f, "activity #{}", self.number)?,
+            (false, 0) => write!(f, "{}", self.name)?,
+            (false, number) => write!(f, "{} (#{number})", self.name)?,
+        }
+        match self.site {
+            Some(site) => write!(f, " made at {site}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A lock, a pool, or the end of an activity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LockName {
+    /// The name of its class.
+    pub class: &'static str,
+    /// Tells it from others of its class.
+    pub address: usize,
+}
+
+impl LockName {
+    pub(crate) fn of(lock: &RawLock) -> Self {
+        Self { class: lock.class().name(), address: lock.address() }
+    }
+
+    pub(crate) fn of_hold(hold: &HeldEntry) -> Self {
+        let class = hold.class();
+        Self { class: class.resolve(crate::raw::Kind::Mutex).name(), address: hold.lock() }
+    }
+}
+
+impl fmt::Display for LockName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "lock {} ({:#x})", self.class, self.address)
+    }
+}
+
+/// What a wait asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Mode {
+    /// A mutex.
+    Lock,
+    /// A read-write lock, to read.
+    Read,
+    /// A read-write lock, to write.
+    Write,
+    /// So many permits of a pool.
+    Permits(u32),
+    /// The end of an activity.
+    End,
+    /// A child activity that is polled in place.
+    Child,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lock => f.write_str("lock"),
+            Self::Read => f.write_str("read"),
+            Self::Write => f.write_str("write"),
+            Self::Permits(count) => write!(f, "{count} permit(s)"),
+            Self::End => f.write_str("end"),
+            Self::Child => f.write_str("child"),
+        }
+    }
+}
+
+/// One step of a ring: somebody waits for what somebody else holds.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Edge {
+    /// Who waits.
+    pub waiter: Actor,
+    /// For what.
+    pub lock: LockName,
+    /// How.
+    pub mode: Mode,
+    /// For how long already.
+    pub waited: Duration,
+    /// Where the wait is in the source.
+    pub waits_at: Option<Site>,
+    /// Who holds it, or stands before the waiter in the queue.
+    pub holder: Actor,
+    /// Where the holder acquired it; nothing if the holder only stands before the waiter.
+    pub held_at: Option<Site>,
+    /// For how long, where somebody looked at the clock (holds that began with a wait, and every 64th).
+    pub held_for: Option<Duration>,
+}
+
+/// What was done about a deadlock.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Action {
+    /// The waiter of this edge got [`LockError::Deadlock`](crate::LockError::Deadlock).
+    Victim(usize),
+    /// The holder of the last edge was ended: nobody was left to wake it.
+    EndedHolder,
+    /// Nothing: it is suspected only, and ends at its deadlines.
+    Reported,
+}
+
+/// A deadlock, proven or suspected: who waits for whom, and what was done.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Deadlock {
+    /// Its own id, `FH-` and the number of the finding in this process.
+    pub id: String,
+    /// The same for deadlocks of the same shape: the same classes waited for and held at the same places.
+    pub fingerprint: u64,
+    /// How sure it is.
+    pub grade: Grade,
+    /// The ring in order: the holder of each edge is the waiter of the next, and the last one's holder the first waiter.
+    /// For a chain that is no ring, the last holder waits for nobody.
+    pub edges: Vec<Edge>,
+    /// Others that wait for locks held in the ring.
+    pub behind: usize,
+    /// What was done.
+    pub action: Action,
+}
+
+impl Deadlock {
+    /// Whether the last holder is the first waiter.
+    #[must_use]
+    pub fn is_ring(&self) -> bool {
+        match (self.edges.first(), self.edges.last()) {
+            (Some(first), Some(last)) => last.holder.number == first.waiter.number,
+            _ => false,
+        }
+    }
+
+    /// One line: how many wait in the ring, for which classes, and how many behind it.
+    #[must_use]
+    pub fn headline(&self) -> String {
+        let classes: Vec<_> = self.edges.iter().map(|edge| edge.lock.class).collect();
+        let shape = if self.is_ring() { "ring" } else { "chain" };
+        format!("{} {shape} of {} over {}; {} more behind it", self.grade, self.edges.len(), classes.join(" -> "), self.behind)
+    }
+
+    /// The victim's actor, if one was chosen.
+    #[must_use]
+    pub fn victim(&self) -> Option<&Actor> {
+        match self.action {
+            Action::Victim(index) => self.edges.get(index).map(|edge| &edge.waiter),
+            _ => None,
+        }
+    }
+
+    /// The order in which the classes of the ring could be taken by everybody without such a ring: by name, since any
+    /// one order will do. Nothing if the ring is within one class: then take the locks together, with `lock_all`.
+    #[must_use]
+    pub fn suggested_order(&self) -> Option<Vec<&'static str>> {
+        let mut classes: Vec<_> = self.edges.iter().map(|edge| edge.lock.class).collect();
+        classes.sort_unstable();
+        classes.dedup();
+        (classes.len() > 1).then_some(classes)
+    }
+}
+
+/// The fingerprint of a ring: FNV-1a over the edges, begun at the smallest one, so that it does not depend on where the
+/// ring was entered, nor on addresses and times.
+pub(crate) fn fingerprint(edges: &[Edge]) -> u64 {
+    let hash = |edge: &Edge| {
+        let mut text = format!("{}|{}", edge.lock.class, edge.mode);
+        for site in [edge.waits_at, edge.held_at].into_iter().flatten() {
+            text.push_str(&format!("|{site}"));
+        }
+        fnv(0xcbf2_9ce4_8422_2325, text.as_bytes())
+    };
+    let hashes: Vec<u64> = edges.iter().map(hash).collect();
+    let best = (0..hashes.len()).min_by_key(|start| {
+        (0..hashes.len()).map(|i| hashes[(start + i) % hashes.len()]).collect::<Vec<_>>()
+    });
+    let start = best.unwrap_or(0);
+    (0..hashes.len()).fold(0xcbf2_9ce4_8422_2325, |all, i| fnv(all, &hashes[(start + i) % hashes.len()].to_le_bytes()))
+}
+
+fn fnv(seed: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(seed, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// A lock taken, or about to be taken, against the order.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct OrderViolation {
+    /// [`Grade::Potential`]: nothing waited.
+    pub grade: Grade,
+    /// Who.
+    pub actor: Actor,
+    /// The class of the lock that is held.
+    pub held: &'static str,
+    /// Where it was acquired.
+    pub held_at: Option<Site>,
+    /// The class of the lock that was asked for.
+    pub wanted: &'static str,
+    /// Where.
+    pub wanted_at: Site,
+    /// What the order is.
+    pub rule: Rule,
+}
+
+/// Why an order is an order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Rule {
+    /// The levels of the two classes.
+    Levels(crate::LockLevel, crate::LockLevel),
+    /// The classes were taken the other way round before, at this place.
+    Learned(Option<Site>),
+}
+
+impl fmt::Display for OrderViolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} takes {} at {} while it holds {}", self.actor, self.wanted, self.wanted_at, self.held)?;
+        if let Some(site) = self.held_at {
+            write!(f, ", acquired at {site}")?;
+        }
+        match self.rule {
+            Rule::Levels(held, wanted) if held == wanted => {
+                write!(f, "; both are at level {}: take them together, with lock_all", held.name())
+            }
+            Rule::Levels(held, wanted) => {
+                write!(f, "; level {} comes before {}: take it first", wanted.name(), held.name())
+            }
+            Rule::Learned(Some(site)) => write!(f, "; at {site} they were taken the other way round"),
+            Rule::Learned(None) => f.write_str("; they were taken the other way round before"),
+        }
+    }
+}
+
+impl std::error::Error for OrderViolation {}

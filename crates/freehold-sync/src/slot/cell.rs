@@ -1,0 +1,187 @@
+//! One wait of one slot.
+//!
+//! # Invariants
+//!
+//! 1. A cell is never freed, so a queue and a detector may hold pointers to it for ever. What it points *to* (its
+//!    source) may go away: it is dereferenced only by the future that waits, through its own borrow, or by somebody
+//!    who has frozen the owner (see `raw::RawLock`'s drop, the other half).
+//! 2. `phase` leaves [`WAITING`] only inside the section of the source's queue lock (of the owner's signal lock for a
+//!    cell without a queue), so exactly one of grant, expiry, verdict and withdrawal happens.
+//! 3. `next`, `prev` and `parked` are touched only inside that section.
+//! 4. Everything else is written by the poller of the owner, before the cell is queued.
+
+use super::Slot;
+use crate::{
+    clock::{AtomicTicks, NEVER},
+    shim::{AtomicPtr, AtomicU8, AtomicU32, Ordering},
+};
+use std::{cell::UnsafeCell, panic::Location, ptr, task::Waker};
+
+/// Nobody uses the cell.
+pub(crate) const UNUSED: u8 = 0;
+/// In its source's queue (or, for a signal, waiting to be signalled).
+pub(crate) const WAITING: u8 = 1;
+/// Out of the queue; woken to try again.
+pub(crate) const NOTIFIED: u8 = 2;
+/// Out of the queue; owns what it asked for.
+pub(crate) const GRANTED: u8 = 3;
+/// Out of the queue; had a turn and did not use it. Nobody will wake it; its next poll queues it first again.
+pub(crate) const DORMANT: u8 = 4;
+/// Its deadline has passed.
+pub(crate) const EXPIRED: u8 = 5;
+/// Chosen to break a deadlock.
+pub(crate) const VICTIM: u8 = 6;
+/// Its source was closed, or is gone.
+pub(crate) const CLOSED: u8 = 7;
+/// Its future was dropped where the poller's tables must not be touched; the poller takes it back.
+pub(crate) const ABANDONED: u8 = 8;
+
+/// What a cell waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum Source {
+    /// A `RawLock`: a mutex, a read-write lock, a permit pool or the end of an activity.
+    Lock = 0,
+    /// A child activity that is polled by this one; the source is its slot.
+    Child = 1,
+    /// A deadline around a future, or a cancel: no sign of life.
+    Signal = 2,
+}
+
+/// Whom to wake.
+pub(crate) enum Parked {
+    Nobody,
+    /// The owner itself: not counted, because it says nothing about anybody else.
+    Owner,
+    /// A waker that is not the owner's: of a combinator inside it, or of another task.
+    Foreign(Waker),
+    /// A parked thread.
+    Thread(std::thread::Thread),
+}
+
+impl Parked {
+    /// Whether waking it would run `waker`'s task; so that it need not be stored again.
+    pub(crate) fn is(&self, waker: &Waker, own: bool) -> bool {
+        match self {
+            Self::Owner => own,
+            Self::Foreign(parked) => !own && parked.will_wake(waker),
+            Self::Nobody | Self::Thread(_) => false,
+        }
+    }
+}
+
+pub(crate) struct WaitCell {
+    pub(crate) phase: AtomicU8,
+    pub(crate) kind: AtomicU8,
+    /// Set once somebody else took what this cell was woken for; the next release transfers.
+    pub(crate) overtaken: AtomicU8,
+    /// The future that waits is polled outside of its activity: a grant is booked to nobody we know.
+    pub(crate) escaped: AtomicU8,
+    pub(crate) need: AtomicU32,
+    /// Which of several places a grant got (a reader's).
+    pub(crate) place: AtomicU32,
+    /// The epoch of the owner's poll in which the future was polled last.
+    pub(crate) polled: AtomicU32,
+    /// The epoch of the owner when it was granted or notified.
+    pub(crate) granted: AtomicU32,
+    pub(crate) next: AtomicPtr<WaitCell>,
+    pub(crate) prev: AtomicPtr<WaitCell>,
+    pub(crate) source: AtomicPtr<()>,
+    pub(crate) since: AtomicTicks,
+    pub(crate) deadline: AtomicTicks,
+    pub(crate) site: AtomicPtr<Location<'static>>,
+    owner: AtomicPtr<Slot>,
+    parked: UnsafeCell<Parked>,
+}
+
+// SAFETY: `parked` is reached only through `parked_mut`, whose callers are inside the section of invariant 3.
+unsafe impl Sync for WaitCell {}
+// SAFETY: nothing in a cell is bound to a thread.
+unsafe impl Send for WaitCell {}
+
+impl WaitCell {
+    pub(crate) fn new() -> Self {
+        Self {
+            phase: AtomicU8::new(UNUSED),
+            kind: AtomicU8::new(Source::Lock as u8),
+            overtaken: AtomicU8::new(0),
+            escaped: AtomicU8::new(0),
+            need: AtomicU32::new(0),
+            place: AtomicU32::new(0),
+            polled: AtomicU32::new(0),
+            granted: AtomicU32::new(0),
+            next: AtomicPtr::new(ptr::null_mut()),
+            prev: AtomicPtr::new(ptr::null_mut()),
+            source: AtomicPtr::new(ptr::null_mut()),
+            since: AtomicTicks::new(0),
+            deadline: AtomicTicks::new(NEVER),
+            site: AtomicPtr::new(ptr::null_mut()),
+            owner: AtomicPtr::new(ptr::null_mut()),
+            parked: UnsafeCell::new(Parked::Nobody),
+        }
+    }
+
+    pub(crate) fn set_owner(&self, owner: &'static Slot) {
+        self.owner.store(ptr::from_ref(owner).cast_mut(), Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn owner(&self) -> &'static Slot {
+        // SAFETY: set to a slot, which is never freed, before anybody else can see the cell.
+        unsafe { &*self.owner.load(Ordering::Relaxed) }
+    }
+
+    #[inline]
+    pub(crate) fn phase(&self) -> u8 {
+        // Acquire pairs with the Release of `set_phase`: who sees a grant sees what the holder before it wrote.
+        self.phase.load(Ordering::Acquire)
+    }
+
+    #[inline]
+    pub(crate) fn set_phase(&self, phase: u8) {
+        self.phase.store(phase, Ordering::Release);
+    }
+
+    /// Goes from `from` to `to`; false if somebody else was quicker. For phases that two may want to leave: a grant of a
+    /// wait outside of activities is picked up by its future, or passed on by the watchdog.
+    pub(crate) fn leave(&self, from: u8, to: u8) -> bool {
+        self.phase.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    pub(crate) fn kind(&self) -> Source {
+        match self.kind.load(Ordering::Relaxed) {
+            1 => Source::Child,
+            2 => Source::Signal,
+            _ => Source::Lock,
+        }
+    }
+
+    pub(crate) fn site(&self) -> Option<&'static Location<'static>> {
+        // SAFETY: only ever set from a `&'static Location`.
+        unsafe { self.site.load(Ordering::Relaxed).as_ref() }
+    }
+
+    pub(crate) fn set_site(&self, site: &'static Location<'static>) {
+        self.site.store(ptr::from_ref(site).cast_mut(), Ordering::Relaxed);
+    }
+
+    /// The slot a grant is booked to: the owner, unless it is outside of all activities or its future escaped.
+    pub(crate) fn holder(&self) -> *mut Slot {
+        if self.escaped.load(Ordering::Relaxed) != 0 || self.owner().is_outsider() {
+            ptr::null_mut()
+        } else {
+            self.owner.load(Ordering::Relaxed)
+        }
+    }
+
+    /// Whom to wake.
+    ///
+    /// # Safety
+    ///
+    /// The caller is inside the section that guards this cell (invariant 3).
+    #[expect(clippy::mut_from_ref, reason = "the section makes the access exclusive")]
+    pub(crate) unsafe fn parked_mut(&self) -> &mut Parked {
+        // SAFETY: by the caller's promise nobody else is in the section.
+        unsafe { &mut *self.parked.get() }
+    }
+}

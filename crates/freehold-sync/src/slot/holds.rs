@@ -1,0 +1,80 @@
+//! What an activity holds: one entry a guard.
+//!
+//! Entries are claimed by the poller of the slot only, and given back by whoever drops the guard, so claiming needs no
+//! atomic read-modify-write. Everything in an entry can be read by anybody: it names a lock by its address, which is
+//! never followed.
+
+use super::Slot;
+use crate::{
+    class::ClassRef,
+    clock::AtomicTicks,
+    shim::{AtomicPtr, AtomicU32, AtomicUsize, Ordering},
+};
+use std::{panic::Location, ptr};
+
+pub(crate) struct HeldEntry {
+    /// The address of the lock; zero if the entry is unused. Written last when claimed.
+    lock: AtomicUsize,
+    class: AtomicPtr<()>,
+    site: AtomicPtr<Location<'static>>,
+    /// When it was acquired; zero if nobody looked at the clock.
+    pub(crate) since: AtomicTicks,
+    /// The epoch of the poll in which it was acquired.
+    pub(crate) epoch: AtomicU32,
+    owner: AtomicPtr<Slot>,
+}
+
+impl HeldEntry {
+    pub(crate) fn new() -> Self {
+        Self {
+            lock: AtomicUsize::new(0),
+            class: AtomicPtr::new(ptr::null_mut()),
+            site: AtomicPtr::new(ptr::null_mut()),
+            since: AtomicTicks::new(0),
+            epoch: AtomicU32::new(0),
+            owner: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
+
+    pub(crate) fn set_owner(&self, owner: &'static Slot) {
+        self.owner.store(ptr::from_ref(owner).cast_mut(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn owner(&self) -> &'static Slot {
+        // SAFETY: set to a slot, which is never freed, before anybody else can see the entry.
+        unsafe { &*self.owner.load(Ordering::Relaxed) }
+    }
+
+    #[inline]
+    pub(crate) fn is_free(&self) -> bool {
+        // Acquire pairs with the Release in `release`: what the last user wrote is not seen after ours.
+        self.lock.load(Ordering::Acquire) == 0
+    }
+
+    #[inline]
+    pub(crate) fn claim(&self, lock: usize, class: ClassRef, site: &'static Location<'static>, epoch: u32) {
+        self.class.store(class.to_ptr(), Ordering::Relaxed);
+        self.site.store(ptr::from_ref(site).cast_mut(), Ordering::Relaxed);
+        self.since.set(0);
+        self.epoch.store(epoch, Ordering::Relaxed);
+        self.lock.store(lock, Ordering::Release);
+    }
+
+    #[inline]
+    pub(crate) fn release(&self) {
+        self.lock.store(0, Ordering::Release);
+    }
+
+    pub(crate) fn lock(&self) -> usize {
+        self.lock.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn class(&self) -> ClassRef {
+        ClassRef::from_ptr(self.class.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn site(&self) -> Option<&'static Location<'static>> {
+        // SAFETY: only ever set from a `&'static Location`.
+        unsafe { self.site.load(Ordering::Relaxed).as_ref() }
+    }
+}

@@ -1,0 +1,255 @@
+//! How a poll begins and ends, and which activity the current thread polls.
+
+use super::{
+    Parent, Slot, cell,
+    state::{self, DONE, END, EPOCH, FREE, FROZEN, IDENTITY, PARENT_BUSY, POLLING, PROBE, WAKERS, WOKEN},
+    waker,
+};
+use crate::{
+    driver, events, graph,
+    raw::RawLock,
+    signal_wait,
+    shim::{Backoff, Ordering, thread_local},
+};
+use std::{cell::Cell, ptr, task::Waker};
+
+#[cfg(not(any(loom, shuttle)))]
+thread_local!(static CURRENT: Cell<*const Slot> = const { Cell::new(ptr::null()) });
+#[cfg(any(loom, shuttle))]
+thread_local!(static CURRENT: Cell<*const Slot> = Cell::new(ptr::null()));
+
+/// The activity that the current thread polls, innermost.
+#[inline]
+pub(crate) fn current() -> Option<&'static Slot> {
+    // SAFETY: only ever set from slots, which are never freed.
+    CURRENT.try_with(|current| unsafe { current.get().as_ref() }).ok().flatten()
+}
+
+/// Makes `slot` the current activity of this thread until it is dropped.
+pub(crate) struct Entered {
+    before: *const Slot,
+}
+
+impl Entered {
+    #[inline]
+    pub(crate) fn enter(slot: &'static Slot) -> Self {
+        Self { before: CURRENT.with(|current| current.replace(slot)) }
+    }
+}
+
+impl Drop for Entered {
+    #[inline]
+    fn drop(&mut self) {
+        CURRENT.with(|current| current.set(self.before));
+    }
+}
+
+/// What a poll may do.
+pub(crate) enum Begin {
+    /// Poll the body with the waker of this state.
+    Poll(u64),
+    /// Drop the body: the activity was ended from outside.
+    End,
+    /// Come back: the slot is frozen, or the parent's waker in use. The caller's waker was woken.
+    Later,
+}
+
+impl Parent {
+    fn is(&self, waker: &Waker) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::Waker(parent) => parent.will_wake(waker),
+            Self::Activity(parent) => waker::slot_of(waker).is_some_and(|slot| slot.is(*parent)),
+        }
+    }
+
+    /// The waker's activity as an edge if it is the one this thread polls right now, else the waker, counted.
+    fn of(waker: &Waker) -> Self {
+        match waker::slot_of(waker) {
+            Some(slot) if current().is_some_and(|current| current.is(slot)) => Self::Activity(slot),
+            _ => Self::Waker(waker.clone()),
+        }
+    }
+}
+
+impl Slot {
+    /// Begins a poll whose wakes go to `parent`.
+    pub(crate) fn begin_poll(&'static self, parent: &Waker) -> Begin {
+        // SAFETY: only the poller replaces the parent, and that is us.
+        let same = unsafe { &*self.parent.get() }.is(parent);
+        if !same && !self.replace_parent(parent) {
+            parent.wake_by_ref();
+            return Begin::Later;
+        }
+        let mut state = self.state.load(Ordering::Relaxed);
+        loop {
+            if state & FROZEN != 0 {
+                // Whoever froze us is done in a moment; the thread is not held up for it.
+                parent.wake_by_ref();
+                return Begin::Later;
+            }
+            if state & END != 0 {
+                return Begin::End;
+            }
+            let mut new = (state & !(WOKEN | PROBE | PARENT_BUSY)) | POLLING;
+            if state & PROBE != 0 {
+                new ^= IDENTITY;
+            }
+            new = new.wrapping_add(EPOCH);
+            // Acquire pairs with the wakes and the unfreezes before us.
+            match self.state.compare_exchange_weak(state, new, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return Begin::Poll(new),
+                Err(now) => state = now,
+            }
+        }
+    }
+
+    /// Replaces the waker that wakes are passed on to; false if it is being read.
+    ///
+    /// A wake in the meantime is not lost: it sets WOKEN, and the poll that begins now is what it asks for.
+    #[cold]
+    fn replace_parent(&self, parent: &Waker) -> bool {
+        let mut state = self.state.load(Ordering::Relaxed);
+        loop {
+            if state & (WAKERS | FROZEN) != 0 {
+                return false;
+            }
+            match self.state.compare_exchange_weak(
+                state,
+                state | PARENT_BUSY,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => break,
+                Err(now) => state = now,
+            }
+        }
+        // SAFETY: PARENT_BUSY keeps wakes out, and none was in (invariant 5).
+        let old = unsafe { std::mem::replace(&mut *self.parent.get(), Parent::of(parent)) };
+        drop(old);
+        true
+    }
+
+    /// Ends a poll that was not ready.
+    #[inline]
+    pub(crate) fn end_poll(&'static self, begun: u64) {
+        if !self.has_waits() {
+            self.state.fetch_and(!POLLING, Ordering::Release);
+            return;
+        }
+        self.end_poll_waiting(begun);
+    }
+
+    fn end_poll_waiting(&'static self, begun: u64) {
+        self.reclaim();
+        self.end_poll_in_graph(begun);
+        // The other half of `signal_wait::cancel`.
+        if self.cancelled.load(Ordering::SeqCst) {
+            signal_wait::fire_cancelled(self);
+        }
+    }
+
+    fn end_poll_in_graph(&'static self, begun: u64) {
+        let live = |state| state & WOKEN != 0 || self.foreign_clones(state) != 0;
+        let mut state = self.state.load(Ordering::Acquire);
+        loop {
+            let idle = !live(state);
+            let new = if idle { (state & !POLLING) | FROZEN } else { state & !POLLING };
+            // SeqCst: the last of a ring's members to stop polling sees all others stopped, because each first stops
+            // and then looks. It also pairs with the drop of a lock, as in `freeze`.
+            match self.state.compare_exchange_weak(state, new, Ordering::SeqCst, Ordering::Relaxed) {
+                Ok(_) if idle => break,
+                Ok(_) => return driver::somebody_waits(self),
+                Err(now) => state = now,
+            }
+        }
+        let passed_on = self.pass_unused_grants_on(state::epoch(begun));
+        let may_be_stuck = graph::enabled() && self.looks_stuck();
+        self.unfreeze();
+        passed_on.wake();
+        driver::somebody_waits(self);
+        if may_be_stuck {
+            graph::detect(self);
+        }
+    }
+
+    /// The futurelock cure: a wait that had its turn before this poll began, and was not polled in it, belongs to a
+    /// future that nobody polls (Oxide RFD 609). Its turn goes to the next one.
+    fn pass_unused_grants_on(&'static self, epoch: u32) -> crate::raw::wakes::Wakes {
+        let mut wakes = crate::raw::wakes::Wakes::new();
+        for wait in self.waits() {
+            let had_turn = matches!(wait.phase(), cell::GRANTED | cell::NOTIFIED);
+            let unused = wait.polled.load(Ordering::Relaxed) != epoch && wait.granted.load(Ordering::Relaxed) != epoch;
+            if had_turn && unused {
+                // SAFETY: we have frozen the owner, and a cell in use has a source or none.
+                if let Some(lock) = unsafe { RawLock::of_cell(wait) } {
+                    lock.pass_on(wait, &mut wakes);
+                }
+            }
+        }
+        wakes
+    }
+
+    // ---- the end ---------------------------------------------------------------------------------------------------
+
+    /// Becomes the poller in order to drop the body. Waits for a detector that looks at the slot, not for a poll: the
+    /// caller has the activity for itself.
+    pub(crate) fn begin_close(&self) {
+        let mut backoff = Backoff::new();
+        loop {
+            let state = self.state.load(Ordering::Relaxed);
+            if state & FROZEN != 0 {
+                backoff.wait();
+                continue;
+            }
+            let new = ((state & !END) | POLLING).wrapping_add(EPOCH);
+            if self.state.compare_exchange(state, new, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// The body is gone: ends the use of the slot, and reports what is still held under its name.
+    pub(crate) fn finish(&'static self) {
+        self.reclaim();
+        if self.has_waits() {
+            self.withdraw_forgotten();
+        }
+        if !self.holds_nothing() {
+            self.held().for_each(|hold| events::guard_forgotten(self, hold));
+        }
+        let mut state = self.state.load(Ordering::Relaxed);
+        loop {
+            let new = (state & !(POLLING | PARENT_BUSY)) | DONE;
+            // SeqCst: see `forget_clone`.
+            match self.state.compare_exchange_weak(state, new, Ordering::SeqCst, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(now) => state = now,
+            }
+        }
+        debug_assert!(state & FREE == 0, "a slot is finished once");
+        if state & WAKERS == 0 {
+            // Stale wakers may live for long; the task they would have woken need not.
+            // SAFETY: nobody reads the parent, and once DONE is set nobody will (`mark_woken`).
+            drop(unsafe { std::mem::replace(&mut *self.parent.get(), Parent::Nobody) });
+        }
+        self.try_return();
+    }
+
+    /// Cells whose futures were forgotten (`mem::forget`) instead of dropped: takes them out of their queues.
+    #[cold]
+    fn withdraw_forgotten(&'static self) {
+        let mut wakes = crate::raw::wakes::Wakes::new();
+        // The freeze keeps the drop of a source waiting while we follow pointers to it.
+        self.state.fetch_or(FROZEN, Ordering::SeqCst);
+        for wait in self.waits().collect::<Vec<_>>() {
+            // SAFETY: we have frozen the owner.
+            if let Some(lock) = unsafe { RawLock::of_cell(wait) } {
+                lock.withdraw(wait, &mut wakes);
+            }
+            self.free_cell(wait);
+        }
+        self.unfreeze();
+        wakes.wake();
+    }
+}
