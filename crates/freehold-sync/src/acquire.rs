@@ -39,7 +39,7 @@ pub(crate) enum Limit {
 }
 
 impl Limit {
-    fn deadline(self, now: Ticks, slot: Option<&'static Slot>) -> Ticks {
+    pub(crate) fn deadline(self, now: Ticks, slot: Option<&'static Slot>) -> Ticks {
         let own = match self {
             Self::Default => clock::after(now, crate::settings::wait_limit()),
             Self::Within(wait) => clock::after(now, wait),
@@ -114,8 +114,8 @@ impl<'a> Acquire<'a> {
         let bound = self.bound();
         self.check_order(bound)?;
         match self.lock.try_take(self.need, pointer(bound)) {
-            Some(place) => self.acquired(bound, place, None).map(Some),
-            None if self.lock.flag(raw::SHUT) => Err(self.closed()),
+            Some(place) => book(self.lock, self.need, self.site, bound, place, None).map(Some),
+            None if self.lock.flag(raw::SHUT) => Err(closed(self.lock)),
             None => Ok(None),
         }
     }
@@ -124,7 +124,7 @@ impl<'a> Acquire<'a> {
     fn begin(&mut self, waker: &Waker, bound: Option<&'static Slot>) -> Poll<Result<Acquired, LockError>> {
         self.check_order(bound)?;
         if let Some(place) = self.lock.try_take(self.need, pointer(bound)) {
-            return Poll::Ready(self.acquired(bound, place, None));
+            return Poll::Ready(book(self.lock, self.need, self.site, bound, place, None));
         }
         self.queue(waker, bound)
     }
@@ -132,7 +132,9 @@ impl<'a> Acquire<'a> {
     #[inline]
     fn check_order(&self, bound: Option<&'static Slot>) -> Result<(), LockError> {
         match bound {
-            Some(slot) if self.lock.kind() != Kind::Event => order::check(slot, self.lock, self.site, self.in_set),
+            Some(slot) if self.lock.kind() != Kind::Event => {
+                order::check(slot, self.lock, self.site, self.in_set)
+            }
             _ => Ok(()),
         }
     }
@@ -149,14 +151,14 @@ impl<'a> Acquire<'a> {
         let now = clock::now();
         let deadline = self.limit.deadline(now, bound);
         if deadline <= now {
-            return Poll::Ready(Err(self.timed_out(bound, Duration::ZERO)));
+            return Poll::Ready(Err(timed_out(self.lock, bound, Duration::ZERO)));
         }
         let slot = bound.unwrap_or_else(|| Slot::acquire_outside(state::OUTSIDER, self.site));
         let wait = slot.claim_cell();
         wait.kind.store(Source::Lock as u8, Ordering::Relaxed);
         wait.need.store(self.need, Ordering::Relaxed);
         wait.overtaken.store(0, Ordering::Relaxed);
-        wait.escaped.store(0, Ordering::Relaxed);
+        wait.book(bound);
         wait.polled.store(epoch_of(slot), Ordering::Relaxed);
         wait.set_site(self.site);
         wait.since.set(now);
@@ -179,7 +181,7 @@ impl<'a> Acquire<'a> {
             Queued::Taken(place) => self.taken(wait, bound, place),
             Queued::Shut => {
                 self.give_cell_back(wait, bound);
-                Poll::Ready(Err(self.closed()))
+                Poll::Ready(Err(closed(self.lock)))
             }
             Queued::Waiting => {
                 let owner = wait.owner();
@@ -247,7 +249,7 @@ impl<'a> Acquire<'a> {
     ) -> Poll<Result<Acquired, LockError>> {
         let since = wait.since.get();
         self.give_cell_back(wait, bound);
-        Poll::Ready(self.acquired(bound, place, Some(since)))
+        Poll::Ready(book(self.lock, self.need, self.site, bound, place, Some(since)))
     }
 
     fn failed(&mut self, wait: &'static WaitCell, bound: Option<&'static Slot>, phase: u8) -> LockError {
@@ -255,9 +257,9 @@ impl<'a> Acquire<'a> {
         let verdict = if phase == cell::VICTIM { wait.owner().verdict() } else { None };
         self.give_cell_back(wait, bound);
         match (phase, verdict) {
-            (cell::EXPIRED, _) => self.timed_out(bound, waited),
+            (cell::EXPIRED, _) => timed_out(self.lock, bound, waited),
             (_, Some(report)) => LockError::Deadlock(report),
-            _ => self.closed(),
+            _ => closed(self.lock),
         }
     }
 
@@ -265,72 +267,69 @@ impl<'a> Acquire<'a> {
         self.cell = None;
         give_cell_back(wait, bound);
     }
+}
 
-    // ---- success ---------------------------------------------------------------------------------------------------
-
-    /// Books what was taken, and counts it.
-    #[inline]
-    fn acquired(
-        &mut self,
-        bound: Option<&'static Slot>,
-        place: u32,
-        waited_since: Option<Ticks>,
-    ) -> Result<Acquired, LockError> {
-        let sampled = self.lock.count_acquisition(self.need, place);
-        let place = place & !raw::SAMPLED;
-        let mut acquired = Acquired { hold: None, place, since: 0, contended: false };
-        if self.lock.kind() == Kind::Event {
-            return Ok(acquired);
-        }
-        if sampled || waited_since.is_some() {
-            self.measure(&mut acquired, waited_since, sampled);
-        }
-        match bound {
-            Some(slot) => {
-                let hold = slot.free_hold();
-                hold.claim(self.lock.address(), self.lock.class_ref(), self.site, epoch_of(slot));
-                hold.since.set(acquired.since);
-                acquired.hold = Some(hold);
-            }
-            None => self.lock.set_site(self.site),
-        }
-        if self.lock.flag(raw::POISONED) {
-            give_back(self.lock, self.need, &acquired);
-            return Err(LockError::Poisoned(LockName::of(self.lock)));
-        }
-        Ok(acquired)
+/// Books what was taken, and counts it.
+#[inline]
+pub(crate) fn book(
+    lock: &RawLock,
+    need: u32,
+    site: &'static Location<'static>,
+    bound: Option<&'static Slot>,
+    place: u32,
+    waited_since: Option<Ticks>,
+) -> Result<Acquired, LockError> {
+    let sampled = lock.count_acquisition(need, place);
+    let mut acquired = Acquired { hold: None, place: place & !raw::SAMPLED, since: 0, contended: false };
+    if lock.kind() == Kind::Event {
+        return Ok(acquired);
     }
-
-    #[cold]
-    fn measure(&self, acquired: &mut Acquired, waited_since: Option<Ticks>, sampled: bool) {
-        let metrics = &self.lock.class().metrics;
-        acquired.since = clock::now();
-        if sampled {
-            metrics::add(&metrics.acquisitions, u64::from(limits::SAMPLE));
+    if sampled || waited_since.is_some() {
+        measure(lock, &mut acquired, waited_since, sampled);
+    }
+    match bound {
+        Some(slot) => {
+            let hold = slot.free_hold();
+            hold.claim(lock.address(), lock.class_ref(), site, epoch_of(slot));
+            hold.since.set(acquired.since);
+            acquired.hold = Some(hold);
         }
-        if let Some(since) = waited_since {
-            acquired.contended = true;
-            metrics::add(&metrics.contended, 1);
-            metrics.wait.record(clock::between(since, acquired.since));
-        }
+        None => lock.set_site(site),
     }
-
-    // ---- failure ---------------------------------------------------------------------------------------------------
-
-    fn closed(&self) -> LockError {
-        LockError::Closed(LockName::of(self.lock))
+    if lock.flag(raw::POISONED) {
+        give_back(lock, need, &acquired);
+        return Err(LockError::Poisoned(LockName::of(lock)));
     }
+    Ok(acquired)
+}
 
-    fn timed_out(&self, bound: Option<&'static Slot>, waited: Duration) -> LockError {
-        metrics::add(&self.lock.class().metrics.timeouts, 1);
-        metrics::add(&metrics::GLOBAL.timeouts, 1);
-        let (holder, chain) = graph::chain::from_lock(self.lock);
-        let held = bound.map(|slot| slot.held().map(LockName::of_hold).collect()).unwrap_or_default();
-        let timeout =
-            Timeout { lock: Some(LockName::of(self.lock)), waited, holder, chain, held, grade: Grade::Suspected };
-        crate::events::timeout(&timeout);
-        LockError::Timeout(Box::new(timeout))
+#[cold]
+fn measure(lock: &RawLock, acquired: &mut Acquired, waited_since: Option<Ticks>, sampled: bool) {
+    let metrics = &lock.class().metrics;
+    acquired.since = clock::now();
+    if sampled {
+        metrics::add(&metrics.acquisitions, u64::from(limits::SAMPLE));
     }
+    if let Some(since) = waited_since {
+        acquired.contended = true;
+        metrics::add(&metrics.contended, 1);
+        metrics.wait.record(clock::between(since, acquired.since));
+    }
+}
+
+pub(crate) fn closed(lock: &RawLock) -> LockError {
+    LockError::Closed(LockName::of(lock))
+}
+
+pub(crate) fn timed_out(lock: &RawLock, bound: Option<&'static Slot>, waited: Duration) -> LockError {
+    metrics::add(&lock.class().metrics.timeouts, 1);
+    metrics::add(&metrics::GLOBAL.timeouts, 1);
+    let (holder, chain) = graph::chain::from_lock(lock);
+    let held = bound.map(|slot| slot.held().map(LockName::of_hold).collect()).unwrap_or_default();
+    let timeout =
+        Timeout { lock: Some(LockName::of(lock)), waited, holder, chain, held, grade: Grade::Suspected };
+    crate::events::timeout(&timeout);
+    LockError::Timeout(Box::new(timeout))
 }
 
 impl Drop for Acquire<'_> {
@@ -349,7 +348,7 @@ fn epoch_of(slot: &Slot) -> u32 {
     state::epoch(slot.state.load(Ordering::Relaxed))
 }
 
-fn pointer(slot: Option<&'static Slot>) -> *mut Slot {
+pub(crate) fn pointer(slot: Option<&'static Slot>) -> *mut Slot {
     slot.map_or(ptr::null_mut(), |slot| ptr::from_ref(slot).cast_mut())
 }
 
@@ -385,7 +384,7 @@ pub(crate) fn give_back(lock: &RawLock, need: u32, acquired: &Acquired) {
         holder = ptr::from_ref(owner).cast_mut();
         long = hold.epoch.load(Ordering::Relaxed) != epoch_of(owner);
         hold.release();
-        if !poll::current().is_some_and(|current| current.is(owner)) {
+        if !poll::current().is_some_and(|current| current.is(owner)) && !owner.is_thread() {
             elsewhere = Some(owner);
         }
     }

@@ -2,9 +2,9 @@
 
 use crate::{
     acquire::give_cell_back,
+    class::ClassRef,
     clock,
     context::Context,
-    class::ClassRef,
     error::{Ended, LockError},
     limits,
     raw::{self, Kind, RawLock, event},
@@ -173,7 +173,8 @@ impl<F> Activity<F> {
 
     /// Makes the edge from the activity that polls us to us, and takes an old one away.
     fn link(&mut self, parent: &Waker) {
-        let above = poll::current().filter(|above| waker::slot_of(parent).is_some_and(|slot| slot.is(*above)));
+        let above =
+            poll::current().filter(|above| waker::slot_of(parent).is_some_and(|slot| slot.is(*above)));
         match (self.link, above) {
             (Some(link), Some(above)) if link.owner().is(above) => {
                 link.polled.store(state::epoch(above.state.load(Ordering::Relaxed)), Ordering::Relaxed);
@@ -298,7 +299,10 @@ impl<F> Drop for Activity<F> {
 
 impl<F> fmt::Debug for Activity<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Activity").field("name", &self.slot.name()).field("birth", &self.birth()).finish_non_exhaustive()
+        f.debug_struct("Activity")
+            .field("name", &self.slot.name())
+            .field("birth", &self.birth())
+            .finish_non_exhaustive()
     }
 }
 
@@ -355,7 +359,10 @@ impl<T> Completion<T> {
 
     fn held_by(by: *const Slot) -> Arc<Self> {
         let class = ClassRef::from_ptr(ptr::null_mut());
-        Arc::new(Self { lock: RawLock::new(Kind::Event, event::pending(by), class, 0), result: Mutex::new(None) })
+        Arc::new(Self {
+            lock: RawLock::new(Kind::Event, event::pending(by), class, 0),
+            result: Mutex::new(None),
+        })
     }
 
     pub(crate) fn is_done(&self) -> bool {

@@ -104,7 +104,10 @@ impl LockClass {
 
 impl fmt::Debug for LockClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LockClass").field("name", &self.name).field("level", &self.level).finish_non_exhaustive()
+        f.debug_struct("LockClass")
+            .field("name", &self.name)
+            .field("level", &self.level)
+            .finish_non_exhaustive()
     }
 }
 

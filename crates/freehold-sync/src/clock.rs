@@ -3,7 +3,10 @@
 //! Reports and deadlines use it; nothing else in this crate looks at a clock.
 
 use crate::shim::{AtomicU64, Ordering};
-use std::{sync::OnceLock, time::{Duration, Instant}};
+use std::{
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
 
 /// Nanoseconds since the first call; never zero.
 pub(crate) type Ticks = u64;

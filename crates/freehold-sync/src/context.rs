@@ -1,8 +1,9 @@
 //! What an activity's body gets: the way to everything it may wait for.
 
 use crate::{
+    acquire::Limit,
     activity::{Activity, activity},
-    clock,
+    blocking, clock,
     error::{Ended, LockError, Timeout},
     mutex::{Lock, Mutex, MutexGuard},
     permit_pool::{AcquirePermits, Permit, PermitPool},
@@ -106,7 +107,10 @@ impl Context {
     ///
     /// As [`lock`](Self::lock), without waiting. `Ok(None)`: somebody has it.
     #[track_caller]
-    pub fn try_lock<'a, T: ?Sized>(&'a self, mutex: &'a Mutex<T>) -> Result<Option<MutexGuard<'a, T>>, LockError> {
+    pub fn try_lock<'a, T: ?Sized>(
+        &'a self,
+        mutex: &'a Mutex<T>,
+    ) -> Result<Option<MutexGuard<'a, T>>, LockError> {
         mutex.try_with(Some(self.slot), Location::caller())
     }
 
@@ -226,8 +230,29 @@ impl Context {
     ///
     /// As [`permit`](Self::permit), without waiting.
     #[track_caller]
-    pub fn try_permits<'a>(&'a self, pool: &'a PermitPool, count: u32) -> Result<Option<Permit<'a>>, LockError> {
+    pub fn try_permits<'a>(
+        &'a self,
+        pool: &'a PermitPool,
+        count: u32,
+    ) -> Result<Option<Permit<'a>>, LockError> {
         pool.try_with(Some(self.slot), count, Location::caller())
+    }
+
+    /// Locks a blocking mutex for the activity: the guard may be held across an await, and the graph knows that the
+    /// activity has it. Blocks the thread until it is free, for at most the default limit of 5 s.
+    ///
+    /// # Errors
+    ///
+    /// As [`blocking::Mutex::lock`](crate::blocking::Mutex::lock).
+    #[track_caller]
+    pub fn lock_blocking<'a, T: ?Sized>(
+        &'a self,
+        mutex: &'a blocking::Mutex<T>,
+    ) -> Result<blocking::MutexGuard<'a, T>, LockError> {
+        // Outside of its activity's poll (in a scoped thread, say) nobody knows who holds it.
+        let holder = poll::current().filter(|current| current.is(self.slot));
+        blocking::lock_in(mutex.raw(), 1, holder, Limit::Default, Location::caller())
+            .map(|acquired| mutex.guard(acquired))
     }
 
     /// Ready once the activity was cancelled through its [`ActivityHandle`](crate::ActivityHandle).
@@ -397,7 +422,12 @@ pub struct Within<'a, F> {
 }
 
 impl<'a, F> Within<'a, F> {
-    fn new(context: Option<&'a Context>, limit: Duration, future: F, site: &'static Location<'static>) -> Self {
+    fn new(
+        context: Option<&'a Context>,
+        limit: Duration,
+        future: F,
+        site: &'static Location<'static>,
+    ) -> Self {
         let deadline = clock::after(clock::now(), limit);
         let wait = SignalWait::until(context.map(Context::slot), deadline, site);
         Self { future, wait, limit, context }
@@ -505,4 +535,3 @@ impl<F> fmt::Debug for Aside<'_, F> {
         f.debug_struct("Aside").finish_non_exhaustive()
     }
 }
-

@@ -46,7 +46,10 @@ impl fmt::Display for LockError {
             Self::Timeout(timeout) => timeout.fmt(f),
             Self::Order(violation) => violation.fmt(f),
             Self::Poisoned(lock) => {
-                write!(f, "{lock} is poisoned: a panic happened while it was held; check its value and call clear_poison")
+                write!(
+                    f,
+                    "{lock} is poisoned: a panic happened while it was held; check its value and call clear_poison"
+                )
             }
             Self::Closed(lock) => write!(f, "{lock} is closed"),
         }

@@ -122,5 +122,9 @@ pub(crate) fn timeout(timeout: &Timeout) {
 
 pub(crate) fn guard_forgotten(slot: &'static Slot, hold: &'static HeldEntry) {
     metrics::add(&metrics::GLOBAL.guards_forgotten, 1);
-    emit(|| Event::GuardForgotten { actor: Actor::of(slot), lock: LockName::of_hold(hold), site: hold.site() });
+    emit(|| Event::GuardForgotten {
+        actor: Actor::of(slot),
+        lock: LockName::of_hold(hold),
+        site: hold.site(),
+    });
 }

@@ -38,7 +38,9 @@ use std::{
 /// # }
 /// ```
 #[track_caller]
-pub fn joinable<T>(body: impl AsyncFnOnce(&Context) -> T) -> (Activity<impl Future<Output = ()>>, JoinHandle<T>) {
+pub fn joinable<T>(
+    body: impl AsyncFnOnce(&Context) -> T,
+) -> (Activity<impl Future<Output = ()>>, JoinHandle<T>) {
     let slot = Slot::acquire(Location::caller());
     let completion = Completion::new(slot);
     let completer = Completer(completion.clone());

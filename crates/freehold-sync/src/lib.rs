@@ -2,6 +2,7 @@
 
 mod acquire;
 mod activity;
+pub mod blocking;
 mod class;
 mod clock;
 mod context;
@@ -16,6 +17,7 @@ mod level;
 pub mod limits;
 pub mod metrics;
 mod mutex;
+mod observe;
 mod order;
 mod permit_pool;
 mod raw;
@@ -37,6 +39,7 @@ pub use events::{Event, Subscription, recent_reports, subscribe};
 pub use join::{BoundReply, Join, JoinHandle, Reply, joinable, reply};
 pub use level::LockLevel;
 pub use mutex::{Lock, Mutex, MutexGuard, OwnedMutexGuard};
+pub use observe::{Holding, Observation, Observed, Waiting, observe};
 pub use permit_pool::{AcquirePermits, Permit, PermitPool};
 pub use report::{Action, Actor, Deadlock, Edge, Grade, LockName, Mode, OrderViolation, Rule, Site};
 pub use rwlock::{
@@ -44,8 +47,8 @@ pub use rwlock::{
 };
 pub use scoped_mutex::ScopedMutex;
 pub use settings::{
-    OrderMode, set_detection, set_order_learning, set_order_mode, set_probing, set_suspect_after, set_victim_policy,
-    set_wait_limit,
+    OrderMode, set_detection, set_order_learning, set_order_mode, set_probing, set_suspect_after,
+    set_victim_policy, set_wait_limit,
 };
 pub use signal::{HasSignal, Signal, SignalWait};
 pub use victim::{Candidate, VictimHook, VictimPolicy};

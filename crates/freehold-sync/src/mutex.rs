@@ -202,7 +202,10 @@ impl<T> From<T> for Mutex<T> {
 
 impl<T: ?Sized> fmt::Debug for Mutex<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mutex").field("class", &self.class().name()).field("locked", &self.is_locked()).finish_non_exhaustive()
+        f.debug_struct("Mutex")
+            .field("class", &self.class().name())
+            .field("locked", &self.is_locked())
+            .finish_non_exhaustive()
     }
 }
 
@@ -237,7 +240,11 @@ pub struct Lock<'a, T: ?Sized> {
 }
 
 impl<'a, T: ?Sized> Lock<'a, T> {
-    pub(crate) fn new(mutex: &'a Mutex<T>, slot: Option<&'static Slot>, site: &'static Location<'static>) -> Self {
+    pub(crate) fn new(
+        mutex: &'a Mutex<T>,
+        slot: Option<&'static Slot>,
+        site: &'static Location<'static>,
+    ) -> Self {
         Self { acquire: Acquire::new(&mutex.raw, slot, 1, site), mutex }
     }
 

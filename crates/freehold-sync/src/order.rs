@@ -39,7 +39,8 @@ fn check_against(
     site: &'static Location<'static>,
     in_set: bool,
 ) -> Result<(), LockError> {
-    let mode = OrderMode::from_u8(slot.order_mode.load(Ordering::Relaxed)).unwrap_or_else(settings::order_mode);
+    let mode =
+        OrderMode::from_u8(slot.order_mode.load(Ordering::Relaxed)).unwrap_or_else(settings::order_mode);
     if mode == OrderMode::Off {
         return Ok(());
     }

@@ -136,7 +136,10 @@ impl PermitPool {
 
 impl fmt::Debug for PermitPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PermitPool").field("size", &self.size).field("available", &self.available()).finish_non_exhaustive()
+        f.debug_struct("PermitPool")
+            .field("size", &self.size)
+            .field("available", &self.available())
+            .finish_non_exhaustive()
     }
 }
 

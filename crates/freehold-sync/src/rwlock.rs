@@ -193,7 +193,11 @@ impl<T: ?Sized> RwLock<T> {
     fn write_guard(&self, acquired: Acquired) -> RwLockWriteGuard<'_, T> {
         // SAFETY: never null.
         let value = unsafe { NonNull::new_unchecked(self.value.get()) };
-        RwLockWriteGuard { held: Held::new(self.raw.raw(), ALL_READERS, acquired), value, _value: PhantomData }
+        RwLockWriteGuard {
+            held: Held::new(self.raw.raw(), ALL_READERS, acquired),
+            value,
+            _value: PhantomData,
+        }
     }
 }
 
@@ -225,7 +229,11 @@ pub struct Read<'a, T: ?Sized> {
 }
 
 impl<'a, T: ?Sized> Read<'a, T> {
-    pub(crate) fn new(lock: &'a RwLock<T>, slot: Option<&'static Slot>, site: &'static Location<'static>) -> Self {
+    pub(crate) fn new(
+        lock: &'a RwLock<T>,
+        slot: Option<&'static Slot>,
+        site: &'static Location<'static>,
+    ) -> Self {
         Self { acquire: Acquire::new(lock.raw.raw(), slot, 1, site), lock }
     }
 
@@ -250,7 +258,11 @@ pub struct Write<'a, T: ?Sized> {
 }
 
 impl<'a, T: ?Sized> Write<'a, T> {
-    pub(crate) fn new(lock: &'a RwLock<T>, slot: Option<&'static Slot>, site: &'static Location<'static>) -> Self {
+    pub(crate) fn new(
+        lock: &'a RwLock<T>,
+        slot: Option<&'static Slot>,
+        site: &'static Location<'static>,
+    ) -> Self {
         Self { acquire: Acquire::new(lock.raw.raw(), slot, ALL_READERS, site), lock }
     }
 

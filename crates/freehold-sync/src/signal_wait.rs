@@ -34,7 +34,11 @@ pub(crate) struct SignalWait {
 }
 
 impl SignalWait {
-    pub(crate) fn until(slot: Option<&'static Slot>, deadline: Ticks, site: &'static Location<'static>) -> Self {
+    pub(crate) fn until(
+        slot: Option<&'static Slot>,
+        deadline: Ticks,
+        site: &'static Location<'static>,
+    ) -> Self {
         Self { slot, site, deadline, cancel: false, cell: None }
     }
 

@@ -26,8 +26,13 @@ async fn abba() {
         let errors = [&r1, &r2].iter().filter(|r| r.is_err()).count();
         assert_eq!(errors, 1, "{r1:?} {r2:?}");
         let e = r1.err().or(r2.err()).unwrap();
-        if round == 0 { println!("{}", e.deadlock().unwrap()); println!("{}", e.deadlock().unwrap().to_json()); }
-        if round % 20 == 0 { println!("{:?}", t.elapsed()); }
+        if round == 0 {
+            println!("{}", e.deadlock().unwrap());
+            println!("{}", e.deadlock().unwrap().to_json());
+        }
+        if round % 20 == 0 {
+            println!("{:?}", t.elapsed());
+        }
         assert!(t.elapsed() < Duration::from_secs(1));
     }
     println!("{:?}", metrics::global());

@@ -17,7 +17,9 @@ pub(crate) fn from_lock(lock: &RawLock) -> (Option<Actor>, Vec<Actor>) {
     let Some(holder) = lock.any_holder() else { return (None, Vec::new()) };
     // SAFETY: holders are slots, which are never freed.
     match unsafe { holder.as_ref() } {
-        Some(holder) => (Some(Actor::of(holder)), follow(holder).into_iter().map(|edge| edge.holder).collect()),
+        Some(holder) => {
+            (Some(Actor::of(holder)), follow(holder).into_iter().map(|edge| edge.holder).collect())
+        }
         None => (Some(Actor::unknown()), Vec::new()),
     }
 }
@@ -59,12 +61,26 @@ pub(crate) fn follow(slot: &'static Slot) -> Vec<Edge> {
     edges
 }
 
+/// All edges from `slot`; none while it is being polled.
+pub(crate) fn waits(slot: &'static Slot) -> Vec<Edge> {
+    if slot.freeze_if_not_polling().is_err() {
+        return Vec::new();
+    }
+    let edges = slot.waits().filter(|wait| is_edge(wait)).map(|wait| next_edge(slot, wait).0).collect();
+    slot.unfreeze();
+    edges
+}
+
 fn first_wait(slot: &'static Slot) -> Option<&'static WaitCell> {
-    slot.waits().find(|wait| match wait.kind() {
+    slot.waits().find(|wait| is_edge(wait))
+}
+
+fn is_edge(wait: &WaitCell) -> bool {
+    match wait.kind() {
         Source::Lock => wait.phase() == cell::WAITING,
         Source::Child => true,
         Source::Signal => false,
-    })
+    }
 }
 
 /// The owner of `wait` is frozen.

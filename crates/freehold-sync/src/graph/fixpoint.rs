@@ -133,14 +133,23 @@ mod tests {
             some_stuck += usize::from(quick.contains(&true));
             some_live += usize::from(quick.contains(&false));
         }
-        assert!(some_stuck > 10_000 && some_live > 10_000, "both kinds must occur: {some_stuck}, {some_live}");
+        assert!(
+            some_stuck > 10_000 && some_live > 10_000,
+            "both kinds must occur: {some_stuck}, {some_live}"
+        );
     }
 
     #[test]
     fn a_chain_costs_no_square() {
         let n = 200_000;
         let waits: Vec<Vec<Wait>> = (0..n)
-            .map(|i| if i == 0 { vec![] } else { vec![Wait { need: 1, total: 1, held: vec![(i - 1, 1)], ahead: vec![] }] })
+            .map(|i| {
+                if i == 0 {
+                    vec![]
+                } else {
+                    vec![Wait { need: 1, total: 1, held: vec![(i - 1, 1)], ahead: vec![] }]
+                }
+            })
             .collect();
         let mut live = vec![false; n];
         assert!(stuck(&waits, &live).iter().all(|stuck| *stuck), "nobody wakes the first one");

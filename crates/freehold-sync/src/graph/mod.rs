@@ -143,7 +143,9 @@ impl Slot {
             stuck |= holder.is_some_and(|holder| holder.is(self) || holder.may_be_stuck());
         };
         let look = std::cell::RefCell::new(&mut look);
-        lock.read_wait(wait, &mut |holder, _| (look.borrow_mut())(holder), &mut |ahead| (look.borrow_mut())(ahead.holder()));
+        lock.read_wait(wait, &mut |holder, _| (look.borrow_mut())(holder), &mut |ahead| {
+            (look.borrow_mut())(ahead.holder())
+        });
         stuck
     }
 

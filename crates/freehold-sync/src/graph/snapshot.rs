@@ -61,7 +61,9 @@ impl Member {
         }
         let frozen = match strictness {
             Strictness::Exact => slot.freeze_if_idle(),
-            Strictness::Loose if state & (WOKEN | POLLING | OUTSIDER | THREAD) == 0 => slot.freeze_if_not_polling(),
+            Strictness::Loose if state & (WOKEN | POLLING | OUTSIDER | THREAD) == 0 => {
+                slot.freeze_if_not_polling()
+            }
             Strictness::Loose => Err(state),
         };
         let Ok(state) = frozen else { return Self::live(slot, state) };
@@ -128,11 +130,10 @@ impl ReadWait {
         let lock = unsafe { RawLock::of_cell(wait) }?;
         let mut held = Vec::new();
         let mut ahead = Vec::new();
-        let waits = lock.read_wait(
-            wait,
-            &mut |slot, units| held.push((slot, u64::from(units))),
-            &mut |other| ahead.push((other.holder(), u64::from(other.need.load(Ordering::Relaxed)))),
-        );
+        let waits =
+            lock.read_wait(wait, &mut |slot, units| held.push((slot, u64::from(units))), &mut |other| {
+                ahead.push((other.holder(), u64::from(other.need.load(Ordering::Relaxed))))
+            });
         let need = u64::from(wait.need.load(Ordering::Relaxed));
         waits.then(|| Self { cell: wait, need, total: u64::from(lock.total()), held, ahead })
     }

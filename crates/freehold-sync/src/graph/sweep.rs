@@ -28,7 +28,8 @@ pub(crate) fn sweep(now: Ticks) {
     }
     as_detector(|findings| {
         if super::enabled() {
-            let snapshot = Snapshot::collect(old.iter().map(|(slot, _)| *slot), Strictness::Exact, usize::MAX);
+            let snapshot =
+                Snapshot::collect(old.iter().map(|(slot, _)| *slot), Strictness::Exact, usize::MAX);
             for start in ring_members(&snapshot, &snapshot.stuck()) {
                 break_from(start, Strictness::Exact, usize::MAX, findings);
             }
@@ -56,7 +57,9 @@ fn old_waits(now: Ticks) -> Vec<(&'static Slot, Ticks)> {
         // Read without a freeze: what it says may be past, and is only a reason to look.
         let since = slot
             .waits()
-            .filter(|wait| wait.kind() == Source::Lock && !matches!(wait.phase(), cell::CLOSED | cell::DORMANT))
+            .filter(|wait| {
+                wait.kind() == Source::Lock && !matches!(wait.phase(), cell::CLOSED | cell::DORMANT)
+            })
             .map(|wait| wait.since.get())
             .min();
         if let Some(since) = since.filter(|since| *since <= young) {

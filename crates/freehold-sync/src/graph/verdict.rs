@@ -167,7 +167,11 @@ fn carry_out(
             let victim = &snapshot.members[steps[index].member];
             let wait = victim.waits[steps[index].wait].cell;
             // The report first: the victim reads it when it sees the phase.
-            wait.owner().doom(report.clone());
+            victim.slot.doom(report.clone());
+            if !wait.owner().is(victim.slot) {
+                // A thread parked inside the victim's poll.
+                wait.owner().doom(report.clone());
+            }
             // SAFETY: the owner is frozen.
             if let Some(lock) = unsafe { RawLock::of_cell(wait) } {
                 metrics::add(&lock.class().metrics.deadlocks, 1);
@@ -247,7 +251,10 @@ pub(super) fn edge_of(waiter: &'static Slot, wait: &'static WaitCell, holder: Op
             };
             (LockName::of(lock), mode)
         }
-        None => (LockName { class: "a child activity", address: wait.source.load(Ordering::Relaxed).addr() }, Mode::Child),
+        None => (
+            LockName { class: "a child activity", address: wait.source.load(Ordering::Relaxed).addr() },
+            Mode::Child,
+        ),
     };
     let hold = holder.and_then(|holder| holder.hold_of(lock_name.address));
     let unknown_site = || lock.filter(|lock| lock.kind() == Kind::Mutex).and_then(RawLock::site);
@@ -260,8 +267,12 @@ pub(super) fn edge_of(waiter: &'static Slot, wait: &'static WaitCell, holder: Op
         mode,
         waited,
         waits_at,
-        held_at: hold.map_or_else(|| if holder.is_none() { unknown_site() } else { None }, |hold| hold.site()),
-        held_for: hold.map(|hold| hold.since.get()).filter(|since| *since != 0).map(|since| clock::between(since, now)),
+        held_at: hold
+            .map_or_else(|| if holder.is_none() { unknown_site() } else { None }, |hold| hold.site()),
+        held_for: hold
+            .map(|hold| hold.since.get())
+            .filter(|since| *since != 0)
+            .map(|since| clock::between(since, now)),
         lock: lock_name,
         holder: holder.map_or_else(Actor::unknown, Actor::of),
     }

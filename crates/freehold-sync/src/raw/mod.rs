@@ -216,7 +216,11 @@ impl RawLock {
         let old = unsafe { std::mem::replace(wait.parked_mut(), parked) };
         wait.source.store(ptr::from_ref(self).cast_mut().cast(), Ordering::Release);
         wait.set_phase(cell::WAITING);
-        if front { self.push_front(wait) } else { self.push_back(wait) }
+        if front {
+            self.push_front(wait)
+        } else {
+            self.push_back(wait)
+        }
         drop(section);
         drop(old);
         Queued::Waiting
@@ -264,7 +268,7 @@ impl RawLock {
     pub(crate) fn escape(&self, wait: &'static WaitCell) {
         let _section = self.queue.enter();
         if wait.phase() == cell::WAITING {
-            wait.escaped.store(1, Ordering::Relaxed);
+            wait.book(None);
         }
     }
 
@@ -401,7 +405,9 @@ impl RawLock {
     pub(crate) fn pass_on(&self, wait: &'static WaitCell, wakes: &mut Wakes) {
         let _section = self.queue.enter();
         let phase = wait.phase();
-        if matches!(phase, cell::NOTIFIED | cell::GRANTED) && self.kind != Kind::Event && wait.leave(phase, cell::DORMANT)
+        if matches!(phase, cell::NOTIFIED | cell::GRANTED)
+            && self.kind != Kind::Event
+            && wait.leave(phase, cell::DORMANT)
         {
             self.set_flag(STRAY);
             self.give_turn_back(wait, phase, wakes);
@@ -419,7 +425,12 @@ impl RawLock {
             }
             (Kind::Mutex, _) => mutex::release_queued(self, true, wakes),
             (Kind::RwLock, _) => {
-                rwlock::release_in_section(self, need, wait.place.load(Ordering::Relaxed) & !SAMPLED, wait.holder());
+                rwlock::release_in_section(
+                    self,
+                    need,
+                    wait.place.load(Ordering::Relaxed) & !SAMPLED,
+                    wait.holder(),
+                );
                 self.hand_over(wakes);
             }
             (Kind::Pool, _) => {
@@ -557,7 +568,9 @@ impl RawLock {
     pub(crate) fn any_holder(&self) -> Option<*mut Slot> {
         let _section = self.queue.enter();
         let mut any = None;
-        self.holders_in_section(&mut |slot, _| any = any.filter(|known: &*mut Slot| !known.is_null()).or(Some(slot)));
+        self.holders_in_section(&mut |slot, _| {
+            any = any.filter(|known: &*mut Slot| !known.is_null()).or(Some(slot))
+        });
         any
     }
 
@@ -614,7 +627,11 @@ impl RawLock {
             slot.every_cell(|wait| {
                 // SeqCst, and then the look at FROZEN: either who freezes sees the source gone, or we wait for them.
                 let mine = ptr::from_mut(self).cast();
-                if wait.source.compare_exchange(mine, ptr::null_mut(), Ordering::SeqCst, Ordering::Relaxed).is_err() {
+                if wait
+                    .source
+                    .compare_exchange(mine, ptr::null_mut(), Ordering::SeqCst, Ordering::Relaxed)
+                    .is_err()
+                {
                     return;
                 }
                 slot.wait_thawed();

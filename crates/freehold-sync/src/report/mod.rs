@@ -59,7 +59,11 @@ impl Actor {
         use crate::shim::Ordering;
         Self {
             number: slot.birth.load(Ordering::Relaxed),
-            name: if slot.is_outsider() { Cow::Borrowed("a wait outside of activities") } else { slot.name() },
+            name: if slot.is_outsider() {
+                Cow::Borrowed("a wait outside of activities")
+            } else {
+                slot.name()
+            },
             site: slot.site(),
             foreign_wakers: slot.foreign_clones(slot.state.load(Ordering::Relaxed)),
         }
@@ -67,7 +71,12 @@ impl Actor {
 
     /// Somebody nobody knows: an owned guard, a plain task, an escaped future.
     pub(crate) fn unknown() -> Self {
-        Self { number: 0, name: Cow::Borrowed("a holder outside of activities"), site: None, foreign_wakers: 0 }
+        Self {
+            number: 0,
+            name: Cow::Borrowed("a holder outside of activities"),
+            site: None,
+            foreign_wakers: 0,
+        }
     }
 }
 
@@ -211,7 +220,13 @@ impl Deadlock {
     pub fn headline(&self) -> String {
         let classes: Vec<_> = self.edges.iter().map(|edge| edge.lock.class).collect();
         let shape = if self.is_ring() { "ring" } else { "chain" };
-        format!("{} {shape} of {} over {}; {} more behind it", self.grade, self.edges.len(), classes.join(" -> "), self.behind)
+        format!(
+            "{} {shape} of {} over {}; {} more behind it",
+            self.grade,
+            self.edges.len(),
+            classes.join(" -> "),
+            self.behind
+        )
     }
 
     /// The victim's actor, if one was chosen.
@@ -249,7 +264,8 @@ pub(crate) fn fingerprint(edges: &[Edge]) -> u64 {
         (0..hashes.len()).map(|i| hashes[(start + i) % hashes.len()]).collect::<Vec<_>>()
     });
     let start = best.unwrap_or(0);
-    (0..hashes.len()).fold(0xcbf2_9ce4_8422_2325, |all, i| fnv(all, &hashes[(start + i) % hashes.len()].to_le_bytes()))
+    (0..hashes.len())
+        .fold(0xcbf2_9ce4_8422_2325, |all, i| fnv(all, &hashes[(start + i) % hashes.len()].to_le_bytes()))
 }
 
 fn fnv(seed: u64, bytes: &[u8]) -> u64 {

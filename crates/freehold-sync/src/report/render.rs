@@ -16,13 +16,21 @@ impl fmt::Display for Deadlock {
             }
             Action::EndedHolder => {
                 if let Some(edge) = self.edges.last() {
-                    writeln!(f, "  broken: {} was ended; nothing was left that could have woken it", edge.holder)?;
+                    writeln!(
+                        f,
+                        "  broken: {} was ended; nothing was left that could have woken it",
+                        edge.holder
+                    )?;
                 }
             }
             Action::Reported => writeln!(f, "  not broken: it is not proven; it ends at its deadlines")?,
         }
         match self.suggested_order() {
-            Some(order) => writeln!(f, "  advice: take these in one order everywhere, for example {}", order.join(", then ")),
+            Some(order) => writeln!(
+                f,
+                "  advice: take these in one order everywhere, for example {}",
+                order.join(", then ")
+            ),
             None => writeln!(f, "  advice: take locks of one class together, with lock_all"),
         }
     }
@@ -44,7 +52,11 @@ fn write_edge(f: &mut fmt::Formatter<'_>, number: usize, edge: &Edge) -> fmt::Re
         None => writeln!(f)?,
     }
     if edge.holder.foreign_wakers > 0 {
-        writeln!(f, "       which {} waker(s) outside of the graph could still wake", edge.holder.foreign_wakers)?;
+        writeln!(
+            f,
+            "       which {} waker(s) outside of the graph could still wake",
+            edge.holder.foreign_wakers
+        )?;
     }
     Ok(())
 }
@@ -112,7 +124,11 @@ impl Deadlock {
         writeln!(dot, "digraph \"{}\" {{", escaped(&self.id))?;
         writeln!(dot, "  label=\"{}\";\n  node [shape=box];", escaped(&self.headline()))?;
         for (index, edge) in self.edges.iter().enumerate() {
-            let victim = if self.action == Action::Victim(index) { ", style=filled, fillcolor=\"#f4b6b6\"" } else { "" };
+            let victim = if self.action == Action::Victim(index) {
+                ", style=filled, fillcolor=\"#f4b6b6\""
+            } else {
+                ""
+            };
             let name = edge.waiter.to_string();
             writeln!(dot, "  a{} [label=\"{}\"{victim}];", edge.waiter.number, escaped(&name))?;
         }
@@ -121,7 +137,13 @@ impl Deadlock {
         }
         for edge in &self.edges {
             let label = format!("{} {}", edge.mode, edge.lock.class);
-            writeln!(dot, "  a{} -> a{} [label=\"{}\"];", edge.waiter.number, edge.holder.number, escaped(&label))?;
+            writeln!(
+                dot,
+                "  a{} -> a{} [label=\"{}\"];",
+                edge.waiter.number,
+                edge.holder.number,
+                escaped(&label)
+            )?;
         }
         writeln!(dot, "}}")
     }

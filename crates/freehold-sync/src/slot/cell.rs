@@ -75,8 +75,6 @@ pub(crate) struct WaitCell {
     pub(crate) kind: AtomicU8,
     /// Set once somebody else took what this cell was woken for; the next release transfers.
     pub(crate) overtaken: AtomicU8,
-    /// The future that waits is polled outside of its activity: a grant is booked to nobody we know.
-    pub(crate) escaped: AtomicU8,
     pub(crate) need: AtomicU32,
     /// Which of several places a grant got (a reader's).
     pub(crate) place: AtomicU32,
@@ -91,6 +89,8 @@ pub(crate) struct WaitCell {
     pub(crate) deadline: AtomicTicks,
     pub(crate) site: AtomicPtr<Location<'static>>,
     owner: AtomicPtr<Slot>,
+    /// Whom a grant is booked to; null if nobody we know.
+    booked: AtomicPtr<Slot>,
     parked: UnsafeCell<Parked>,
 }
 
@@ -105,7 +105,6 @@ impl WaitCell {
             phase: AtomicU8::new(UNUSED),
             kind: AtomicU8::new(Source::Lock as u8),
             overtaken: AtomicU8::new(0),
-            escaped: AtomicU8::new(0),
             need: AtomicU32::new(0),
             place: AtomicU32::new(0),
             polled: AtomicU32::new(0),
@@ -117,6 +116,7 @@ impl WaitCell {
             deadline: AtomicTicks::new(NEVER),
             site: AtomicPtr::new(ptr::null_mut()),
             owner: AtomicPtr::new(ptr::null_mut()),
+            booked: AtomicPtr::new(ptr::null_mut()),
             parked: UnsafeCell::new(Parked::Nobody),
         }
     }
@@ -165,13 +165,15 @@ impl WaitCell {
         self.site.store(ptr::from_ref(site).cast_mut(), Ordering::Relaxed);
     }
 
-    /// The slot a grant is booked to: the owner, unless it is outside of all activities or its future escaped.
+    /// The slot a grant is booked to; null if nobody we know.
     pub(crate) fn holder(&self) -> *mut Slot {
-        if self.escaped.load(Ordering::Relaxed) != 0 || self.owner().is_outsider() {
-            ptr::null_mut()
-        } else {
-            self.owner.load(Ordering::Relaxed)
-        }
+        self.booked.load(Ordering::Relaxed)
+    }
+
+    /// Books a grant to `holder`. Before the cell is queued, or in the section.
+    pub(crate) fn book(&self, holder: Option<&'static Slot>) {
+        self.booked
+            .store(holder.map_or(ptr::null_mut(), |slot| ptr::from_ref(slot).cast_mut()), Ordering::Relaxed);
     }
 
     /// Whom to wake.

@@ -31,20 +31,16 @@ use crate::{
     limits,
     report::Deadlock,
     shim::{
-        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Backoff, Mutex, Ordering, PoisonError, QueueLock,
+        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Backoff, Mutex, Ordering, PoisonError,
+        QueueLock,
     },
 };
 use cell::WaitCell;
 use holds::HeldEntry;
-use state::{DONE, EPOCH, FREE, FROZEN, IDENTITY, OUTSIDER, PARENT_BUSY, PARKED, POLLING, THREAD, WAKER, WOKEN};
-use std::{
-    borrow::Cow,
-    cell::UnsafeCell,
-    panic::Location,
-    ptr,
-    sync::Arc,
-    task::Waker,
+use state::{
+    DONE, EPOCH, FREE, FROZEN, IDENTITY, OUTSIDER, PARENT_BUSY, PARKED, POLLING, THREAD, WAKER, WOKEN,
 };
+use std::{borrow::Cow, cell::UnsafeCell, panic::Location, ptr, sync::Arc, task::Waker};
 
 /// Whom a wake is passed on to.
 pub(crate) enum Parent {
@@ -96,6 +92,8 @@ pub(crate) struct Slot {
     pub(crate) probed: AtomicTicks,
     /// The wait that was reported as suspected last, by the tick it began.
     pub(crate) suspected: AtomicTicks,
+    /// The activity whose poll this one's poll is inside of.
+    below: AtomicPtr<Slot>,
     /// The blocking wait of the thread that polls, while `PARKED`.
     pub(crate) parked_in: AtomicPtr<WaitCell>,
 }
@@ -131,6 +129,7 @@ impl Slot {
             signals: QueueLock::new(),
             probed: AtomicTicks::new(0),
             suspected: AtomicTicks::new(0),
+            below: AtomicPtr::new(ptr::null_mut()),
             parked_in: AtomicPtr::new(ptr::null_mut()),
         }
     }
@@ -168,6 +167,10 @@ impl Slot {
 
     pub(crate) fn is_outsider(&self) -> bool {
         self.state.load(Ordering::Relaxed) & OUTSIDER != 0
+    }
+
+    pub(crate) fn is_thread(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & THREAD != 0
     }
 
     pub(crate) fn is(&self, other: *const Slot) -> bool {
@@ -267,7 +270,8 @@ impl Slot {
     /// the state it was frozen in.
     pub(crate) fn freeze_if_idle(&self) -> Result<u64, u64> {
         self.freeze(|slot, state| {
-            state & (POLLING | WOKEN | DONE | FREE | OUTSIDER | THREAD) == 0 && slot.foreign_clones(state) == 0
+            state & (POLLING | WOKEN | DONE | FREE | OUTSIDER | THREAD) == 0
+                && slot.foreign_clones(state) == 0
         })
     }
 
@@ -297,7 +301,8 @@ impl Slot {
                 continue;
             }
             // SeqCst pairs with the drop of a lock: it sees the freeze, or we see that the source is gone.
-            if self.state.compare_exchange(state, state | FROZEN, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
+            if self.state.compare_exchange(state, state | FROZEN, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+            {
                 return Ok(state);
             }
         }
@@ -312,6 +317,25 @@ impl Slot {
         let mut backoff = Backoff::new();
         while self.state.load(Ordering::SeqCst) & FROZEN != 0 {
             backoff.wait();
+        }
+    }
+
+    /// The thread goes on: waits until nobody reads the wait it was parked in.
+    pub(crate) fn leave_parked(&self) {
+        let mut backoff = Backoff::new();
+        loop {
+            let state = self.state.load(Ordering::Relaxed);
+            if state & FROZEN != 0 {
+                backoff.wait();
+                continue;
+            }
+            if self
+                .state
+                .compare_exchange(state, state & !PARKED, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+            {
+                return;
+            }
         }
     }
 
@@ -356,7 +380,10 @@ impl Slot {
                 return;
             }
         }
-        if Block::walk(&self.more_cells).flat_map(|block| &block.items).all(|cell| cell.phase() == cell::UNUSED) {
+        if Block::walk(&self.more_cells)
+            .flat_map(|block| &block.items)
+            .all(|cell| cell.phase() == cell::UNUSED)
+        {
             let used = self.used.load(Ordering::Relaxed);
             self.used.store(used & !(1 << limits::INLINE_CELLS), Ordering::Relaxed);
         }
@@ -371,7 +398,8 @@ impl Slot {
     pub(crate) fn waits(&'static self) -> impl Iterator<Item = &'static WaitCell> {
         let used = self.used.load(Ordering::Relaxed);
         let inline = self.cells.iter().enumerate().filter(move |(index, _)| used & (1 << index) != 0);
-        let blocks = if used & (1 << limits::INLINE_CELLS) == 0 { None } else { Some(Block::walk(&self.more_cells)) };
+        let blocks =
+            if used & (1 << limits::INLINE_CELLS) == 0 { None } else { Some(Block::walk(&self.more_cells)) };
         inline
             .map(|(_, cell)| cell)
             .chain(blocks.into_iter().flatten().flat_map(|block| &block.items))
@@ -415,7 +443,9 @@ impl Slot {
 
     #[cold]
     fn free_hold_in_blocks(&'static self) -> &'static HeldEntry {
-        if let Some(hold) = Block::walk(&self.more_holds).flat_map(|block| &block.items).find(|hold| hold.is_free()) {
+        if let Some(hold) =
+            Block::walk(&self.more_holds).flat_map(|block| &block.items).find(|hold| hold.is_free())
+        {
             return hold;
         }
         let block = Block::extend(&self.more_holds, HeldEntry::new);
@@ -476,7 +506,12 @@ impl Slot {
             || !self.holds_nothing();
         // Once all of this is so it stays so: nobody is left who could make a clone, a cell or an entry. The epoch makes
         // sure that it is still the same use of the slot.
-        if !kept && self.state.compare_exchange(state, (state & !(EPOCH - 1)) | FREE, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
+        if !kept
+            && self
+                .state
+                .compare_exchange(state, (state & !(EPOCH - 1)) | FREE, Ordering::SeqCst, Ordering::Relaxed)
+                .is_ok()
+        {
             self.reset();
             pool::give_back(self);
         }

@@ -8,8 +8,8 @@ use super::{
 use crate::{
     driver, events, graph,
     raw::RawLock,
-    signal_wait,
     shim::{Backoff, Ordering, thread_local},
+    signal_wait,
 };
 use std::{cell::Cell, ptr, task::Waker};
 
@@ -25,6 +25,12 @@ pub(crate) fn current() -> Option<&'static Slot> {
     CURRENT.try_with(|current| unsafe { current.get().as_ref() }).ok().flatten()
 }
 
+/// The activities whose polls are on this thread's stack, innermost first.
+pub(crate) fn stack() -> impl Iterator<Item = &'static Slot> {
+    // SAFETY: only ever set from slots, which are never freed.
+    std::iter::successors(current(), |slot| unsafe { slot.below.load(Ordering::Relaxed).as_ref() })
+}
+
 /// Makes `slot` the current activity of this thread until it is dropped.
 pub(crate) struct Entered {
     before: *const Slot,
@@ -33,7 +39,9 @@ pub(crate) struct Entered {
 impl Entered {
     #[inline]
     pub(crate) fn enter(slot: &'static Slot) -> Self {
-        Self { before: CURRENT.with(|current| current.replace(slot)) }
+        let before = CURRENT.with(|current| current.replace(slot));
+        slot.below.store(before.cast_mut(), Ordering::Relaxed);
+        Self { before }
     }
 }
 
@@ -179,7 +187,8 @@ impl Slot {
         let mut wakes = crate::raw::wakes::Wakes::new();
         for wait in self.waits() {
             let had_turn = matches!(wait.phase(), cell::GRANTED | cell::NOTIFIED);
-            let unused = wait.polled.load(Ordering::Relaxed) != epoch && wait.granted.load(Ordering::Relaxed) != epoch;
+            let unused =
+                wait.polled.load(Ordering::Relaxed) != epoch && wait.granted.load(Ordering::Relaxed) != epoch;
             if had_turn && unused {
                 // SAFETY: we have frozen the owner, and a cell in use has a source or none.
                 if let Some(lock) = unsafe { RawLock::of_cell(wait) } {

@@ -1,0 +1,102 @@
+//! Waiting with the thread.
+
+use super::thread::{self, Parked};
+use crate::{
+    acquire::Limit,
+    clock, driver,
+    error::LockError,
+    graph,
+    raw::{Queued, RawLock, mutex},
+    shim::Ordering,
+    slot::{
+        Slot,
+        cell::{self, Parked as Sleeper, Source, WaitCell},
+        poll, state,
+    },
+};
+use std::{panic::Location, time::Duration};
+
+/// How a wait ended.
+pub(super) enum Parking {
+    Taken(u32),
+    Failed(u8, Duration),
+    Shut,
+}
+
+/// Queues for `lock` and parks the thread until the wait has ended. `holder` is who the lock is booked to.
+#[cold]
+pub(super) fn wait(
+    lock: &RawLock,
+    need: u32,
+    holder: Option<&'static Slot>,
+    limit: Limit,
+    site: &'static Location<'static>,
+) -> Result<Parking, LockError> {
+    // A thread that is ending has no slot of its own any more.
+    let lasting = thread::current();
+    let now = clock::now();
+    let activity = poll::current();
+    if let Some(activity) = activity
+        && activity.doomed.load(Ordering::Acquire)
+        && let Some(report) = activity.doom_of()
+    {
+        return Err(LockError::Deadlock(report));
+    }
+    let owner = lasting.unwrap_or_else(|| Slot::acquire_outside(state::THREAD, site));
+    let deadline = limit.deadline(now, activity);
+    let wait = owner.claim_cell();
+    wait.kind.store(Source::Lock as u8, Ordering::Relaxed);
+    wait.need.store(need, Ordering::Relaxed);
+    wait.overtaken.store(0, Ordering::Relaxed);
+    wait.polled.store(0, Ordering::Relaxed);
+    wait.set_site(site);
+    wait.since.set(now);
+    wait.deadline.set(deadline);
+    wait.book(holder);
+    let ended = park(lock, owner, wait);
+    owner.free_cell(wait);
+    if lasting.is_none() {
+        owner.release_outside();
+    }
+    Ok(match ended {
+        Parking::Failed(phase, _) => Parking::Failed(phase, clock::between(now, clock::now())),
+        ended => ended,
+    })
+}
+
+fn park(lock: &RawLock, owner: &'static Slot, wait: &'static WaitCell) -> Parking {
+    let mut front = false;
+    loop {
+        match lock.enqueue(wait, front, Sleeper::Thread(std::thread::current())) {
+            Queued::Taken(place) => return Parking::Taken(place),
+            Queued::Shut => return Parking::Shut,
+            Queued::Waiting => {}
+        }
+        sleep(owner, wait);
+        match wait.phase() {
+            cell::GRANTED => return Parking::Taken(wait.place.load(Ordering::Relaxed)),
+            cell::NOTIFIED if mutex::take_notified(lock, wait.holder()) => return Parking::Taken(0),
+            cell::NOTIFIED => {
+                wait.overtaken.store(1, Ordering::Relaxed);
+                front = true;
+            }
+            cell::DORMANT => front = true,
+            phase => return Parking::Failed(phase, Duration::ZERO),
+        }
+    }
+}
+
+/// Parks until the wait is over.
+fn sleep(owner: &'static Slot, wait: &'static WaitCell) {
+    if wait.deadline.get() < owner.due.get() {
+        owner.due.set(wait.deadline.get());
+    }
+    let _parked = Parked::new(poll::stack().chain([owner]).collect(), wait);
+    driver::somebody_waits(owner);
+    if graph::enabled() {
+        graph::detect(owner);
+    }
+    while wait.phase() == cell::WAITING {
+        std::thread::park();
+    }
+}
