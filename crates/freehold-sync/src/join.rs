@@ -34,7 +34,7 @@ use std::{
 /// let (callee, reply) = joinable(async |_ctx| 42);
 /// let caller = activity(async move |ctx| reply.join(ctx).await);
 /// tokio::spawn(callee);
-/// assert_eq!(caller.await.unwrap().unwrap().unwrap(), 42);
+/// assert_eq!(caller.await.unwrap().unwrap(), 42);
 /// # }
 /// ```
 #[track_caller]
