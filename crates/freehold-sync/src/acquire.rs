@@ -57,11 +57,11 @@ impl Limit {
 #[derive(Clone, Copy)]
 pub(crate) struct Acquired {
     pub(crate) hold: Option<&'static HeldEntry>,
-    pub(crate) place: u32,
     /// When it was acquired, if its hold is timed; else zero.
     pub(crate) since: Ticks,
-    /// Whether it was waited for.
-    pub(crate) contended: bool,
+    pub(crate) place: u32,
+    /// One if it was waited for.
+    pub(crate) contended: u32,
 }
 
 pub(crate) struct Acquire<'a> {
@@ -91,7 +91,6 @@ impl<'a> Acquire<'a> {
         poll::current().filter(|current| current.is(slot))
     }
 
-    #[inline]
     pub(crate) fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<Acquired, LockError>> {
         let bound = self.bound();
         if let (Some(wait), Some(slot)) = (self.cell, bound) {
@@ -110,6 +109,74 @@ impl<'a> Acquire<'a> {
         result
     }
 
+    /// Polls for a mutex.
+    #[inline(always)]
+    pub(crate) fn poll_mutex(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<Acquired, LockError>> {
+        self.poll_quickly(cx, Self::take_free_mutex)
+    }
+
+    /// Polls for a read-write lock, to read.
+    #[inline(always)]
+    pub(crate) fn poll_read(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<Acquired, LockError>> {
+        self.poll_quickly(cx, Self::take_free_read)
+    }
+
+    #[inline(always)]
+    fn poll_quickly(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+        take: impl FnOnce(&Self) -> Option<Acquired>,
+    ) -> Poll<Result<Acquired, LockError>> {
+        if self.cell.is_none() {
+            #[cfg(feature = "tokio")]
+            let coop = std::task::ready!(tokio::task::coop::poll_proceed(cx));
+            if let Some(acquired) = take(self) {
+                #[cfg(feature = "tokio")]
+                coop.made_progress();
+                return Poll::Ready(Ok(acquired));
+            }
+        }
+        self.poll(cx)
+    }
+
+    /// The common case of a first poll: in the activity, which holds nothing yet, and the mutex is free. Nothing if
+    /// anything is different; then nothing has happened.
+    #[inline(always)]
+    pub(crate) fn take_free_mutex(&self) -> Option<Acquired> {
+        let slot = self.idle_slot()?;
+        if !mutex::take_free(self.lock, pointer(Some(slot))) {
+            return None;
+        }
+        let sampled = self.lock.count_one();
+        self.book_plain(slot, 0, sampled)
+    }
+
+    /// As [`take_free_mutex`](Self::take_free_mutex), to read.
+    #[inline(always)]
+    pub(crate) fn take_free_read(&self) -> Option<Acquired> {
+        let slot = self.idle_slot()?;
+        let place = raw::rwlock::take_place(self.lock, pointer(Some(slot)), raw::QUEUED)?;
+        self.book_plain(slot, place & !raw::SAMPLED, place & raw::SAMPLED != 0)
+    }
+
+    #[inline(always)]
+    fn idle_slot(&self) -> Option<&'static Slot> {
+        self.bound().filter(|slot| slot.busy.load(Ordering::Relaxed) == 0)
+    }
+
+    #[inline(always)]
+    fn book_plain(&self, slot: &'static Slot, place: u32, sampled: bool) -> Option<Acquired> {
+        if self.lock.flag(raw::POISONED) {
+            self.lock.release(self.lock.kind(), self.need, place, pointer(Some(slot)), false);
+            return None;
+        }
+        let since = if sampled { measure(self.lock, None, true) } else { 0 };
+        let hold = slot.claim_hold();
+        hold.claim(self.lock.address(), self.lock.class_ref(), self.site, epoch_of(slot), since);
+        // Made in one piece and handed on by value: a copy of something that was just written piece by piece stalls.
+        Some(Acquired { hold: Some(hold), since, place, contended: 0 })
+    }
+
     /// Takes it now or never: no wait, no error but the order's.
     pub(crate) fn try_now(&mut self) -> Result<Option<Acquired>, LockError> {
         let bound = self.bound();
@@ -121,7 +188,6 @@ impl<'a> Acquire<'a> {
         }
     }
 
-    #[inline]
     fn begin(&mut self, waker: &Waker, bound: Option<&'static Slot>) -> Poll<Result<Acquired, LockError>> {
         self.check_order(bound)?;
         if let Some(place) = self.lock.try_take(self.need, pointer(bound)) {
@@ -295,41 +361,39 @@ pub(crate) fn book(
     waited_since: Option<Ticks>,
 ) -> Result<Acquired, LockError> {
     let sampled = lock.count_acquisition(need, place);
-    let mut acquired = Acquired { hold: None, place: place & !raw::SAMPLED, since: 0, contended: false };
+    let place = place & !raw::SAMPLED;
     if lock.kind() == Kind::Event {
-        return Ok(acquired);
-    }
-    if sampled || waited_since.is_some() {
-        measure(lock, &mut acquired, waited_since, sampled);
-    }
-    match bound {
-        Some(slot) => {
-            let hold = slot.free_hold();
-            hold.claim(lock.address(), lock.class_ref(), site, epoch_of(slot));
-            hold.since.set(acquired.since);
-            acquired.hold = Some(hold);
-        }
-        None => lock.set_site(site),
+        return Ok(Acquired { hold: None, since: 0, place, contended: 0 });
     }
     if lock.flag(raw::POISONED) {
-        give_back(lock, need, &acquired);
+        lock.release(lock.kind(), need, place, pointer(bound), false);
         return Err(LockError::Poisoned(LockName::of(lock)));
     }
-    Ok(acquired)
+    let since = if sampled || waited_since.is_some() { measure(lock, waited_since, sampled) } else { 0 };
+    let hold = bound.map(|slot| {
+        let hold = slot.claim_hold();
+        hold.claim(lock.address(), lock.class_ref(), site, epoch_of(slot), since);
+        hold
+    });
+    if hold.is_none() {
+        lock.set_site(site);
+    }
+    Ok(Acquired { hold, since, place, contended: u32::from(waited_since.is_some()) })
 }
 
+/// Adds an acquisition to the measurements of its class; returns the time of it.
 #[cold]
-fn measure(lock: &RawLock, acquired: &mut Acquired, waited_since: Option<Ticks>, sampled: bool) {
+fn measure(lock: &RawLock, waited_since: Option<Ticks>, sampled: bool) -> Ticks {
     let metrics = &lock.class().metrics;
-    acquired.since = clock::now();
+    let now = clock::now();
     if sampled {
         metrics::add(&metrics.acquisitions, u64::from(limits::SAMPLE));
     }
     if let Some(since) = waited_since {
-        acquired.contended = true;
         metrics::add(&metrics.contended, 1);
-        metrics.wait.record(clock::between(since, acquired.since));
+        metrics.wait.record(clock::between(since, now));
     }
+    now
 }
 
 pub(crate) fn closed(lock: &RawLock) -> LockError {
@@ -382,34 +446,46 @@ pub(crate) fn give_cell_back(wait: &'static WaitCell, bound: Option<&'static Slo
     }
 }
 
-/// Gives back what `acquired` got; the end of every guard.
-#[inline]
-pub(crate) fn give_back(lock: &RawLock, need: u32, acquired: &Acquired) {
-    let mut long = false;
-    let mut holder = ptr::null_mut();
+/// Gives back what `acquired` got; the end of every guard. `kind` is that of the lock, where it is known at compile time.
+#[inline(always)]
+pub(crate) fn give_back(lock: &RawLock, kind: Kind, need: u32, acquired: Acquired) {
     if acquired.since != 0 {
-        record_hold(lock, acquired);
+        record_hold(lock, acquired.since, acquired.contended != 0);
     }
-    let mut elsewhere = None;
-    if let Some(hold) = acquired.hold {
-        let owner = hold.owner();
-        holder = ptr::from_ref(owner).cast_mut();
-        long = hold.epoch.load(Ordering::Relaxed) != epoch_of(owner);
-        hold.release();
-        if !poll::current().is_some_and(|current| current.is(owner)) && !owner.is_thread() {
-            elsewhere = Some(owner);
-        }
+    let Some(hold) = acquired.hold else {
+        return lock.release(kind, need, acquired.place, ptr::null_mut(), false);
+    };
+    let owner = hold.owner();
+    let long = hold.epoch.load(Ordering::Relaxed) != epoch_of(owner);
+    let holder = ptr::from_ref(owner).cast_mut();
+    if poll::current().is_some_and(|current| current.is(owner)) {
+        hold.release(true);
+        lock.release(kind, need, acquired.place, holder, long);
+    } else {
+        give_back_elsewhere(lock, need, acquired.place, hold);
     }
-    lock.release(need, acquired.place, holder, long);
-    if let Some(owner) = elsewhere {
+}
+
+/// Outside of a poll of the activity it is booked to: by another activity, by a scoped thread, by a thread for itself.
+#[cold]
+fn give_back_elsewhere(lock: &RawLock, need: u32, place: u32, hold: &'static HeldEntry) {
+    let owner = hold.owner();
+    hold.release(owner.is_thread());
+    lock.release(lock.kind(), need, place, ptr::from_ref(owner).cast_mut(), false);
+    if !owner.is_thread() {
+        // Pairs with `finish`: it sees the entry free, or we see it done.
         crate::shim::fence(Ordering::SeqCst);
         owner.try_return();
     }
 }
 
 #[cold]
-fn record_hold(lock: &RawLock, acquired: &Acquired) {
+fn record_hold(lock: &RawLock, since: Ticks, contended: bool) {
     let metrics = &lock.class().metrics;
-    let held = clock::between(acquired.since, clock::now());
-    if acquired.contended { metrics.hold_contended.record(held) } else { metrics.hold_sampled.record(held) }
+    let held = clock::between(since, clock::now());
+    if contended {
+        metrics.hold_contended.record(held);
+    } else {
+        metrics.hold_sampled.record(held);
+    }
 }

@@ -159,7 +159,9 @@ impl<F> Activity<F> {
 
     /// Lets it take over what its parent's branch holds, for the order of levels.
     pub(crate) fn child_of(self, parent: &'static Slot) -> Self {
-        self.slot.inherited.store(crate::order::levels_held(parent), Ordering::Relaxed);
+        let levels = crate::order::levels_held(parent);
+        self.slot.inherited.store(levels, Ordering::Relaxed);
+        self.slot.busy.store(if levels == 0 { 0 } else { crate::slot::SPECIAL }, Ordering::Relaxed);
         self.slot.order_mode.store(parent.order_mode.load(Ordering::Relaxed), Ordering::Relaxed);
         self.slot.priority.store(parent.priority.load(Ordering::Relaxed), Ordering::Relaxed);
         self.slot.deadline.set(parent.deadline.get());
@@ -389,6 +391,6 @@ impl<T> Completer<T> {
 
 impl<T> Drop for Completer<T> {
     fn drop(&mut self) {
-        self.0.lock.release(1, 0, ptr::null_mut(), false);
+        self.0.lock.release(Kind::Event, 1, 0, ptr::null_mut(), false);
     }
 }

@@ -2,25 +2,50 @@
 
 use crate::{
     acquire::{self, Acquired},
-    raw::{self, RawLock},
+    raw::{self, Kind, RawLock},
     slot::Slot,
 };
-use std::{mem::ManuallyDrop, ptr};
+use std::{marker::PhantomData, mem::ManuallyDrop, ptr};
+
+/// What kind of lock a guard is of, known at compile time so that giving back has nothing to decide.
+pub(crate) trait Of {
+    const KIND: Kind;
+}
+
+/// Of a mutex.
+pub(crate) struct OfMutex;
+/// Of a read-write lock.
+pub(crate) struct OfRwLock;
+/// Of a permit pool.
+pub(crate) struct OfPool;
+
+impl Of for OfMutex {
+    const KIND: Kind = Kind::Mutex;
+}
+
+impl Of for OfRwLock {
+    const KIND: Kind = Kind::RwLock;
+}
+
+impl Of for OfPool {
+    const KIND: Kind = Kind::Pool;
+}
 
 /// Something of a lock that is held; given back when dropped.
-pub(crate) struct Held<'a> {
+pub(crate) struct Held<'a, K: Of> {
     pub(crate) lock: &'a RawLock,
     pub(crate) need: u32,
     acquired: Acquired,
     /// Whether the thread was panicking already when it was acquired; such a guard does not poison.
     panicking: bool,
+    of: PhantomData<K>,
 }
 
-impl<'a> Held<'a> {
-    #[inline]
+impl<'a, K: Of> Held<'a, K> {
+    #[inline(always)]
     pub(crate) fn new(lock: &'a RawLock, need: u32, acquired: Acquired) -> Self {
         let panicking = lock.flag(raw::POISONING) && std::thread::panicking();
-        Self { lock, need, acquired, panicking }
+        Self { lock, need, acquired, panicking, of: PhantomData }
     }
 
     /// The activity it is booked to; null if nobody knows.
@@ -35,15 +60,15 @@ impl<'a> Held<'a> {
     }
 }
 
-impl Drop for Held<'_> {
-    #[inline]
+impl<K: Of> Drop for Held<'_, K> {
+    #[inline(always)]
     fn drop(&mut self) {
         poison(self.lock, self.panicking);
-        acquire::give_back(self.lock, self.need, &self.acquired);
+        acquire::give_back(self.lock, K::KIND, self.need, self.acquired);
     }
 }
 
-#[inline]
+#[inline(always)]
 fn poison(lock: &RawLock, panicking_before: bool) {
     if lock.flag(raw::POISONING) && !panicking_before && std::thread::panicking() {
         lock.set_flag(raw::POISONED);
@@ -60,6 +85,6 @@ impl Owned {
     /// Gives it back to `lock`, where it came from.
     pub(crate) fn give_back(&self, lock: &RawLock, need: u32) {
         poison(lock, self.panicking);
-        acquire::give_back(lock, need, &self.acquired);
+        acquire::give_back(lock, lock.kind(), need, self.acquired);
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     class::{ClassRef, LockClass},
     clock,
     error::LockError,
-    guard::{Held, Owned},
+    guard::{Held, OfMutex, Owned},
     raw::{self, Kind, RawLock},
     shim::const_unless_modelled,
     slot::Slot,
@@ -263,7 +263,7 @@ impl<'a, T: ?Sized> Future for Lock<'a, T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let mutex = self.mutex;
-        self.acquire.poll(cx).map(|acquired| Ok(mutex.guard(acquired?)))
+        self.acquire.poll_mutex(cx).map(|acquired| Ok(mutex.guard(acquired?)))
     }
 }
 
@@ -277,7 +277,7 @@ impl<T: ?Sized> fmt::Debug for Lock<'_, T> {
 #[must_use = "the mutex is unlocked at once if the guard is not kept"]
 #[clippy::has_significant_drop]
 pub struct MutexGuard<'a, T: ?Sized> {
-    held: Held<'a>,
+    held: Held<'a, OfMutex>,
     value: NonNull<T>,
     _value: std::marker::PhantomData<&'a mut T>,
 }

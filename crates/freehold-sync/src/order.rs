@@ -26,7 +26,7 @@ pub(crate) fn check(
     site: &'static Location<'static>,
     in_set: bool,
 ) -> Result<(), LockError> {
-    if slot.inherited.load(Ordering::Relaxed) == 0 && slot.holds_nothing() {
+    if slot.busy.load(Ordering::Relaxed) == 0 {
         return Ok(());
     }
     check_against(slot, lock, site, in_set)

@@ -5,7 +5,7 @@ use crate::{
     class::{ClassRef, LockClass},
     clock,
     error::LockError,
-    guard::Held,
+    guard::{Held, OfPool},
     mutex::limits_of,
     raw::pool::RawPool,
     shim::{Ordering, const_unless_modelled},
@@ -185,7 +185,7 @@ impl fmt::Debug for AcquirePermits<'_> {
 #[must_use = "the permits are given back at once if they are not kept"]
 #[clippy::has_significant_drop]
 pub struct Permit<'a> {
-    held: Held<'a>,
+    held: Held<'a, OfPool>,
 }
 
 impl Permit<'_> {

@@ -5,7 +5,7 @@ use crate::{
     class::{ClassRef, LockClass},
     clock,
     error::LockError,
-    guard::{Held, Owned},
+    guard::{Held, OfRwLock, Owned},
     mutex::limits_of,
     raw::{
         self, ALL_READERS,
@@ -246,7 +246,7 @@ impl<'a, T: ?Sized> Future for Read<'a, T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let lock = self.lock;
-        self.acquire.poll(cx).map(|acquired| Ok(lock.read_guard(acquired?)))
+        self.acquire.poll_read(cx).map(|acquired| Ok(lock.read_guard(acquired?)))
     }
 }
 
@@ -295,7 +295,7 @@ impl<T: ?Sized> fmt::Debug for Write<'_, T> {
 #[must_use = "the lock is given back at once if the guard is not kept"]
 #[clippy::has_significant_drop]
 pub struct RwLockReadGuard<'a, T: ?Sized> {
-    held: Held<'a>,
+    held: Held<'a, OfRwLock>,
     value: NonNull<T>,
     _value: PhantomData<&'a T>,
 }
@@ -304,7 +304,7 @@ pub struct RwLockReadGuard<'a, T: ?Sized> {
 #[must_use = "the lock is given back at once if the guard is not kept"]
 #[clippy::has_significant_drop]
 pub struct RwLockWriteGuard<'a, T: ?Sized> {
-    held: Held<'a>,
+    held: Held<'a, OfRwLock>,
     value: NonNull<T>,
     _value: PhantomData<&'a mut T>,
 }

@@ -5,7 +5,7 @@ use crate::{
     acquire::{self, Acquired, Limit},
     class::{ClassRef, LockClass},
     error::LockError,
-    guard::Held,
+    guard::{Held, OfMutex},
     order,
     raw::{self, Kind, RawLock},
     shim::const_unless_modelled,
@@ -207,7 +207,7 @@ impl<T: ?Sized> fmt::Debug for Mutex<T> {
 #[clippy::has_significant_drop]
 pub struct MutexGuard<'a, T: ?Sized> {
     #[expect(dead_code, reason = "gives the lock back when it is dropped")]
-    held: Held<'a>,
+    held: Held<'a, OfMutex>,
     value: &'a UnsafeCell<T>,
     thread: PhantomData<*mut ()>,
 }

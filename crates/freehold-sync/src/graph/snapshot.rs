@@ -132,7 +132,7 @@ impl ReadWait {
         let mut ahead = Vec::new();
         let waits =
             lock.read_wait(wait, &mut |slot, units| held.push((slot, u64::from(units))), &mut |other| {
-                ahead.push((other.holder(), u64::from(other.need.load(Ordering::Relaxed))))
+                ahead.push((other.holder(), u64::from(other.need.load(Ordering::Relaxed))));
             });
         let need = u64::from(wait.need.load(Ordering::Relaxed));
         waits.then(|| Self { cell: wait, need, total: u64::from(lock.total()), held, ahead })

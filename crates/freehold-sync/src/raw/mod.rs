@@ -289,8 +289,8 @@ impl RawLock {
         }
     }
 
-    #[inline]
-    fn count_one(&self) -> bool {
+    #[inline(always)]
+    pub(crate) fn count_one(&self) -> bool {
         let count = self.count.load(Ordering::Relaxed).wrapping_add(1);
         self.count.store(count, Ordering::Relaxed);
         count.is_multiple_of(limits::SAMPLE)
@@ -299,10 +299,10 @@ impl RawLock {
     // ---- giving back -----------------------------------------------------------------------------------------------
 
     /// Gives back what `holder` took at `place`. `long`: it was held across a suspension, so the next one should get it
-    /// handed over instead of racing for it.
-    #[inline]
-    pub(crate) fn release(&self, units: u32, place: u32, holder: *mut Slot, long: bool) {
-        match self.kind {
+    /// handed over instead of racing for it. `kind` is the lock's, where that is known at compile time.
+    #[inline(always)]
+    pub(crate) fn release(&self, kind: Kind, units: u32, place: u32, holder: *mut Slot, long: bool) {
+        match kind {
             Kind::Mutex => {
                 if !mutex::try_release(self) {
                     self.release_slow(units, holder, long);

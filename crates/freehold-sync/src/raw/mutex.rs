@@ -12,6 +12,7 @@ pub(super) fn holder(word: usize) -> *mut Slot {
 }
 
 /// The bits that stand for `holder`.
+#[inline(always)]
 fn bits(holder: *mut Slot) -> usize {
     holder.expose_provenance()
 }
@@ -33,6 +34,12 @@ pub(super) fn take(lock: &RawLock, holder: *mut Slot) -> bool {
     }
 }
 
+/// Takes a mutex that nobody has, waits for, or is on the way to.
+#[inline(always)]
+pub(crate) fn take_free(lock: &RawLock, holder: *mut Slot) -> bool {
+    lock.word.compare_exchange(0, LOCKED | bits(holder), Ordering::Acquire, Ordering::Relaxed).is_ok()
+}
+
 /// Takes a mutex that a notification was for, and ends the notification.
 pub(crate) fn take_notified(lock: &RawLock, holder: *mut Slot) -> bool {
     let mut word = lock.word.load(Ordering::Relaxed);
@@ -49,7 +56,7 @@ pub(crate) fn take_notified(lock: &RawLock, holder: *mut Slot) -> bool {
 }
 
 /// Gives a mutex back if nobody has to be told: nobody is queued, or the one at the front is on its way already.
-#[inline]
+#[inline(always)]
 pub(super) fn try_release(lock: &RawLock) -> bool {
     let mut word = lock.word.load(Ordering::Relaxed);
     loop {

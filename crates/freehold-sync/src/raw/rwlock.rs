@@ -131,8 +131,8 @@ fn take_write(lock: &RawLock, holder: *mut Slot, unless: usize) -> Option<u32> {
     Some(0)
 }
 
-#[inline]
-fn take_place(lock: &RawLock, holder: *mut Slot, unless: usize) -> Option<u32> {
+#[inline(always)]
+pub(crate) fn take_place(lock: &RawLock, holder: *mut Slot, unless: usize) -> Option<u32> {
     let mut word = lock.word.load(Ordering::Relaxed);
     let place = loop {
         if word & (WRITER | unless) != 0 || word & PLACES == PLACES {
@@ -170,7 +170,7 @@ fn take_listed(lock: &RawLock, holder: *mut Slot) -> Option<u32> {
 }
 
 /// Gives back outside of the section. True if somebody is queued who may now get it.
-#[inline]
+#[inline(always)]
 pub(super) fn release(lock: &RawLock, units: u32, place: u32, holder: *mut Slot) -> bool {
     if units != ALL_READERS && place == LISTED {
         let _section = lock.queue.enter();
@@ -180,6 +180,7 @@ pub(super) fn release(lock: &RawLock, units: u32, place: u32, holder: *mut Slot)
 }
 
 /// Gives back; a listed reader only in the section.
+#[inline(always)]
 pub(super) fn release_in_section(lock: &RawLock, units: u32, place: u32, holder: *mut Slot) -> bool {
     let whole = RawRwLock::of(lock);
     let before = if units == ALL_READERS {

@@ -7,7 +7,7 @@
 use super::Slot;
 use crate::{
     class::ClassRef,
-    clock::AtomicTicks,
+    clock::{AtomicTicks, Ticks},
     shim::{AtomicPtr, AtomicU32, AtomicUsize, Ordering},
 };
 use std::{panic::Location, ptr};
@@ -22,6 +22,8 @@ pub(crate) struct HeldEntry {
     /// The epoch of the poll in which it was acquired.
     pub(crate) epoch: AtomicU32,
     owner: AtomicPtr<Slot>,
+    /// Its bit in the `busy` word of its owner.
+    bit: AtomicU32,
 }
 
 impl HeldEntry {
@@ -33,13 +35,16 @@ impl HeldEntry {
             since: AtomicTicks::new(0),
             epoch: AtomicU32::new(0),
             owner: AtomicPtr::new(ptr::null_mut()),
+            bit: AtomicU32::new(0),
         }
     }
 
-    pub(crate) fn set_owner(&self, owner: &'static Slot) {
+    pub(crate) fn set_owner(&self, owner: &'static Slot, bit: u32) {
+        self.bit.store(bit, Ordering::Relaxed);
         self.owner.store(ptr::from_ref(owner).cast_mut(), Ordering::Relaxed);
     }
 
+    #[inline]
     pub(crate) fn owner(&self) -> &'static Slot {
         // SAFETY: set to a slot, which is never freed, before anybody else can see the entry.
         unsafe { &*self.owner.load(Ordering::Relaxed) }
@@ -52,17 +57,30 @@ impl HeldEntry {
     }
 
     #[inline]
-    pub(crate) fn claim(&self, lock: usize, class: ClassRef, site: &'static Location<'static>, epoch: u32) {
+    pub(crate) fn claim(
+        &self,
+        lock: usize,
+        class: ClassRef,
+        site: &'static Location<'static>,
+        epoch: u32,
+        since: Ticks,
+    ) {
         self.class.store(class.to_ptr(), Ordering::Relaxed);
         self.site.store(ptr::from_ref(site).cast_mut(), Ordering::Relaxed);
-        self.since.set(0);
+        self.since.set(since);
         self.epoch.store(epoch, Ordering::Relaxed);
         self.lock.store(lock, Ordering::Release);
     }
 
+    /// Gives the entry back. `by_poller`: the caller is the poller of the owner, who also keeps the `busy` word; the bit
+    /// that anybody else leaves behind says "look", and a look finds the entry free.
     #[inline]
-    pub(crate) fn release(&self) {
+    pub(crate) fn release(&self, by_poller: bool) {
         self.lock.store(0, Ordering::Release);
+        if by_poller {
+            let busy = &self.owner().busy;
+            busy.store(busy.load(Ordering::Relaxed) & !self.bit.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn lock(&self) -> usize {

@@ -52,6 +52,13 @@ pub(crate) enum Parent {
 
 const BLOCK: usize = 16;
 
+/// In `busy`: entries of blocks may be in use.
+const IN_BLOCKS: u32 = 1 << 30;
+/// In `busy`: levels are inherited.
+pub(crate) const SPECIAL: u32 = 1 << 31;
+/// In `busy`: the entries inside of the slot.
+const INLINE: u32 = (1 << limits::INLINE_HOLDS) - 1;
+
 /// More cells or entries than fit a slot.
 struct Block<T> {
     items: [T; BLOCK],
@@ -67,6 +74,9 @@ pub(crate) struct Slot {
     /// Cells in use, a bit each; the last bit stands for all cells in blocks.
     pub(crate) used: AtomicU32,
     pub(crate) due: AtomicTicks,
+    /// Entries that may be in use, a bit each; and `SPECIAL`. Only the poller writes it. Zero: nothing is held, and no
+    /// order is to be checked.
+    pub(crate) busy: AtomicU32,
     holds: [HeldEntry; limits::INLINE_HOLDS],
     cells: [WaitCell; limits::INLINE_CELLS],
     more_cells: AtomicPtr<Block<WaitCell>>,
@@ -111,6 +121,7 @@ impl Slot {
             parent: UnsafeCell::new(Parent::Nobody),
             used: AtomicU32::new(0),
             due: AtomicTicks::new(NEVER),
+            busy: AtomicU32::new(0),
             holds: std::array::from_fn(|_| HeldEntry::new()),
             cells: std::array::from_fn(|_| WaitCell::new()),
             more_cells: AtomicPtr::new(ptr::null_mut()),
@@ -137,7 +148,7 @@ impl Slot {
     /// Tells cells and entries whose they are; once, before anybody else sees the slot.
     fn adopt(&'static self) {
         self.cells.iter().for_each(|cell| cell.set_owner(self));
-        self.holds.iter().for_each(|hold| hold.set_owner(self));
+        self.holds.iter().enumerate().for_each(|(index, hold)| hold.set_owner(self, 1 << index));
     }
 
     /// A slot for an activity spawned at `site`.
@@ -430,27 +441,48 @@ impl Slot {
 
     // ---- holds -----------------------------------------------------------------------------------------------------
 
-    /// An unused entry. Only the poller may ask.
+    /// Claims an unused entry, which the caller fills. Only the poller may.
     #[inline]
-    pub(crate) fn free_hold(&'static self) -> &'static HeldEntry {
-        for hold in &self.holds {
-            if hold.is_free() {
-                return hold;
+    pub(crate) fn claim_hold(&'static self) -> &'static HeldEntry {
+        let busy = self.busy.load(Ordering::Relaxed);
+        let index = (!busy).trailing_zeros() as usize;
+        match self.holds.get(index) {
+            Some(hold) => {
+                self.busy.store(busy | 1 << index, Ordering::Relaxed);
+                hold
             }
+            None => self.claim_hold_elsewhere(busy),
         }
-        self.free_hold_in_blocks()
     }
 
     #[cold]
-    fn free_hold_in_blocks(&'static self) -> &'static HeldEntry {
+    fn claim_hold_elsewhere(&'static self, busy: u32) -> &'static HeldEntry {
+        if let Some(hold) = self.holds.iter().find(|hold| hold.is_free()) {
+            // Given back by somebody else, who left its bit.
+            return hold;
+        }
+        self.busy.store(busy | IN_BLOCKS, Ordering::Relaxed);
         if let Some(hold) =
             Block::walk(&self.more_holds).flat_map(|block| &block.items).find(|hold| hold.is_free())
         {
             return hold;
         }
         let block = Block::extend(&self.more_holds, HeldEntry::new);
-        block.items.iter().for_each(|hold| hold.set_owner(self));
+        block.items.iter().for_each(|hold| hold.set_owner(self, 0));
         &block.items[0]
+    }
+
+    /// Clears the bits of entries that others gave back; returns whether anything is held. Only the poller may.
+    pub(crate) fn recount_holds(&'static self) -> bool {
+        let mut busy = self.busy.load(Ordering::Relaxed) & !INLINE & !IN_BLOCKS;
+        for (index, hold) in self.holds.iter().enumerate() {
+            busy |= u32::from(!hold.is_free()) << index;
+        }
+        if Block::walk(&self.more_holds).flat_map(|block| &block.items).any(|hold| !hold.is_free()) {
+            busy |= IN_BLOCKS;
+        }
+        self.busy.store(busy, Ordering::Relaxed);
+        busy & !SPECIAL != 0
     }
 
     /// What is held under this name now.
@@ -482,7 +514,7 @@ impl Slot {
     /// The report the activity was doomed with, if it still is. Only the poller may ask.
     #[cold]
     pub(crate) fn doom_of(&'static self) -> Option<Arc<Deadlock>> {
-        if self.holds_nothing() {
+        if !self.recount_holds() {
             self.doomed.store(false, Ordering::Relaxed);
             return None;
         }
@@ -528,6 +560,7 @@ impl Slot {
         if self.verdict.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
             self.doomed.store(false, Ordering::Relaxed);
         }
+        self.busy.store(0, Ordering::Relaxed);
         self.due.set(NEVER);
         self.deadline.set(NEVER);
         self.priority.store(0, Ordering::Relaxed);
