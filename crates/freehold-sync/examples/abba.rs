@@ -54,8 +54,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let meet = Arc::new(Barrier::new(2));
 
     let (from, to, barrier) = (checking.clone(), savings.clone(), meet.clone());
-    let deposit =
-        spawn!("deposit", async move |ctx| transfer_retried(ctx, &from, &to, 30, &barrier).await);
+    let deposit = spawn!("deposit", async move |ctx| transfer_retried(ctx, &from, &to, 30, &barrier).await);
     let (from, to, barrier) = (savings.clone(), checking.clone(), meet.clone());
     let withdrawal =
         spawn!("withdrawal", async move |ctx| transfer_retried(ctx, &from, &to, 10, &barrier).await);
