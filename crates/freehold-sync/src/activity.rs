@@ -42,6 +42,10 @@ use std::{
 ///
 /// Dropping it drops the body, which gives back what it holds and leaves the queues it is in.
 ///
+/// # Panics
+///
+/// A panic of the body passes through the poll. Polling it again after it was done panics.
+///
 /// # Examples
 ///
 /// ```
@@ -69,7 +73,7 @@ pub struct Activity<F> {
     body: ManuallyDrop<F>,
 }
 
-/// Makes an activity of `body`, which gets the context that its waits go through.
+/// Makes an activity of `body`, which gets the context that its waits go through. Nothing runs until it is polled.
 ///
 /// The body borrows the context, and guards borrow from it in turn: a guard cannot leave its activity, which is what
 /// makes the graph's knowledge of who holds what exact.
@@ -118,7 +122,7 @@ impl<F> Activity<F> {
         self
     }
 
-    /// Sets its priority: higher ones are more worth keeping when a ring has to be broken by
+    /// Sets its priority, 0 at first: higher ones are more worth keeping when a ring has to be broken by
     /// [`VictimPolicy::LowestPriority`](crate::VictimPolicy::LowestPriority).
     pub fn priority(self, priority: u8) -> Self {
         self.slot.priority.store(priority, Ordering::Relaxed);
@@ -137,20 +141,22 @@ impl<F> Activity<F> {
         self.slot.birth.load(Ordering::Relaxed)
     }
 
-    /// Sets a deadline for each of its waits for a lock; none lasts longer. A deadline is no sign of life: a ring of
-    /// waits with deadlines is proven when it closes.
+    /// Sets a deadline for each of its waits for a lock, a permit or a result, and for those of its children; none lasts
+    /// longer. It does not end the activity itself: for that see [`Context::within`]. A deadline is no sign of life: a ring
+    /// of waits with deadlines is proven when it closes.
     pub fn deadline(self, at: Instant) -> Self {
         self.slot.deadline.set(clock::of(at));
         self
     }
 
-    /// Sets what happens when it takes a lock against the order of levels.
+    /// Sets what happens when it, or a child of it, takes a lock against the order of levels; that of the process,
+    /// [`set_order_mode`](crate::set_order_mode), otherwise.
     pub fn order_mode(self, mode: OrderMode) -> Self {
         self.slot.order_mode.store(mode as u8, Ordering::Relaxed);
         self
     }
 
-    /// A handle that can cancel it from outside.
+    /// A handle that can cancel it from outside; see [`Context::cancelled`].
     pub fn handle(&mut self) -> ActivityHandle {
         let slot = self.slot;
         let reach = self.handle.get_or_insert_with(|| Arc::new(Reach(Mutex::new(Some(slot)))));

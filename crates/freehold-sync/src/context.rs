@@ -62,9 +62,20 @@ impl Context {
     ///
     /// Dropping the future leaves the queue; a turn it had goes to the next one.
     ///
+    /// Polled by anything but its own activity (moved to another task, say), the future still works, and what it gets is
+    /// booked to a holder that nobody knows.
+    ///
     /// # Errors
     ///
-    /// [`LockError`]: a deadlock this wait was part of, the deadline, the order of levels, or poisoning.
+    /// * [`LockError::Deadlock`]: this wait was chosen to break a ring; or the activity is doomed by an earlier one, still
+    ///   holds something, and would have to wait.
+    /// * [`LockError::Timeout`]: the deadline passed. A mutex that is free is had even then.
+    /// * [`LockError::Order`]: its level may not be taken now, under [`OrderMode::Refuse`](crate::OrderMode::Refuse).
+    /// * [`LockError::Poisoned`]: somebody panicked while they held it, and it is [`poisoning`](Mutex::poisoning).
+    ///
+    /// # Panics
+    ///
+    /// On a wrong order of levels, under [`OrderMode::Panic`](crate::OrderMode::Panic).
     ///
     /// # Examples
     ///
@@ -87,25 +98,25 @@ impl Context {
         Lock::new(mutex, Some(self.slot), Location::caller())
     }
 
-    /// Locks `mutex`, waiting for at most `limit`.
+    /// Locks `mutex`, waiting for at most `limit` from the moment the wait begins. See [`lock`](Self::lock).
     #[inline]
     #[track_caller]
     pub fn lock_within<'a, T: ?Sized>(&'a self, mutex: &'a Mutex<T>, limit: Duration) -> Lock<'a, T> {
         self.lock(mutex).within(limit)
     }
 
-    /// Locks `mutex`, waiting until `deadline` at the latest.
+    /// Locks `mutex`, waiting until `deadline` at the latest. See [`lock`](Self::lock).
     #[inline]
     #[track_caller]
     pub fn lock_until<'a, T: ?Sized>(&'a self, mutex: &'a Mutex<T>, deadline: Instant) -> Lock<'a, T> {
         self.lock(mutex).until(deadline)
     }
 
-    /// Locks `mutex` if it is free now.
+    /// Locks `mutex` if it is free now; `Ok(None)` if somebody has it. Never waits.
     ///
     /// # Errors
     ///
-    /// As [`lock`](Self::lock), without waiting. `Ok(None)`: somebody has it.
+    /// [`LockError::Order`] and [`LockError::Poisoned`], as [`lock`](Self::lock).
     #[track_caller]
     pub fn try_lock<'a, T: ?Sized>(
         &'a self,
@@ -117,13 +128,35 @@ impl Context {
     /// Locks all of `mutexes`, in one order for everybody (by their addresses), so that two such calls never block each
     /// other for good. The guards come in the order of the argument.
     ///
+    /// Waits for one after the other, for each with the default limit.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives back what it has locked already, and leaves the queue it is in.
+    ///
     /// # Errors
     ///
     /// As [`lock`](Self::lock); those already locked are given back.
     ///
     /// # Panics
     ///
-    /// If a mutex is named twice.
+    /// If a mutex is named twice; and as [`lock`](Self::lock).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use freehold_sync::{LockError, Mutex, activity};
+    ///
+    /// let (from, to) = (Mutex::new(5), Mutex::new(0));
+    /// let moved = activity(async |ctx| {
+    ///     let [mut from, mut to] = ctx.lock_all([&from, &to]).await?;
+    ///     (*from, *to) = (0, *from);
+    ///     Ok::<_, LockError>(*to)
+    /// });
+    /// assert_eq!(moved.await.unwrap().unwrap(), 5);
+    /// # }
+    /// ```
     #[track_caller]
     pub fn lock_all<'a, T: ?Sized, const N: usize>(
         &'a self,
@@ -151,7 +184,7 @@ impl Context {
     /// Locks `lock` for reading, together with other readers.
     ///
     /// First come, first served: a reader that comes after a waiting writer waits behind it, also if its activity reads
-    /// already. Otherwise as [`lock`](Self::lock).
+    /// already. Cancel safety as [`lock`](Self::lock).
     ///
     /// # Errors
     ///
@@ -162,7 +195,8 @@ impl Context {
         Read::new(lock, Some(self.slot), Location::caller())
     }
 
-    /// Locks `lock` for writing, alone.
+    /// Locks `lock` for writing, alone, in order of arrival. An activity that reads it already waits for itself, which is
+    /// proven as a ring of one. Cancel safety as [`lock`](Self::lock).
     ///
     /// # Errors
     ///
@@ -173,11 +207,11 @@ impl Context {
         Write::new(lock, Some(self.slot), Location::caller())
     }
 
-    /// Locks `lock` for reading if that is possible now and nobody waits.
+    /// Locks `lock` for reading if that is possible now and nobody waits; else `Ok(None)`.
     ///
     /// # Errors
     ///
-    /// As [`lock`](Self::lock), without waiting.
+    /// As [`try_lock`](Self::try_lock).
     #[track_caller]
     pub fn try_read<'a, T: ?Sized>(
         &'a self,
@@ -186,11 +220,11 @@ impl Context {
         lock.try_read_with(Some(self.slot), Location::caller())
     }
 
-    /// Locks `lock` for writing if that is possible now and nobody waits.
+    /// Locks `lock` for writing if that is possible now and nobody waits; else `Ok(None)`.
     ///
     /// # Errors
     ///
-    /// As [`lock`](Self::lock), without waiting.
+    /// As [`try_lock`](Self::try_lock).
     #[track_caller]
     pub fn try_write<'a, T: ?Sized>(
         &'a self,
@@ -199,11 +233,15 @@ impl Context {
         lock.try_write_with(Some(self.slot), Location::caller())
     }
 
-    /// Takes one permit of `pool`, in order of arrival.
+    /// Takes one permit of `pool`, in order of arrival. Cancel safety as [`lock`](Self::lock).
     ///
     /// # Errors
     ///
-    /// As [`lock`](Self::lock), and [`LockError::Closed`].
+    /// As [`lock`](Self::lock), and [`LockError::Closed`]. A pool is never poisoned.
+    ///
+    /// # Panics
+    ///
+    /// If the pool's size is zero.
     #[inline]
     #[track_caller]
     pub fn permit<'a>(&'a self, pool: &'a PermitPool) -> AcquirePermits<'a> {
@@ -224,11 +262,15 @@ impl Context {
         AcquirePermits::new(pool, Some(self.slot), count, Location::caller())
     }
 
-    /// Takes `count` permits of `pool` if they are free now and nobody waits.
+    /// Takes `count` permits of `pool` if they are free now and nobody waits; else `Ok(None)`.
     ///
     /// # Errors
     ///
-    /// As [`permit`](Self::permit), without waiting.
+    /// [`LockError::Order`] and [`LockError::Closed`].
+    ///
+    /// # Panics
+    ///
+    /// As [`permits`](Self::permits).
     #[track_caller]
     pub fn try_permits<'a>(
         &'a self,
@@ -238,8 +280,11 @@ impl Context {
         pool.try_with(Some(self.slot), count, Location::caller())
     }
 
-    /// Locks a blocking mutex for the activity: the guard may be held across an await, and the graph knows that the
-    /// activity has it. Blocks the thread until it is free, for at most the default limit of 5 s.
+    /// Locks a blocking mutex for the activity, which the graph then knows as its holder, also across an await. (The guard
+    /// is not `Send`, so a body that holds it across an await can be run in place or on a local set, not spawned.)
+    ///
+    /// Blocks the thread until it is free, for at most the default limit of 5 s; every activity whose poll is on the
+    /// thread's stack waits with it.
     ///
     /// # Errors
     ///
@@ -257,7 +302,12 @@ impl Context {
 
     /// Ready once the activity was cancelled through its [`ActivityHandle`](crate::ActivityHandle).
     ///
-    /// It is no sign of life: a ring that waits for locks and for this is proven all the same.
+    /// It is no sign of life: a ring that waits for locks and for this is proven all the same. An activity that waits for
+    /// nothing else is never stuck.
+    ///
+    /// # Cancel safety
+    ///
+    /// A cancel is not lost: once cancelled, this is ready whenever it is asked.
     #[track_caller]
     pub fn cancelled(&self) -> Cancelled<'_> {
         Cancelled { wait: SignalWait::cancelled(self.slot, Location::caller()), _context: self }
@@ -269,11 +319,28 @@ impl Context {
         self.slot.cancelled.load(Ordering::Acquire)
     }
 
-    /// Runs `future`, for at most `limit`. The deadline is no sign of life, unlike a timer of the runtime.
+    /// Runs `future`, for at most `limit` from this call on. The deadline is no sign of life, unlike a timer of the runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// That of `future`, which is dropped with it.
     ///
     /// # Errors
     ///
-    /// [`Timeout`], which names what the activity held and whom it waited for; the future is dropped then.
+    /// [`Timeout`], which names what the activity held and whom it waited for. The future is dropped together with this
+    /// one, so at the end of the `await`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use freehold_sync::activity;
+    /// use std::{future::pending, time::Duration};
+    ///
+    /// let late = activity(async |ctx| ctx.within(Duration::from_millis(5), pending::<()>()).await.is_err());
+    /// assert!(late.await.unwrap());
+    /// # }
+    /// ```
     #[track_caller]
     pub fn within<'a, F: Future>(&'a self, limit: Duration, future: F) -> Within<'a, F> {
         Within::new(Some(self), limit, future, Location::caller())
@@ -283,7 +350,12 @@ impl Context {
     /// wait from outside but will not of itself.
     ///
     /// Whoever declares a future that *does* make progress of itself this way may see a verdict where there is no
-    /// deadlock.
+    /// deadlock. Under a combinator with wakers of its own (`FuturesUnordered`) it has no effect: there the future is
+    /// polled as it is.
+    ///
+    /// # Cancel safety
+    ///
+    /// That of `future`.
     pub fn aside<'a, F: Future>(&'a self, future: F) -> Aside<'a, F> {
         Aside { future, waker: None, context: self }
     }
@@ -291,7 +363,35 @@ impl Context {
     /// Runs both bodies as child activities, and waits for both.
     ///
     /// Unlike the arms of a plain `join!`, each has its own place in the graph and in the order of levels: it inherits
-    /// what its parent holds now and does not see what the other takes.
+    /// what its parent holds now and does not see what the other takes. It also inherits the parent's priority, deadline
+    /// and order mode. Nothing runs before the returned future is polled.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops both bodies where they are.
+    ///
+    /// # Errors
+    ///
+    /// [`Ended`] for a body that was ended as an orphan; see there.
+    ///
+    /// # Panics
+    ///
+    /// With the panic of a body, which ends the other one, too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use freehold_sync::{Mutex, activity};
+    ///
+    /// let m = Mutex::new(1);
+    /// let both = activity(async |ctx| {
+    ///     ctx.join(async |ctx| ctx.lock(&m).await.map(|n| *n), async |_ctx| "two").await
+    /// });
+    /// let (one, two) = both.await.unwrap();
+    /// assert_eq!((one.unwrap().unwrap(), two.unwrap()), (1, "two"));
+    /// # }
+    /// ```
     #[track_caller]
     pub fn join<'a, A: 'a, B: 'a>(
         &'a self,
@@ -318,7 +418,8 @@ impl Context {
         }
     }
 
-    /// Runs all bodies as child activities, and waits for all. See [`join`](Self::join).
+    /// Runs all bodies as child activities, and waits for all. The results come in the order of the bodies. See
+    /// [`join`](Self::join).
     #[track_caller]
     pub fn join_all<'a, T: 'a, B: AsyncFnOnce(&Context) -> T + 'a>(
         &'a self,
@@ -341,7 +442,24 @@ impl Context {
         }
     }
 
-    /// Runs both bodies as child activities until one is done, and drops the other. See [`join`](Self::join).
+    /// Runs both bodies as child activities until one is done, and drops the other. If both are done at once the first
+    /// counts. See [`join`](Self::join).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops both. The body that loses is dropped where it is: it gives back what it holds, and what it
+    /// had done so far stays done.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use freehold_sync::{Selected, activity};
+    ///
+    /// let first = activity(async |ctx| ctx.select(async |_| std::future::pending::<()>().await, async |_| 2).await);
+    /// assert!(matches!(first.await.unwrap(), Selected::Second(Ok(2))));
+    /// # }
+    /// ```
     #[track_caller]
     pub fn select<'a, A: 'a, B: 'a>(
         &'a self,
@@ -473,7 +591,12 @@ impl<F> fmt::Debug for Within<'_, F> {
     }
 }
 
-/// Runs `future`, anywhere, for at most `limit`. Inside an activity use [`Context::within`], which is no sign of life.
+/// Runs `future`, anywhere, for at most `limit` from this call on. Inside an activity use [`Context::within`], which is no
+/// sign of life and whose error names more.
+///
+/// # Cancel safety
+///
+/// That of `future`, which is dropped with it.
 ///
 /// # Errors
 ///

@@ -5,20 +5,23 @@ use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 /// Why a lock, a permit or the end of an activity could not be had.
 ///
-/// Whatever the reason, nothing is held and nothing waits any more when it is returned.
+/// Whatever the reason, this wait is over when it is returned: it is in no queue and holds nothing. What the activity held
+/// before it still holds. What to do with each: [`guide::recovery`](crate::guide::recovery).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum LockError {
     /// The wait was part of a proven deadlock and was chosen to break it. Give up what you hold and start again, or
-    /// answer with an error that names the ring. Until the activity holds nothing, its further waits fail as well.
+    /// answer with an error that names the ring. Until the activity holds nothing, wherever it would have to wait it gets
+    /// the same error.
     Deadlock(Arc<Deadlock>),
-    /// The deadline passed.
+    /// The deadline passed; it says behind whom.
     Timeout(Box<Timeout>),
-    /// Taking it now would be against the order of levels, and the order is enforced.
+    /// Taking it now would be against the order of levels, and the order is enforced. Trying again gives the same.
     Order(Box<OrderViolation>),
     /// A panic happened while it was held, and it was made to be poisoned by that.
     Poisoned(LockName),
-    /// It was closed, or the activity that should have answered is gone.
+    /// The pool was closed; or the activity waited for is gone without a result: it panicked, was dropped, or was ended as
+    /// an orphan.
     Closed(LockName),
 }
 
@@ -70,7 +73,7 @@ pub struct Timeout {
     pub holder: Option<Actor>,
     /// Whom the holder waited for, and so on.
     pub chain: Vec<Actor>,
-    /// What the activity that gave up held then.
+    /// What the activity that gave up held then; empty outside of an activity.
     pub held: Vec<LockName>,
     /// A deadline proves nothing: at most a suspicion.
     pub grade: Grade,
@@ -100,7 +103,7 @@ impl Error for Timeout {}
 pub enum Ended {
     /// It held what others waited for, and nothing was left in the world that could have woken it; so it was dropped.
     Deadlock(Arc<Deadlock>),
-    /// It was dropped, or it panicked, before it was done.
+    /// It was ended from outside without a report.
     Dropped,
 }
 

@@ -21,7 +21,8 @@ use std::{
 pub enum Event {
     /// A deadlock was proven and broken, or suspected; see its grade.
     Deadlock(Arc<Deadlock>),
-    /// A lock was taken, or refused, against the order of levels or the learned order.
+    /// A lock was taken, or refused, against the order of levels, each time; or against the learned order, once for each
+    /// pair of classes.
     Order(Arc<OrderViolation>),
     /// A wait ended at its deadline.
     Timeout(Timeout),
@@ -52,8 +53,9 @@ pub struct Subscription(u64);
 
 /// Calls `subscriber` with each event from now on, until the subscription is dropped.
 ///
-/// It is called by whoever found the event, on that thread, holding no lock of this crate but the list of subscribers;
-/// it must be quick and must not subscribe. A panic in it is caught.
+/// It is called by whoever found the event, on that thread, often in the middle of somebody's poll: it must be quick, and
+/// must neither block nor take locks of this crate. A panic in it is caught. An event that is under way while the
+/// subscription is dropped may still be told.
 ///
 /// # Examples
 ///

@@ -55,10 +55,17 @@ pub fn joinable<T>(
     (activity, JoinHandle { completion, handle: Some(handle) })
 }
 
-/// Spawns a body as an activity on tokio's runtime, and returns the [`JoinHandle`].
+/// Spawns a body as an activity on tokio's runtime, and returns the [`JoinHandle`](crate::JoinHandle).
+///
+/// `spawn!(body)` or `spawn!("name", body)`. The body is an async closure that takes a
+/// [`&Context`](crate::Context); what it captures, and what it holds across an await, must be `Send`.
 ///
 /// A macro because "this body's future is `Send`" cannot be said of an async closure in a function's bounds; here the
 /// compiler sees the closure itself.
+///
+/// # Panics
+///
+/// Outside of a tokio runtime.
 ///
 /// # Examples
 ///
@@ -94,7 +101,15 @@ pub fn __spawn(future: impl Future<Output: Send + 'static> + Send + 'static) {
 /// The result of an activity or an answer, to wait for.
 ///
 /// Through [`join`](Self::join), inside an activity, the wait is an edge of the graph. Awaited directly it is a wait
-/// outside of the graph, with the default limit of 5 s.
+/// outside of the graph. Both have the default limit of 5 s; for work that lasts longer say
+/// `handle.into_future().without_deadline().await`, or the same of `handle.join(ctx)`.
+///
+/// Dropping it, or a wait that timed out, loses the result; the activity goes on.
+///
+/// # Errors
+///
+/// Of the await: [`LockError::Timeout`], or [`LockError::Closed`] if the activity panicked, was dropped, or was ended as an
+/// orphan.
 #[must_use = "the result is lost if nobody waits for it"]
 pub struct JoinHandle<T> {
     completion: Arc<Completion<T>>,
@@ -107,12 +122,12 @@ impl<T> JoinHandle<T> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses the result, and does not end the activity.
+    /// Dropping the future loses the result, because it has consumed the handle. The activity goes on.
     ///
     /// # Errors
     ///
     /// [`LockError`] for the wait: a deadlock it was part of (the activity waited for is cancelled then), the deadline,
-    /// or, as `Closed`, an activity that ended without a result.
+    /// or, as `Closed`, an activity that ended without a result (it panicked, was dropped, or was ended as an orphan).
     #[track_caller]
     pub fn join(self, context: &Context) -> Join<'_, T> {
         Join::new(self, Some(context.slot()), Location::caller())
@@ -149,7 +164,7 @@ impl<T> fmt::Debug for JoinHandle<T> {
     }
 }
 
-/// Waits for a [`JoinHandle`].
+/// Waits for a [`JoinHandle`]; see [`JoinHandle::join`].
 #[must_use = "futures do nothing unless polled"]
 pub struct Join<'a, T> {
     /// Borrows from `handle`: dropped before it, and never handed out.
@@ -214,7 +229,7 @@ pub fn reply<T>() -> (Reply<T>, JoinHandle<T>) {
     (Reply { completer: Completer(completion.clone()) }, JoinHandle { completion, handle: None })
 }
 
-/// An answer that is owed. Dropped without [`send`](Self::send), it tells the waiter that none will come.
+/// An answer that is owed. Dropped without [`send`](Self::send), it ends the wait with [`LockError::Closed`].
 pub struct Reply<T> {
     completer: Completer<T>,
 }
@@ -226,7 +241,7 @@ impl<T> Reply<T> {
         BoundReply { reply: self, context: PhantomData }
     }
 
-    /// Sends the answer.
+    /// Sends the answer. It is lost if nobody waits any more.
     pub fn send(self, answer: T) {
         self.completer.complete(answer);
     }
@@ -246,7 +261,7 @@ pub struct BoundReply<'a, T> {
 }
 
 impl<T> BoundReply<'_, T> {
-    /// Sends the answer.
+    /// Sends the answer; see [`Reply::send`].
     pub fn send(self, answer: T) {
         self.reply.send(answer);
     }

@@ -65,6 +65,9 @@ impl fmt::Debug for LockLevel {
 
 /// Declares lock levels of your own, lowest first, all above [`LockLevel::HANDLER`](crate::LockLevel::HANDLER).
 ///
+/// Each declaration begins at the same rank, so have one for a program. There is room for 31 levels; one more does not
+/// compile.
+///
 /// # Examples
 ///
 /// ```

@@ -1,4 +1,64 @@
 //! Async locks that know who holds them and who waits, and the exact, online detection of deadlocks.
+//!
+//! A task runs as an *activity*, takes locks through the context it gets, and so everybody's waits form one graph. A ring
+//! in it is found when it closes and *proven* (no member can run again by its own wakes); then exactly one of its waits
+//! fails with a report that names everybody, and the others go on. It works with `join!`, `select!`, timeouts and nested
+//! calls on any runtime, and a lock held across a sleep is not mistaken for a deadlock.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! use freehold_sync::{Context, LockError, Mutex, activity};
+//!
+//! async fn sum(ctx: &Context, first: &Mutex<i32>, second: &Mutex<i32>) -> Result<i32, LockError> {
+//!     let first = ctx.lock(first).await?;
+//!     tokio::task::yield_now().await; // meanwhile the other one takes its first lock
+//!     let second = ctx.lock(second).await?;
+//!     Ok(*first + *second)
+//! }
+//!
+//! let (a, b) = (Mutex::new(1), Mutex::new(2));
+//! let one = activity(async |ctx| sum(ctx, &a, &b).await).named("one");
+//! let two = activity(async |ctx| sum(ctx, &b, &a).await).named("two");
+//! let (one, two) = tokio::join!(one, two);
+//! let (one, two) = (one.unwrap(), two.unwrap());
+//! assert_eq!(one.unwrap(), 3); // the older one goes on
+//! println!("{}", two.unwrap_err().deadlock().unwrap());
+//! # }
+//! ```
+//!
+//! It prints (addresses and places shortened):
+//!
+//! ```text
+//! deadlock FH-1 [14e8c1a0b2d94f37]: PROVEN ring of 2 over main.rs:11:26 -> main.rs:11:41; 0 more behind it
+//!   1. two (#2) made at main.rs:13:15
+//!        waits 12.1µs for lock main.rs:11:26 (0x7ffc4a10) (lock) at main.rs:7:22
+//!        held by one (#1) made at main.rs:12:15, acquired at main.rs:5:21
+//!   2. one (#1) made at main.rs:12:15
+//!        waits 30.4µs for lock main.rs:11:41 (0x7ffc4a60) (lock) at main.rs:7:22
+//!        held by two (#2) made at main.rs:13:15, acquired at main.rs:5:21
+//!   broken: the wait of 1 (two (#2) made at main.rs:13:15) failed
+//!   advice: take these in one order everywhere, for example main.rs:11:26, then main.rs:11:41
+//! ```
+//!
+//! # Where to find what
+//!
+//! | | |
+//! |---|---|
+//! | How to use it, what PROVEN means, what is *not* detected | [`guide`] |
+//! | Activities and what their bodies get | [`activity`], [`spawn!`], [`Activity`], [`Context`] |
+//! | Locks | [`Mutex`], [`RwLock`], [`PermitPool`]; for threads: [`blocking`]; without a guard: [`ScopedMutex`] |
+//! | Waiting for each other | [`joinable`], [`JoinHandle`], [`reply`]; one-shot broadcast: [`Signal`] |
+//! | Errors and reports | [`LockError`], [`Ended`], [`Timeout`], [`Deadlock`], [`OrderViolation`] |
+//! | Order | [`LockClass`], [`LockLevel`], [`lock_levels!`], [`OrderMode`] |
+//! | Watching | [`subscribe`], [`metrics`], [`observe`], [`recent_reports`] |
+//! | Settings and bounds | the `set_*` functions, [`limits`] |
+//!
+//! # Features
+//!
+//! * `tokio` (default): [`spawn!`], and waits that spend tokio's coop budget as tokio's own locks do. Without it the crate
+//!   needs no runtime; deadlines work all the same.
+//! * `json` (default): [`Deadlock::to_json`].
+//! * `held-check`: the count of [`held`] locks in release builds, too.
 
 mod acquire;
 mod activity;
@@ -11,6 +71,7 @@ mod error;
 mod events;
 mod graph;
 mod guard;
+pub mod guide;
 pub mod held;
 mod join;
 mod level;
@@ -56,3 +117,8 @@ pub use victim::{Candidate, VictimHook, VictimPolicy};
 #[cfg(feature = "tokio")]
 #[doc(hidden)]
 pub use join::__spawn;
+
+/// The examples of the README, as tests.
+#[cfg(all(doctest, feature = "tokio"))]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -98,7 +98,8 @@ impl<T: ?Sized> Mutex<T> {
     /// # Errors
     ///
     /// [`LockError`]: the deadline, 5 s unless the future's [`within`](Lock::within), [`until`](Lock::until) or
-    /// [`without_deadline`](Lock::without_deadline) says otherwise; or poisoning.
+    /// [`without_deadline`](Lock::without_deadline) says otherwise; or poisoning. The order of levels is not checked: nobody
+    /// knows what else the caller holds.
     #[inline]
     #[track_caller]
     pub fn lock(&self) -> Lock<'_, T> {
@@ -132,11 +133,8 @@ impl<T: ?Sized> Mutex<T> {
         Ok(acquired.map(|acquired| self.guard(acquired)))
     }
 
-    /// Locks it from anywhere, with a guard that keeps the mutex alive and may be sent anywhere. See [`lock`](Self::lock).
-    ///
-    /// # Errors
-    ///
-    /// As [`lock`](Self::lock).
+    /// Locks it from anywhere, with a guard that keeps the mutex alive and may be sent anywhere. See [`lock`](Self::lock),
+    /// also for cancel safety and errors; the limit is the default one.
     #[track_caller]
     pub fn lock_owned(self: Arc<Self>) -> impl Future<Output = Result<OwnedMutexGuard<T>, LockError>> {
         let site = Location::caller();
@@ -211,19 +209,19 @@ impl<T: ?Sized> fmt::Debug for Mutex<T> {
 
 macro_rules! limits_of {
     () => {
-        /// Sets how long to wait at most.
+        /// Sets how long to wait at most, from the moment the wait begins.
         pub fn within(mut self, limit: Duration) -> Self {
             self.acquire.limit = Limit::Within(limit);
             self
         }
 
-        /// Sets until when to wait at most.
+        /// Sets until when to wait at most. What is free is had even later.
         pub fn until(mut self, deadline: Instant) -> Self {
             self.acquire.limit = Limit::At(clock::of(deadline));
             self
         }
 
-        /// Waits without a deadline of its own. That of the activity still holds.
+        /// Waits without a deadline of its own. That of the activity still holds, and deadlocks are still found.
         pub fn without_deadline(mut self) -> Self {
             self.acquire.limit = Limit::Never;
             self
@@ -232,7 +230,7 @@ macro_rules! limits_of {
 }
 pub(crate) use limits_of;
 
-/// Waits for a [`Mutex`].
+/// Waits for a [`Mutex`]; see [`Context::lock`](crate::Context::lock) and [`Mutex::lock`].
 #[must_use = "futures do nothing unless polled"]
 pub struct Lock<'a, T: ?Sized> {
     acquire: Acquire<'a>,

@@ -50,7 +50,8 @@ pub struct PermitPool {
 
 impl PermitPool {
     const_unless_modelled! {
-        /// A pool of `size` permits, whose class is named by the place of this call.
+        /// A pool of `size` permits, whose class is named by the place of this call. Of an empty pool nothing can be
+        /// taken: every attempt panics.
         #[track_caller]
         pub const fn new(size: u32) -> Self {
             Self { raw: RawPool::new(size, ClassRef::made_at(Location::caller())), size }
@@ -58,7 +59,7 @@ impl PermitPool {
     }
 
     const_unless_modelled! {
-        /// A pool of the given class.
+        /// A pool of the given class. See [`new`](Self::new).
         pub const fn with_class(class: &'static LockClass, size: u32) -> Self {
             Self { raw: RawPool::new(size, ClassRef::named(class)), size }
         }
@@ -66,12 +67,16 @@ impl PermitPool {
 
     /// Takes one permit from anywhere. See [`Mutex::lock`](crate::Mutex::lock) for what that means, cancel safety and
     /// errors; beyond these, [`LockError::Closed`].
+    ///
+    /// # Panics
+    ///
+    /// If the pool's size is zero.
     #[track_caller]
     pub fn acquire(&self) -> AcquirePermits<'_> {
         self.acquire_many(1)
     }
 
-    /// Takes `count` permits together, from anywhere.
+    /// Takes `count` permits together, from anywhere. See [`acquire`](Self::acquire).
     ///
     /// # Panics
     ///
@@ -82,6 +87,10 @@ impl PermitPool {
     }
 
     /// Takes one permit if one is free now, nobody waits, and the pool is not closed.
+    ///
+    /// # Panics
+    ///
+    /// If the pool's size is zero.
     #[track_caller]
     pub fn try_acquire(&self) -> Option<Permit<'_>> {
         self.try_with(None, 1, Location::caller()).ok().flatten()
@@ -98,7 +107,8 @@ impl PermitPool {
         Ok(acquired.map(|acquired| self.permit(count, acquired)))
     }
 
-    /// Hands out nothing any more, and ends every wait with [`LockError::Closed`]. Permits that are held stay good.
+    /// Hands out nothing any more, and ends every wait with [`LockError::Closed`]. Permits that are held stay good. There is
+    /// no way back.
     pub fn close(&self) {
         self.raw.raw().shut();
     }
@@ -109,7 +119,7 @@ impl PermitPool {
         self.size
     }
 
-    /// How many are free now.
+    /// How many are free now. It may be another number by the time you look at it.
     #[must_use]
     pub fn available(&self) -> u32 {
         self.raw.raw().word.load(Ordering::Relaxed) as u32
@@ -143,7 +153,7 @@ impl fmt::Debug for PermitPool {
     }
 }
 
-/// Waits for permits; see [`PermitPool::acquire`].
+/// Waits for permits; see [`Context::permits`](crate::Context::permits) and [`PermitPool::acquire`].
 #[must_use = "futures do nothing unless polled"]
 pub struct AcquirePermits<'a> {
     acquire: Acquire<'a>,

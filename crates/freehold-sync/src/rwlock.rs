@@ -31,7 +31,8 @@ use std::{
 /// An async read-write lock whose writer and readers the graph knows, each by itself.
 ///
 /// Fair: first come, first served, readers that stand next to each other together. So a reader behind a waiting writer
-/// waits, also if its activity reads already; that is a deadlock, and is proven and broken as one.
+/// waits, also if its activity reads already; that is a deadlock, and is proven and broken as one. So is to write what
+/// one reads already: give the read guard back first.
 ///
 /// Up to eight readers are named in place; more go to a list and cost a little more. At most 65,543 read at once.
 ///
@@ -135,11 +136,8 @@ impl<T: ?Sized> RwLock<T> {
         Ok(acquired.map(|acquired| self.write_guard(acquired)))
     }
 
-    /// Locks it for reading from anywhere, with a guard that keeps it alive and may be sent anywhere.
-    ///
-    /// # Errors
-    ///
-    /// As [`read`](Self::read).
+    /// Locks it for reading from anywhere, with a guard that keeps it alive and may be sent anywhere. Otherwise as
+    /// [`read`](Self::read); the limit is the default one.
     #[track_caller]
     pub fn read_owned(self: Arc<Self>) -> impl Future<Output = Result<OwnedRwLockReadGuard<T>, LockError>> {
         let site = Location::caller();
@@ -149,11 +147,8 @@ impl<T: ?Sized> RwLock<T> {
         }
     }
 
-    /// Locks it for writing from anywhere, with a guard that keeps it alive and may be sent anywhere.
-    ///
-    /// # Errors
-    ///
-    /// As [`write`](Self::write).
+    /// Locks it for writing from anywhere, with a guard that keeps it alive and may be sent anywhere. Otherwise as
+    /// [`write`](Self::write); the limit is the default one.
     #[track_caller]
     pub fn write_owned(self: Arc<Self>) -> impl Future<Output = Result<OwnedRwLockWriteGuard<T>, LockError>> {
         let site = Location::caller();
@@ -221,7 +216,7 @@ impl<T: ?Sized> fmt::Debug for RwLock<T> {
     }
 }
 
-/// Waits to read; see [`RwLock::read`].
+/// Waits to read; see [`Context::read`](crate::Context::read) and [`RwLock::read`].
 #[must_use = "futures do nothing unless polled"]
 pub struct Read<'a, T: ?Sized> {
     acquire: Acquire<'a>,
@@ -250,7 +245,7 @@ impl<'a, T: ?Sized> Future for Read<'a, T> {
     }
 }
 
-/// Waits to write; see [`RwLock::write`].
+/// Waits to write; see [`Context::write`](crate::Context::write) and [`RwLock::write`].
 #[must_use = "futures do nothing unless polled"]
 pub struct Write<'a, T: ?Sized> {
     acquire: Acquire<'a>,

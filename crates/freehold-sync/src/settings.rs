@@ -45,7 +45,8 @@ static ORDER: AtomicU8 = AtomicU8::new(OrderMode::Report as u8);
 static LEARNING: AtomicBool = AtomicBool::new(cfg!(debug_assertions));
 static POLICY: RwLock<VictimPolicy> = RwLock::new(VictimPolicy::Youngest);
 
-/// Sets how long a wait lasts whose caller says nothing else; 5 s at first.
+/// Sets how long a wait lasts whose caller says nothing else; 5 s at first. [`Duration::MAX`]: for ever. It holds for waits
+/// that begin from now on.
 pub fn set_wait_limit(limit: Duration) {
     WAIT_LIMIT.store(clock::after(0, limit), Ordering::Relaxed);
 }
@@ -91,7 +92,8 @@ pub(crate) fn order_mode() -> OrderMode {
     OrderMode::from_u8(ORDER.load(Ordering::Relaxed)).unwrap_or_default()
 }
 
-/// Switches the learning of the order between classes on or off; on in debug builds.
+/// Switches the learning of the order between classes on or off; at first it is on in debug builds. What was learned is
+/// kept.
 pub fn set_order_learning(on: bool) {
     LEARNING.store(on, Ordering::Relaxed);
 }
@@ -101,7 +103,7 @@ pub(crate) fn order_learning() -> bool {
     LEARNING.load(Ordering::Relaxed)
 }
 
-/// Sets who of a proven ring is chosen to break it.
+/// Sets who of a proven ring is chosen to break it; the youngest at first.
 pub fn set_victim_policy(policy: VictimPolicy) {
     *POLICY.write().unwrap_or_else(std::sync::PoisonError::into_inner) = policy;
 }

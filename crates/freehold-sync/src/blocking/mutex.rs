@@ -72,9 +72,13 @@ impl<T> Mutex<T> {
 impl<T: ?Sized> Mutex<T> {
     /// Locks it, blocking the thread until it is free, for the default limit of 5 s at most.
     ///
+    /// The thread is the holder. Inside an activity that keeps the guard across an await use
+    /// [`Context::lock_blocking`](crate::Context::lock_blocking).
+    ///
     /// # Errors
     ///
-    /// [`LockError`]: a deadlock this wait was part of, the deadline, the order of levels, or poisoning.
+    /// [`LockError`]: a deadlock this wait was part of, the deadline, the order of levels (against what the thread holds in
+    /// blocking locks), or poisoning.
     #[inline]
     #[track_caller]
     pub fn lock(&self) -> Result<MutexGuard<'_, T>, LockError> {

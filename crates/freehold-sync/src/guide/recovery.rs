@@ -1,0 +1,103 @@
+//! What to do with an error.
+//!
+//! | [`LockError`](crate::LockError) | It means | Do |
+//! |---|---|---|
+//! | `Deadlock(report)` | this wait was chosen to break a ring | drop every guard, then run again, or answer with `report.headline()` |
+//! | `Timeout(timeout)` | the deadline passed; `holder` and `chain` say behind whom | answer "busy"; run again only if the caller's own deadline leaves time |
+//! | `Order(violation)` | refused before it could block | a bug: fix the order; running again gives the same |
+//! | `Poisoned(lock)` | somebody panicked while they held it | check the value, then `clear_poison()` |
+//! | `Closed(lock)` | the pool was closed, or the activity waited for ended without a result | stop |
+//!
+//! An activity's own output may be [`Ended`](crate::Ended): `Deadlock(report)` if it was an orphan (below), `Dropped` if a
+//! child or callee was dropped.
+//!
+//! In all cases the wait is over when the error is there: nothing is queued, and nothing is held *by that wait*. What you
+//! held before, you still hold.
+//!
+//! # Running again
+//!
+//! The victim of a ring gets its error so that others get on; they do when it drops its guards. So put everything that is
+//! locked into a function, let `?` drop it, and loop outside. In the same activity, every attempt has the activity's age:
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! use freehold_sync::{Context, LockError, Mutex, activity};
+//!
+//! async fn attempt(ctx: &Context, a: &Mutex<u32>, b: &Mutex<u32>) -> Result<u32, LockError> {
+//!     let a = ctx.lock(a).await?;
+//!     tokio::task::yield_now().await;
+//!     let b = ctx.lock(b).await?;
+//!     Ok(*a + *b)
+//! }
+//!
+//! async fn retried(ctx: &Context, a: &Mutex<u32>, b: &Mutex<u32>) -> Result<u32, LockError> {
+//!     for _ in 0..2 {
+//!         match attempt(ctx, a, b).await {
+//!             Err(LockError::Deadlock(_)) => tokio::task::yield_now().await, // the back-off, see below
+//!             ended => return ended,
+//!         }
+//!     }
+//!     attempt(ctx, a, b).await
+//! }
+//!
+//! let (a, b) = (Mutex::new(1), Mutex::new(2));
+//! let one = activity(async |ctx| retried(ctx, &a, &b).await);
+//! let two = activity(async |ctx| retried(ctx, &b, &a).await);
+//! let (one, two) = tokio::join!(one, two);
+//! assert_eq!((one.unwrap().unwrap(), two.unwrap().unwrap()), (3, 3));
+//! # }
+//! ```
+//!
+//! If each attempt is an activity of its own, hand its birth stamp on with [`Activity::born`](crate::Activity::born).
+//! The default policy takes the youngest as the victim; an attempt that keeps its stamp gets older than everybody new, so
+//! the oldest always finishes, however much conflict there is.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! use freehold_sync::{LockError, Mutex, activity};
+//!
+//! let m = Mutex::new(1);
+//! let body = async |ctx: &freehold_sync::Context| ctx.lock(&m).await.map(|n| *n);
+//! let first = activity(body);
+//! let birth = first.birth();
+//! let mut result = first.await;
+//! if let Ok(Err(LockError::Deadlock(_))) = &result {
+//!     result = activity(body).born(birth).await;
+//! }
+//! assert_eq!(result.unwrap().unwrap(), 1);
+//! # }
+//! ```
+//!
+//! Rules of thumb:
+//!
+//! * Run again only what has had no effect outside: nothing sent, nothing committed.
+//! * Few attempts (three), then give the error to the caller: it names the ring.
+//! * Back off between attempts where the conflict is constant: a random time, doubled each time. Hold nothing meanwhile.
+//! * A ring that comes back is a bug: its [`fingerprint`](crate::Deadlock::fingerprint) is the same each time. Fix the
+//!   [order](super::order).
+//!
+//! # Doomed
+//!
+//! A victim is *doomed* until it holds nothing: a lock that is free it still gets, but wherever it would have to wait it
+//! gets the same `Deadlock` error at once. So a loop that swallows the error and keeps its guards cannot close the same
+//! ring for ever. To be free of it, drop the guards.
+//!
+//! # Orphans
+//!
+//! An activity that others wait for, that waits for nobody who lives, and that nothing can wake (the task that should have
+//! sent is gone, and its sender with it forgotten) would hold its locks for ever. To end those who wait would not help, so
+//! the *holder* is ended: its body is dropped, which gives its locks back, and its output is
+//! [`Ended::Deadlock`](crate::Ended::Deadlock). Whoever joins it through a [`JoinHandle`](crate::JoinHandle) gets
+//! [`LockError::Closed`](crate::LockError::Closed).
+//!
+//! # Choosing the victim
+//!
+//! [`set_victim_policy`](crate::set_victim_policy): the youngest (default), who holds the fewest locks, who has the lowest
+//! [`priority`](crate::Activity::priority), or a [hook](crate::VictimPolicy::Hook) of yours. Before the policy is asked:
+//! those who wait for a lock go first, then those who wait for permits, then those who wait for a result. Where the
+//! victim waits for a result, the activity that owes it is cancelled.
+//!
+//! # Nested work
+//!
+//! A victim deep in a chain of calls fails the call it is in, and its caller gets your error. Who should run again is the
+//! outermost whose restart gives back a lock of the ring; only you know which that is.

@@ -1,0 +1,63 @@
+//! Reading a report.
+//!
+//! This is what [`examples/abba.rs`](https://github.com/freehold-rs/freehold/blob/main/crates/freehold-sync/examples/abba.rs)
+//! prints:
+//!
+//! ```text
+//! deadlock FH-1 [e15235d99699aba3]: PROVEN ring of 2 over savings -> checking; 0 more behind it
+//!   1. deposit (#1) made at examples/abba.rs:58:9
+//!        waits 55.362µs for lock savings (0x56509200de40) (lock) at examples/abba.rs:23:22
+//!        held by withdrawal (#2) made at examples/abba.rs:61:9, acquired at examples/abba.rs:21:24
+//!   2. withdrawal (#2) made at examples/abba.rs:61:9
+//!        waits 83.824µs for lock checking (0x56509200ddf0) (lock) at examples/abba.rs:23:22
+//!        held by deposit (#1) made at examples/abba.rs:58:9, acquired at examples/abba.rs:21:24
+//!   broken: the wait of 2 (withdrawal (#2) made at examples/abba.rs:61:9) failed
+//!   advice: take these in one order everywhere, for example checking, then savings
+//! ```
+//!
+//! | Part | Meaning | In [`Deadlock`](crate::Deadlock) |
+//! |---|---|---|
+//! | `FH-1` | the first finding of this process | `id` |
+//! | `[e152...]` | the same for every ring of this shape: same classes, same places, whatever the addresses and times | `fingerprint` |
+//! | `PROVEN` | see [`grades`](super::grades) | `grade` |
+//! | `ring of 2` | a ring; `chain` if the last holder waits for nobody | `is_ring()` |
+//! | `savings -> checking` | the classes waited for, in ring order; a place in the source for classes without a name | `edges[_].lock.class` |
+//! | `0 more behind it` | others queued for locks of the ring | `behind` |
+//! | `deposit (#1) made at ...` | name, birth stamp, and where it was spawned | `edges[_].waiter` |
+//! | `waits ... at ...` | since when, for which lock (its address tells locks of one class apart), how, and where | `waited`, `lock`, `mode`, `waits_at` |
+//! | `held by ..., acquired at ...` | who, and where they took it; without "acquired" they only stand before it in the queue | `holder`, `held_at` |
+//! | `which 1 waker(s) outside of the graph could still wake` | why it is not proven: somebody has a clone of the holder's waker | `holder.foreign_wakers` |
+//! | `broken: ...` | who failed, or who was ended | `action` |
+//! | `advice` | an order that would do; any one order will | `suggested_order()` |
+//!
+//! Read it like this: the holder of each block is the waiter of the next, and the last one's holder is the first waiter.
+//! The two `acquired at` and the two `waits ... at` are the four lines of source to look at.
+//!
+//! Where time was not measured it is left out: hold times are taken for holds that began with a wait, and for every 64th.
+//!
+//! # Where reports come from
+//!
+//! From the victim's error, from [`subscribe`](crate::subscribe) (all grades) and from
+//! [`recent_reports`](crate::recent_reports) (the last 64). `Display` is the text above; `to_json()` (feature `json`) and
+//! `to_dot()` say the same for programs and for Graphviz.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! use freehold_sync::{Action, Grade, Mutex, activity};
+//!
+//! let m = Mutex::new(());
+//! let twice = activity(async |ctx| {
+//!     let _once = ctx.lock(&m).await?;
+//!     ctx.lock(&m).await.map(drop)
+//! });
+//! let error = twice.named("twice").await.unwrap().unwrap_err();
+//! let report = error.deadlock().unwrap();
+//! assert_eq!(report.grade, Grade::Proven);
+//! assert_eq!(report.action, Action::Victim(0));
+//! assert_eq!(report.edges[0].waiter.name, "twice");
+//! assert!(report.to_string().contains("PROVEN ring of 1"));
+//! # #[cfg(feature = "json")]
+//! assert!(report.to_json().contains("\"grade\":\"PROVEN\""));
+//! assert!(report.to_dot().starts_with("digraph"));
+//! # }
+//! ```

@@ -1,0 +1,43 @@
+//! Which lock, when.
+//!
+//! | You have | Use | Rings through it |
+//! |---|---|---|
+//! | Code inside an activity that awaits while it holds something | [`ctx.lock(&mutex)`](crate::Context::lock) | proven |
+//! | Many readers, few writers, and reads that last | [`ctx.read`](crate::Context::read), [`ctx.write`](crate::Context::write) on an [`RwLock`](crate::RwLock) | proven |
+//! | A limited number of something: connections, slots | [`ctx.permit(&pool)`](crate::Context::permit) on a [`PermitPool`](crate::PermitPool) | proven |
+//! | Several locks of one kind at a time | [`ctx.lock_all`](crate::Context::lock_all) | cannot arise among its callers |
+//! | To wait for another activity's result | [`JoinHandle::join`](crate::JoinHandle::join), or [`reply`](crate::reply) for channels of your own | proven |
+//! | Code outside of any activity | [`mutex.lock()`](crate::Mutex::lock) | suspected |
+//! | A guard that has to go to another task | [`mutex.lock_owned()`](crate::Mutex::lock_owned) | suspected |
+//! | A short section without an await, in synchronous code | [`blocking::Mutex`](crate::blocking::Mutex) | proven |
+//! | The same, but the guard is kept across an await | [`ctx.lock_blocking`](crate::Context::lock_blocking) | proven |
+//! | A very short section that runs no foreign code | [`ScopedMutex`](crate::ScopedMutex) | not seen; the closure cannot await, so keep it free of other locks |
+//! | To tell many waiters one thing, once | [`Signal`](crate::Signal) | no lock |
+//!
+//! # What to know of each
+//!
+//! * **Mutex.** In order of arrival, but a task that runs may overtake the first waiter once. Not re-entrant: locking
+//!   twice in one activity is a ring of one, and proven.
+//! * **RwLock.** In order of arrival. A reader behind a waiting writer waits, *also if its activity reads already*. tokio
+//!   does the same and hangs; here it is proven and broken.
+//! * **PermitPool.** In order of arrival; the size is fixed. Waiting while every permit is held by somebody who may give
+//!   it back is no deadlock. Who needs several permits takes them together, with
+//!   [`ctx.permits`](crate::Context::permits).
+//! * **Blocking locks.** They block the thread, and with it every activity whose poll is on its stack; while it is
+//!   parked, only that wait counts for all of them.
+//! * **Owned guards** may be dropped anywhere, so nobody can say who holds them.
+//! * **ScopedMutex** gives no guard out. It neither fails nor times out and is not in the graph: it is for sections that
+//!   cannot wait for anything.
+//!
+//! # Guards stay where they are
+//!
+//! A guard from a context borrows from it, so it cannot leave its activity. That is what makes "who holds this" exact.
+//!
+//! ```compile_fail
+//! use freehold_sync::{Mutex, activity};
+//!
+//! static M: Mutex<i32> = Mutex::new(0);
+//! let leaving = activity(async |ctx| ctx.lock(&M).await);
+//! ```
+//!
+//! To hand a lock on, take it with `lock_owned`, or hand the *work* to the activity that has it.
