@@ -43,6 +43,11 @@ pub(crate) async fn run_plan(world: &Arc<World>, plan: &Plan) {
             world.wrong("a task panicked");
         }
     }
+    // Tasks of a `JoinSet` that was dropped, and blocking work that nobody awaits any more, end when they like. What
+    // they hold they borrow from the world they keep.
+    while Arc::strong_count(world) > 1 {
+        tokio::time::sleep(Duration::from_micros(100)).await;
+    }
 }
 
 fn next_task(world: &World) -> Option<tokio::task::JoinHandle<()>> {
