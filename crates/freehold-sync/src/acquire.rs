@@ -2,10 +2,13 @@
 //!
 //! # Invariants
 //!
-//! 1. A wait is *bound* while the activity it was made for is the one being polled. Only a bound poll touches the
-//!    tables of that activity's slot; any other takes a slot of its own, and books what it gets to nobody.
-//! 2. When the future is dropped its cell is out of the queue, and a turn it had has gone to the next one.
-//! 3. The stamp of the poll comes before the coop budget is asked: who ran out of budget was polled, and keeps its turn.
+//! 1. A poll is *bound* while the activity the future was made for is the one being polled. Only a bound poll touches
+//!    the tables of that activity's slot, and books what it gets to it; any other books to nobody.
+//! 2. A cell is the activity's own only as long as its future is polled, bound, with the activity's own waker. Any other
+//!    wait has a slot of its own: what wakes it is foreign to the activity, and it may be inside a `block_on`, where no
+//!    end of a poll would come by.
+//! 3. When the future is dropped its cell is out of the queue, and a turn it had has gone to the next one.
+//! 4. The stamp of the poll comes before the coop budget is asked: who ran out of budget was polled, and keeps its turn.
 
 use crate::{
     clock::{self, NEVER, Ticks},
@@ -70,8 +73,6 @@ pub(crate) struct Acquire<'a> {
     /// One of a set of locks taken together in one order: those of its own level do not count against it.
     pub(crate) in_set: bool,
     cell: Option<&'static WaitCell>,
-    /// The cell is parked with the activity's own waker, so that a poll with it has nothing to store.
-    own: bool,
 }
 
 impl<'a> Acquire<'a> {
@@ -81,7 +82,7 @@ impl<'a> Acquire<'a> {
         need: u32,
         site: &'static Location<'static>,
     ) -> Self {
-        Self { lock, slot, need, site, limit: Limit::Default, in_set: false, cell: None, own: false }
+        Self { lock, slot, need, site, limit: Limit::Default, in_set: false, cell: None }
     }
 
     #[inline]
@@ -153,7 +154,8 @@ impl<'a> Acquire<'a> {
         if deadline <= now {
             return Poll::Ready(Err(timed_out(self.lock, bound, Duration::ZERO)));
         }
-        let slot = bound.unwrap_or_else(|| Slot::acquire_outside(state::OUTSIDER, self.site));
+        let own = bound.filter(|_| is_own(waker, bound));
+        let slot = own.unwrap_or_else(|| self.slot_outside(bound));
         let wait = slot.claim_cell();
         wait.kind.store(Source::Lock as u8, Ordering::Relaxed);
         wait.need.store(self.need, Ordering::Relaxed);
@@ -164,8 +166,16 @@ impl<'a> Acquire<'a> {
         wait.since.set(now);
         wait.deadline.set(deadline);
         self.cell = Some(wait);
-        self.own = is_own(waker, bound);
         self.enqueue(wait, waker, bound, false)
+    }
+
+    /// A slot for this wait alone, named after the activity it is in.
+    fn slot_outside(&self, bound: Option<&'static Slot>) -> &'static Slot {
+        let outside = Slot::acquire_outside(state::OUTSIDER, self.site);
+        if let Some(activity) = bound {
+            outside.set_name(format!("a future inside of {}", crate::report::Actor::of(activity)).into());
+        }
+        outside
     }
 
     fn enqueue(
@@ -175,8 +185,8 @@ impl<'a> Acquire<'a> {
         bound: Option<&'static Slot>,
         front: bool,
     ) -> Poll<Result<Acquired, LockError>> {
-        self.own = is_own(waker, bound);
-        let parked = if self.own { Parked::Owner } else { Parked::Foreign(waker.clone()) };
+        let outside = wait.owner().is_outsider();
+        let parked = if outside { Parked::Foreign(waker.clone()) } else { Parked::Owner };
         match self.lock.enqueue(wait, front, parked) {
             Queued::Taken(place) => self.taken(wait, bound, place),
             Queued::Shut => {
@@ -185,10 +195,8 @@ impl<'a> Acquire<'a> {
             }
             Queued::Waiting => {
                 let owner = wait.owner();
-                if wait.deadline.get() < owner.due.get() {
-                    owner.due.set(wait.deadline.get());
-                }
-                if bound.is_none() {
+                owner.due.lower(wait.deadline.get());
+                if outside {
                     driver::somebody_waits(owner);
                 }
                 Poll::Pending
@@ -204,8 +212,14 @@ impl<'a> Acquire<'a> {
         bound: Option<&'static Slot>,
     ) -> Poll<Result<Acquired, LockError>> {
         match wait.phase() {
+            cell::WAITING | cell::NOTIFIED | cell::DORMANT if self.must_move(wait, waker, bound) => {
+                self.leave(wait, bound);
+                self.begin(waker, bound)
+            }
             cell::WAITING => {
-                self.park(wait, waker, bound);
+                if wait.owner().is_outsider() {
+                    self.lock.park(wait, waker);
+                }
                 Poll::Pending
             }
             cell::GRANTED if wait.owner().is_outsider() && !wait.leave(cell::GRANTED, cell::UNUSED) => {
@@ -229,16 +243,17 @@ impl<'a> Acquire<'a> {
         }
     }
 
-    fn park(&mut self, wait: &'static WaitCell, waker: &Waker, bound: Option<&'static Slot>) {
-        let own = is_own(waker, bound);
-        if own && self.own {
-            return;
-        }
-        if bound.is_none() && !wait.owner().is_outsider() {
-            self.lock.escape(wait);
-        }
-        self.own = own;
-        self.lock.park(wait, waker, own);
+    /// Whether an own cell is polled as a foreign one: by a combinator's waker, or outside of its activity.
+    fn must_move(&self, wait: &'static WaitCell, waker: &Waker, bound: Option<&'static Slot>) -> bool {
+        !wait.owner().is_outsider() && !is_own(waker, bound)
+    }
+
+    /// Leaves the queue, and gives back a turn it had.
+    fn leave(&mut self, wait: &'static WaitCell, bound: Option<&'static Slot>) {
+        let mut wakes = Wakes::new();
+        self.lock.withdraw(wait, &mut wakes);
+        wakes.wake();
+        self.give_cell_back(wait, bound);
     }
 
     fn taken(
@@ -336,10 +351,7 @@ impl Drop for Acquire<'_> {
     #[inline]
     fn drop(&mut self) {
         if let Some(wait) = self.cell {
-            let mut wakes = Wakes::new();
-            self.lock.withdraw(wait, &mut wakes);
-            wakes.wake();
-            self.give_cell_back(wait, self.bound());
+            self.leave(wait, self.bound());
         }
     }
 }

@@ -166,9 +166,10 @@ impl<F> Activity<F> {
         self
     }
 
-    /// Whether a poll would do anything.
-    pub(crate) fn is_woken(&self) -> bool {
+    /// Whether a poll with `waker` would do anything: it was woken, or its wakes go elsewhere.
+    pub(crate) fn needs_poll(&self, waker: &Waker) -> bool {
         self.slot.state.load(Ordering::Acquire) & (state::WOKEN | state::END) != 0
+            || !self.slot.wakes_go_to(waker)
     }
 
     /// Makes the edge from the activity that polls us to us, and takes an old one away.

@@ -59,6 +59,13 @@ impl AtomicTicks {
         self.0.load(Ordering::Relaxed)
     }
 
+    /// Sets it to `ticks` if that is earlier.
+    pub(crate) fn lower(&self, ticks: Ticks) {
+        if ticks < self.get() {
+            self.0.fetch_min(ticks, Ordering::Relaxed);
+        }
+    }
+
     pub(crate) fn set(&self, ticks: Ticks) {
         self.0.store(ticks, Ordering::Relaxed);
     }

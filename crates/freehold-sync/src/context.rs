@@ -375,7 +375,7 @@ fn poll_child<F: Future>(
     cx: &mut TaskContext<'_>,
 ) {
     if result.is_none()
-        && child.is_woken()
+        && child.needs_poll(cx.waker())
         && let Poll::Ready(output) = child.as_mut().poll(cx)
     {
         *result = Some(output);

@@ -70,10 +70,12 @@ fn expire_slot(slot: &'static Slot, now: Ticks, wakes: &mut Wakes) {
     if slot.freeze_if_not_polling().is_err() {
         return;
     }
-    let mut due = NEVER;
+    // First, so that a wait outside of activities (which a freeze does not stop) cannot note its deadline in between and
+    // have it overwritten.
+    slot.due.set(NEVER);
     for wait in slot.waits().filter(|wait| wait.phase() == cell::WAITING) {
         if wait.deadline.get() > now {
-            due = due.min(wait.deadline.get());
+            slot.due.lower(wait.deadline.get());
             continue;
         }
         match wait.kind() {
@@ -85,7 +87,6 @@ fn expire_slot(slot: &'static Slot, now: Ticks, wakes: &mut Wakes) {
             Source::Child => {}
         }
     }
-    slot.due.set(due);
     slot.unfreeze();
 }
 

@@ -209,7 +209,6 @@ impl<T> fmt::Debug for Join<'_, T> {
 /// assert_eq!(activity(async move |ctx| response.join(ctx).await).await.unwrap().unwrap(), 7);
 /// # }
 /// ```
-#[must_use]
 pub fn reply<T>() -> (Reply<T>, JoinHandle<T>) {
     let completion = Completion::unbound();
     (Reply { completer: Completer(completion.clone()) }, JoinHandle { completion, handle: None })

@@ -124,7 +124,11 @@ fn learn(slot: &'static Slot, class: &'static LockClass, site: Site) {
         if held == wanted || proved(held, wanted) {
             continue;
         }
-        if let Some(earlier) = learn_pair(held, wanted, site) {
+        let (inversion, filled) = learn_pair(held, wanted, site);
+        if filled {
+            events::emit(|| Event::OrderFull);
+        }
+        if let Some(earlier) = inversion {
             metrics::add(&metrics::GLOBAL.potential, 1);
             events::emit(|| {
                 Event::Order(Arc::new(OrderViolation {
@@ -154,29 +158,26 @@ fn proved(held: u32, wanted: u32) -> bool {
     })
 }
 
-/// Adds the pair. If it is against what was learned, returns where the other way round was seen, the first time.
-#[expect(clippy::option_option, reason = "told or not, and then known or not where")]
-fn learn_pair(held: u32, wanted: u32, site: Site) -> Option<Option<Site>> {
+/// Adds the pair. If it is against what was learned, returns where the other way round was seen, the first time; and
+/// whether this pair was the first for which there was no room.
+fn learn_pair(held: u32, wanted: u32, site: Site) -> (Option<Option<Site>>, bool) {
     let mut learned = LEARNED.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
     let learned = &mut *learned;
     if learned.after.get(&held).is_some_and(|after| after.contains_key(&wanted)) {
-        return None;
+        return (None, false);
     }
     let inversion = path(learned, wanted, held);
+    let mut filled = false;
     if learned.pairs >= limits::LEARNED_PAIRS {
-        if !learned.full {
-            learned.full = true;
-            events::emit(|| Event::OrderFull);
-        }
+        filled = !std::mem::replace(&mut learned.full, true);
     } else {
         learned.pairs += 1;
         learned.after.entry(held).or_default().insert(wanted, site);
     }
-    inversion.filter(|_| learned.told.insert((held, wanted)))
+    (inversion.filter(|_| learned.told.insert((held, wanted))), filled)
 }
 
 /// Whether `to` was ever taken, directly or by way of others, while `from` was held; and where the first step was.
-#[expect(clippy::option_option, reason = "found or not, and then known or not where")]
 fn path(learned: &Learned, from: u32, to: u32) -> Option<Option<Site>> {
     let mut seen = HashSet::from([from]);
     let mut next: Vec<(u32, Option<Site>)> = vec![(from, None)];

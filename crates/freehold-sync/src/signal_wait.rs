@@ -60,13 +60,15 @@ impl SignalWait {
         let wait = match self.cell {
             Some(wait) => wait,
             None if self.deadline <= clock::now() => return Poll::Ready(()),
-            None => self.claim(bound),
+            // A deadline inside a combinator, or a `block_on`, is waited for outside; see `acquire`.
+            None if self.cancel || is_own(cx.waker(), bound) => self.claim(bound),
+            None => self.claim(None),
         };
         if let Some(slot) = bound {
             wait.polled.store(state::epoch(slot.state.load(Ordering::Relaxed)), Ordering::Relaxed);
         }
-        let own = is_own(cx.waker(), bound);
         let owner = wait.owner();
+        let own = is_own(cx.waker(), bound) && !owner.is_outsider();
         let section = owner.signals.enter();
         if wait.phase() == cell::EXPIRED {
             return Poll::Ready(());
@@ -102,9 +104,7 @@ impl SignalWait {
         wait.deadline.set(self.deadline);
         // In use from here on, but nothing to signal yet.
         wait.set_phase(cell::DORMANT);
-        if self.deadline < slot.due.get() {
-            slot.due.set(self.deadline);
-        }
+        slot.due.lower(self.deadline);
         self.cell = Some(wait);
         wait
     }

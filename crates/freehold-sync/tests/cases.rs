@@ -1,3 +1,6 @@
+//! ABBA between two tasks.
+#![expect(clippy::disallowed_methods, reason = "tests measure real time")]
+
 use freehold_sync::*;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

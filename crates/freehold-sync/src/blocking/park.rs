@@ -88,9 +88,7 @@ fn park(lock: &RawLock, owner: &'static Slot, wait: &'static WaitCell) -> Parkin
 
 /// Parks until the wait is over.
 fn sleep(owner: &'static Slot, wait: &'static WaitCell) {
-    if wait.deadline.get() < owner.due.get() {
-        owner.due.set(wait.deadline.get());
-    }
+    owner.due.lower(wait.deadline.get());
     let _parked = Parked::new(poll::stack().chain([owner]).collect(), wait);
     driver::somebody_waits(owner);
     if graph::enabled() {

@@ -136,17 +136,16 @@ impl Slot {
         if matches!(lock.kind(), Kind::Mutex | Kind::Event) {
             return lock.sole_holder().is_some_and(|holder| holder.is(self) || holder.may_be_stuck());
         }
-        let mut stuck = false;
-        let mut look = |holder: *mut Slot| {
+        let stuck = std::cell::Cell::new(false);
+        let look = |holder: *mut Slot| {
             // SAFETY: holders are slots, which are never freed.
             let holder: Option<&'static Slot> = unsafe { holder.as_ref() };
-            stuck |= holder.is_some_and(|holder| holder.is(self) || holder.may_be_stuck());
+            if holder.is_some_and(|holder| holder.is(self) || holder.may_be_stuck()) {
+                stuck.set(true);
+            }
         };
-        let look = std::cell::RefCell::new(&mut look);
-        lock.read_wait(wait, &mut |holder, _| (look.borrow_mut())(holder), &mut |ahead| {
-            (look.borrow_mut())(ahead.holder())
-        });
-        stuck
+        lock.read_wait(wait, &mut |holder, _| look(holder), &mut |ahead| look(ahead.holder()));
+        stuck.get()
     }
 
     /// Whether nothing speaks against its being stuck. A glance, not a proof.

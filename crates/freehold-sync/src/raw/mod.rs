@@ -216,11 +216,7 @@ impl RawLock {
         let old = unsafe { std::mem::replace(wait.parked_mut(), parked) };
         wait.source.store(ptr::from_ref(self).cast_mut().cast(), Ordering::Release);
         wait.set_phase(cell::WAITING);
-        if front {
-            self.push_front(wait)
-        } else {
-            self.push_back(wait)
-        }
+        self.push(wait, front);
         drop(section);
         drop(old);
         Queued::Waiting
@@ -247,29 +243,20 @@ impl RawLock {
         }
     }
 
-    /// Replaces whom to wake, if the cell still waits. The old waker is dropped after the section.
-    pub(crate) fn park(&self, wait: &'static WaitCell, waker: &Waker, own: bool) {
+    /// Replaces the waker of a cell that still waits. The old one is dropped after the section.
+    pub(crate) fn park(&self, wait: &'static WaitCell, waker: &Waker) {
         let section = self.queue.enter();
         if wait.phase() != cell::WAITING {
             return;
         }
         // SAFETY: in the section.
         let parked = unsafe { wait.parked_mut() };
-        if parked.is(waker, own) {
+        if parked.is(waker, false) {
             return;
         }
-        let new = if own { Parked::Owner } else { Parked::Foreign(waker.clone()) };
-        let old = std::mem::replace(parked, new);
+        let old = std::mem::replace(parked, Parked::Foreign(waker.clone()));
         drop(section);
         drop(old);
-    }
-
-    /// Books grants of a queued cell to nobody from now on: its future was polled outside of its activity.
-    pub(crate) fn escape(&self, wait: &'static WaitCell) {
-        let _section = self.queue.enter();
-        if wait.phase() == cell::WAITING {
-            wait.book(None);
-        }
     }
 
     /// Names the activity that will complete an event.
@@ -480,6 +467,14 @@ impl RawLock {
         unsafe { self.head.load(Ordering::Relaxed).as_ref() }
     }
 
+    fn push(&self, wait: &'static WaitCell, front: bool) {
+        if front {
+            self.push_front(wait);
+        } else {
+            self.push_back(wait);
+        }
+    }
+
     fn push_back(&self, wait: &'static WaitCell) {
         let new = ptr::from_ref(wait).cast_mut();
         let last = self.tail.load(Ordering::Relaxed);
@@ -569,7 +564,7 @@ impl RawLock {
         let _section = self.queue.enter();
         let mut any = None;
         self.holders_in_section(&mut |slot, _| {
-            any = any.filter(|known: &*mut Slot| !known.is_null()).or(Some(slot))
+            any = any.filter(|known: &*mut Slot| !known.is_null()).or(Some(slot));
         });
         any
     }

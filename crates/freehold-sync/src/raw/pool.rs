@@ -77,8 +77,13 @@ pub(super) fn take(lock: &RawLock, need: u32, holder: *mut Slot) -> Option<u32> 
 
 /// In the section: books `units` of `from` to nobody.
 pub(super) fn rebook(lock: &RawLock, units: u32, from: *mut Slot) {
-    release(lock, units, from);
-    take(lock, units, ptr::null_mut());
+    // SAFETY: in the section.
+    let list = unsafe { RawPool::of(lock).list() };
+    if let Some(entry) = list.iter_mut().find(|(slot, _)| *slot == from) {
+        entry.1 -= units;
+        list.push((ptr::null_mut(), units));
+    }
+    list.retain(|(_, units)| *units > 0);
 }
 
 /// In the section.
@@ -87,7 +92,7 @@ pub(super) fn release(lock: &RawLock, units: u32, holder: *mut Slot) {
     lock.word.store(free + units as usize, Ordering::Relaxed);
     // SAFETY: in the section.
     let list = unsafe { RawPool::of(lock).list() };
-    if let Some(at) = list.iter().position(|(slot, _)| *slot == holder) {
+    if let Some(at) = list.iter().position(|(slot, held)| *slot == holder && *held >= units) {
         list[at].1 -= units;
         if list[at].1 == 0 {
             list.swap_remove(at);

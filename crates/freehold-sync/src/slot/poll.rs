@@ -81,6 +81,12 @@ impl Parent {
 }
 
 impl Slot {
+    /// Whether wakes are passed on to `waker`. Only its owner may ask.
+    pub(crate) fn wakes_go_to(&self, waker: &Waker) -> bool {
+        // SAFETY: only the poller replaces the parent, and the caller is the only one who could be it.
+        unsafe { &*self.parent.get() }.is(waker)
+    }
+
     /// Begins a poll whose wakes go to `parent`.
     pub(crate) fn begin_poll(&'static self, parent: &Waker) -> Begin {
         // SAFETY: only the poller replaces the parent, and that is us.
