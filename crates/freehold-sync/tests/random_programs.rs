@@ -102,17 +102,18 @@ impl Verdicts {
 
     /// The verdicts since the last call. A verdict is told after its victim was woken, so they are waited for.
     fn take(&mut self) -> Vec<Arc<Deadlock>> {
-        let expected = (metrics::global().proven - self.before) as usize;
         for _ in 0..5_000 {
             let mut told = self.told.lock().unwrap();
-            if told.len() >= expected {
-                self.before += told.len() as u64;
+            let pronounced = metrics::global().proven - self.before;
+            assert!(told.len() as u64 <= pronounced, "{pronounced} verdicts, told {} times", told.len());
+            if told.len() as u64 == pronounced {
+                self.before += pronounced;
                 return std::mem::take(&mut *told);
             }
             drop(told);
             thread::sleep(Duration::from_millis(1));
         }
-        panic!("{expected} verdicts were pronounced, and not all were told");
+        panic!("not all verdicts that were pronounced were told");
     }
 }
 

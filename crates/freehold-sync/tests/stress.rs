@@ -196,6 +196,42 @@ fn aborts_of_waiters_outside_of_activities_lose_no_turn() {
     });
 }
 
+/// Spawns `body`, and returns once it was polled.
+async fn queue<T: Send + 'static>(
+    body: impl Future<Output = T> + Send + 'static,
+) -> tokio::task::JoinHandle<T> {
+    let pending = Arc::new(tokio::sync::Notify::new());
+    let tell = pending.clone();
+    let mut body = Box::pin(body);
+    let task = tokio::spawn(std::future::poll_fn(move |cx| {
+        let poll = body.as_mut().poll(cx);
+        tell.notify_one();
+        poll
+    }));
+    pending.notified().await;
+    task
+}
+
+/// Who waits behind one that gives up gets in at once, if that one was all that kept it out.
+#[test]
+fn who_gives_up_lets_those_behind_in() {
+    in_time(async {
+        let both = Arc::new((RwLock::new(0), PermitPool::new(2)));
+        let _held = (both.0.read().await.unwrap(), both.1.acquire().await.unwrap());
+        let (ahead, behind) = (both.clone(), both.clone());
+        let writer = queue(activity(async move |ctx: &Context| ctx.write(&ahead.0).await.map(drop))).await;
+        let reader = queue(activity(async move |ctx: &Context| ctx.read(&behind.0).await.map(drop))).await;
+        let (ahead, behind) = (both.clone(), both.clone());
+        let two = queue(activity(async move |ctx: &Context| ctx.permits(&ahead.1, 2).await.map(drop))).await;
+        let one = queue(activity(async move |ctx: &Context| ctx.permit(&behind.1).await.map(drop))).await;
+        assert!(!reader.is_finished() && !one.is_finished(), "first come, first served");
+        writer.abort();
+        two.abort();
+        reader.await.unwrap().unwrap().unwrap();
+        one.await.unwrap().unwrap().unwrap();
+    });
+}
+
 // ---- exact totals --------------------------------------------------------------------------------------------------
 
 /// A counter whose updates are lost if two tasks are in it at once.
