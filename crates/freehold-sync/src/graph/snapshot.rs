@@ -217,9 +217,24 @@ impl Snapshot {
 
     /// One step along the graph of the stuck: a wait of `member` and whom it waits for.
     pub(crate) fn step(&self, member: usize, stuck: &[bool]) -> Option<(usize, usize)> {
-        self.members[member].waits.iter().enumerate().find_map(|(index, wait)| {
-            let next = wait.others().filter_map(|slot| self.find(slot)).find(|other| stuck[*other]);
-            next.map(|next| (index, next))
-        })
+        self.members[member]
+            .waits
+            .iter()
+            .enumerate()
+            .find_map(|(index, wait)| Some((index, self.in_the_way(wait, stuck)?)))
+    }
+
+    /// Somebody stuck who keeps `wait` from being granted: one who holds what it needs or, if there is enough for it,
+    /// one ahead of it for whom there is not.
+    fn in_the_way(&self, wait: &ReadWait, stuck: &[bool]) -> Option<usize> {
+        let stuck_of = |list| self.known(list).into_iter().filter(|(member, _)| stuck[*member]);
+        let held: u64 = stuck_of(&wait.held).map(|(_, units)| units).sum();
+        let free = wait.total.saturating_sub(held);
+        let in_the_way = if free < wait.need {
+            stuck_of(&wait.held).next()
+        } else {
+            stuck_of(&wait.ahead).find(|(_, need)| free < *need)
+        };
+        in_the_way.map(|(member, _)| member)
     }
 }

@@ -1,0 +1,353 @@
+//! Read-write locks and permit pools: several holders, needs of several units, and queues that matter.
+
+#![expect(clippy::disallowed_methods, reason = "tests stand outside of the seam and drive tokio itself")]
+
+mod support;
+
+use freehold_sync::{LockError, Mutex, PermitPool, RwLock, RwLockWriteGuard, joinable, spawn};
+use support::{
+    Meeting, SOON, Told, end, end_all, limited, ms, now, one_victim, pause, proven, until, waits,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recursive_read_behind_a_queued_writer_is_proven() {
+    static L: RwLock<()> = RwLock::new(());
+    limited(async {
+        let begun = now();
+        let reader = spawn!("recursive/reader", async move |ctx| {
+            let _first = ctx.read(&L).await?;
+            waits("recursive/writer").await;
+            ctx.read(&L).await.map(drop)
+        });
+        until(|| L.try_write().is_none()).await;
+        let writer = spawn!("recursive/writer", async move |ctx| ctx.write(&L).await.map(drop));
+        let report = one_victim(&end_all([reader, writer]).await);
+        assert!(begun.elapsed() < SOON);
+        assert_eq!(report.edges.len(), 2, "{report}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recursive_read_behind_a_writer_inside_a_timeout_is_no_deadlock() {
+    static L: RwLock<()> = RwLock::new(());
+    limited(async {
+        let told = Told::about("impatient/");
+        let reader = spawn!("impatient/reader", async move |ctx| {
+            let _first = ctx.read(&L).await?;
+            waits("impatient/writer").await;
+            ctx.read(&L).await.map(|_| true)
+        });
+        until(|| L.try_write().is_none()).await;
+        let writer = spawn!("impatient/writer", async move |ctx| {
+            match tokio::time::timeout(ms(150), ctx.write(&L)).await {
+                Ok(guard) => guard.map(|_| true),
+                Err(_) => Ok(false),
+            }
+        });
+        assert!(end(reader).await.unwrap(), "the writer went away, so the reader goes on");
+        assert!(!end(writer).await.unwrap(), "the writer gave up");
+        told.nothing();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_reader_that_wants_to_write_is_proven() {
+    static L: RwLock<()> = RwLock::new(());
+    limited(async {
+        let begun = now();
+        let upgrades = spawn!("upgrade/one", async move |ctx| {
+            let _read = ctx.read(&L).await?;
+            ctx.write(&L).await.map(drop)
+        });
+        let report = proven(&end(upgrades).await.unwrap_err());
+        assert!(begun.elapsed() < SOON);
+        assert_eq!(report.edges.len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_readers_that_both_want_to_write_are_proven() {
+    static L: RwLock<()> = RwLock::new(());
+    static BOTH_READ: Meeting = Meeting::of(2);
+    limited(async {
+        let begun = now();
+        let upgrade = || {
+            spawn!("upgrade/both", async move |ctx| {
+                let read = ctx.read(&L).await?;
+                BOTH_READ.wait().await;
+                let write = ctx.write(&L).await.map(drop);
+                drop(read);
+                write
+            })
+        };
+        let ends = end_all([upgrade(), upgrade()]).await;
+        assert!(begun.elapsed() < SOON);
+        // Each waits for itself as well as for the other, so each is a ring of its own.
+        let reports: Vec<_> = ends.iter().filter_map(|end| end.as_ref().err()).map(proven).collect();
+        assert_eq!(reports.len(), 2, "{ends:?}");
+        assert!(L.try_write().is_some());
+    })
+    .await;
+}
+
+/// Eight readers are named in the lock itself; the others in a list.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ring_through_the_twelfth_reader_is_proven() {
+    static L: RwLock<()> = RwLock::new(());
+    static M: Mutex<()> = Mutex::new(());
+    static ALL_HOLD: Meeting = Meeting::of(13);
+    limited(async {
+        let begun = now();
+        let eleven: Vec<_> = (0..11)
+            .map(|_| {
+                spawn!("twelve/sleeps", async move |ctx| {
+                    let _l = ctx.read(&L).await?;
+                    ALL_HOLD.wait().await;
+                    pause(300).await;
+                    Ok::<_, LockError>(())
+                })
+            })
+            .collect();
+        until(|| {
+            let locks = freehold_sync::observe().locks();
+            locks.iter().any(|(name, held, _)| name.class == L.class().name() && *held == 11)
+        })
+        .await;
+        let last = spawn!("twelve/last", async move |ctx| {
+            let _l = ctx.read(&L).await?;
+            ALL_HOLD.wait().await;
+            ctx.lock(&M).await.map(drop)
+        });
+        let writer = spawn!("twelve/writer", async move |ctx| {
+            let _m = ctx.lock(&M).await?;
+            ALL_HOLD.wait().await;
+            ctx.write(&L).await.map(drop)
+        });
+        let last = end(last).await;
+        let early = begun.elapsed();
+        let report = one_victim(&[last, end(writer).await]);
+        assert!(early < SOON);
+        assert_eq!(report.edges.len(), 2, "the others read and sleep, which is no way out for these two");
+        assert!(end_all(eleven).await.iter().all(Result::is_ok));
+    })
+    .await;
+}
+
+/// A pool of two, one each for a caller and its callee, and none for the callee's own callee.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pool_exhausted_by_ancestors_is_proven() {
+    static P: PermitPool = PermitPool::new(2);
+    limited(async {
+        let begun = now();
+        let top = spawn!("ancestors/top", async move |ctx| {
+            let _one = ctx.permit(&P).await?;
+            let middle = spawn!("ancestors/middle", async move |ctx| {
+                let _two = ctx.permit(&P).await?;
+                let bottom = spawn!("ancestors/bottom", async move |ctx| ctx.permit(&P).await.map(drop));
+                bottom.join(ctx).await?
+            });
+            middle.join(ctx).await?
+        });
+        let report = proven(&end(top).await.unwrap_err());
+        assert!(begun.elapsed() < SOON);
+        assert_eq!(report.victim().unwrap().name, "ancestors/bottom", "permits before replies");
+        assert_eq!(P.available(), 2);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pool_with_an_outside_live_holder_is_no_deadlock() {
+    static P: PermitPool = PermitPool::new(2);
+    limited(async {
+        let told = Told::about("outside/");
+        let outside = P.acquire().await.unwrap();
+        let top = spawn!("outside/top", async move |ctx| {
+            let _one = ctx.permit(&P).await?;
+            let bottom = spawn!("outside/bottom", async move |ctx| ctx.permit(&P).await.map(drop));
+            bottom.join(ctx).await?
+        });
+        waits("outside/bottom").await;
+        pause(150).await;
+        drop(outside);
+        end(top).await.unwrap();
+        told.nothing();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pool_whose_holders_all_want_more_is_proven() {
+    static P: PermitPool = PermitPool::new(3);
+    static ALL_HOLD: Meeting = Meeting::of(3);
+    limited(async {
+        let begun = now();
+        let more = || {
+            spawn!("more/member", async move |ctx| {
+                let _one = ctx.permit(&P).await?;
+                ALL_HOLD.wait().await;
+                ctx.permit(&P).await.map(drop)
+            })
+        };
+        one_victim(&end_all([more(), more(), more()]).await);
+        assert!(begun.elapsed() < SOON);
+        assert_eq!(P.available(), 3);
+    })
+    .await;
+}
+
+/// What is queued ahead counts: the small need could be met, but stands behind a big one that cannot.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_small_need_behind_a_big_one_in_a_ring_is_proven() {
+    static P: PermitPool = PermitPool::new(3);
+    static M: Mutex<()> = Mutex::new(());
+    limited(async {
+        let begun = now();
+        let big = spawn!("behind big/big", async move |ctx| {
+            let _m = ctx.lock(&M).await?;
+            until(|| P.available() == 1).await;
+            ctx.permits(&P, 3).await.map(drop)
+        });
+        until(|| M.is_locked()).await;
+        let small = spawn!("behind big/small", async move |ctx| {
+            let _two = ctx.permits(&P, 2).await?;
+            waits("behind big/big").await;
+            ctx.permit(&P).await.map(drop)
+        });
+        one_victim(&end_all([big, small]).await);
+        assert!(begun.elapsed() < SOON);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_together_and_writers_in_turn_are_no_deadlock() {
+    static L: RwLock<u64> = RwLock::new(0);
+    limited(async {
+        let told = Told::about("turns/");
+        let mut handles = Vec::new();
+        for i in 0..24 {
+            handles.push(spawn!("turns/member", async move |ctx| {
+                for _ in 0..50 {
+                    if i % 4 == 0 {
+                        let mut l = ctx.write(&L).await?;
+                        tokio::task::yield_now().await;
+                        *l += 1;
+                    } else {
+                        let l = ctx.read(&L).await?;
+                        let before = *l;
+                        tokio::task::yield_now().await;
+                        assert_eq!(*l, before, "nobody writes while we read");
+                    }
+                }
+                Ok::<_, LockError>(())
+            }));
+        }
+        assert!(end_all(handles).await.iter().all(Result::is_ok));
+        assert_eq!(*L.read().await.unwrap(), 6 * 50);
+        told.no_verdict();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_downgrade_lets_waiting_readers_in_and_keeps_writers_out() {
+    static L: RwLock<u32> = RwLock::new(0);
+    static BOTH_READ: Meeting = Meeting::of(2);
+    limited(async {
+        let writer = spawn!("downgrade/writer", async move |ctx| {
+            let mut write = ctx.write(&L).await?;
+            *write = 7;
+            waits("downgrade/reader").await;
+            let read = RwLockWriteGuard::downgrade(write);
+            BOTH_READ.wait().await;
+            assert!(ctx.try_write(&L)?.is_none());
+            Ok::<_, LockError>(*read)
+        });
+        until(|| L.try_read().is_none()).await;
+        let reader = spawn!("downgrade/reader", async move |ctx| {
+            let read = ctx.read(&L).await?;
+            BOTH_READ.wait().await;
+            Ok::<_, LockError>(*read)
+        });
+        for seen in end_all([writer, reader]).await {
+            assert_eq!(seen.unwrap(), 7);
+        }
+        assert!(L.try_write().is_some());
+    })
+    .await;
+}
+
+/// The graph knows the reader that a writer turned into.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ring_through_a_downgraded_guard_is_proven() {
+    static L: RwLock<()> = RwLock::new(());
+    static M: Mutex<()> = Mutex::new(());
+    static BOTH_HOLD: Meeting = Meeting::of(2);
+    limited(async {
+        let begun = now();
+        let reads = spawn!("downgraded/reads", async move |ctx| {
+            let _read = RwLockWriteGuard::downgrade(ctx.write(&L).await?);
+            BOTH_HOLD.wait().await;
+            ctx.lock(&M).await.map(drop)
+        });
+        let writes = spawn!("downgraded/writes", async move |ctx| {
+            let _m = ctx.lock(&M).await?;
+            BOTH_HOLD.wait().await;
+            ctx.write(&L).await.map(drop)
+        });
+        one_victim(&end_all([reads, writes]).await);
+        assert!(begun.elapsed() < SOON);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_closed_pool_ends_its_waits_and_keeps_what_is_held() {
+    static P: PermitPool = PermitPool::new(1);
+    limited(async {
+        let held = P.acquire().await.unwrap();
+        let waiter = spawn!("closed/waiter", async move |ctx| ctx.permit(&P).await.map(drop));
+        waits("closed/waiter").await;
+        P.close();
+        assert!(matches!(end(waiter).await, Err(LockError::Closed(_))));
+        assert!(matches!(P.acquire().await, Err(LockError::Closed(_))));
+        assert_eq!(held.count(), 1);
+        drop(held);
+        assert_eq!(P.available(), 1);
+        assert!(P.try_acquire().is_none(), "it hands out nothing any more");
+    })
+    .await;
+}
+
+/// The end of the callee is known in advance to come: it holds a permit that is not asked for by anybody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_callee_that_needs_what_is_left_is_no_deadlock() {
+    static P: PermitPool = PermitPool::new(3);
+    limited(async {
+        let told = Told::about("left/");
+        let caller = spawn!("left/caller", async move |ctx| {
+            let _two = ctx.permits(&P, 2).await?;
+            let (callee, reply) = joinable(async move |ctx| {
+                let permit = ctx.permit(&P).await?;
+                pause(20).await;
+                Ok::<_, LockError>(permit.count())
+            });
+            tokio::spawn(callee.named("left/callee"));
+            reply.join(ctx).await?
+        });
+        assert_eq!(end(caller).await.unwrap(), 1);
+        told.nothing();
+    })
+    .await;
+}
+
+#[test]
+#[should_panic(expected = "asked for 3 permits of a pool of 2")]
+fn more_permits_than_there_are_is_a_mistake_that_is_told_at_once() {
+    let pool = PermitPool::new(2);
+    drop(pool.acquire_many(3));
+}
