@@ -604,14 +604,14 @@ impl RawLock {
 impl Drop for RawLock {
     #[inline]
     fn drop(&mut self) {
+        // Not `get_mut`: a detector that follows the cell of a forgotten future may read us until `forget_cells` is done.
+        let word = self.word.load(Ordering::Relaxed);
         let taken = match self.kind {
-            Kind::Mutex | Kind::Event => *self.word.get_mut() != 0,
-            Kind::RwLock => !rwlock::is_free(*self.word.get_mut()),
+            Kind::RwLock => !rwlock::is_free(word),
             // `RawPool` leaves zero here if nobody holds a permit.
-            Kind::Pool => *self.word.get_mut() != 0,
+            Kind::Mutex | Kind::Event | Kind::Pool => word != 0,
         };
-        let stray = *self.flags.get_mut() & STRAY != 0;
-        if taken || stray || !self.head.get_mut().is_null() {
+        if taken || self.flag(STRAY) || !self.head.load(Ordering::Relaxed).is_null() {
             self.forget_cells();
         }
     }
