@@ -123,6 +123,10 @@ pub(crate) struct Watch {
     cell: loom::cell::UnsafeCell<()>,
 }
 
+// SAFETY: loom checks the accesses, which are what it is for, and reach nothing.
+#[cfg(loom)]
+unsafe impl Sync for Watch {}
+
 impl Watch {
     const_unless_modelled! {
         pub(crate) const fn new() -> Self {

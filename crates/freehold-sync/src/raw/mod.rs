@@ -24,7 +24,7 @@ pub(crate) mod wakes;
 use crate::{
     class::{ClassRef, LockClass},
     limits,
-    shim::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering, QueueLock, const_unless_modelled},
+    shim::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering, QueueLock, Watch, const_unless_modelled},
     slot::{
         self, Slot,
         cell::{self, Parked, Source, WaitCell},
@@ -75,6 +75,8 @@ pub(crate) struct RawLock {
     queue: QueueLock,
     kind: Kind,
     flags: AtomicU8,
+    /// Read by who gets here by a cell, written by the end of the lock.
+    alive: Watch,
 }
 
 /// Set in the place of an acquisition that is to be measured.
@@ -101,6 +103,7 @@ impl RawLock {
                 queue: QueueLock::new(),
                 kind,
                 flags: AtomicU8::new(flags),
+                alive: Watch::new(),
             }
         }
     }
@@ -161,7 +164,11 @@ impl RawLock {
         }
         // SAFETY: a source that is not null is alive as long as the owner is frozen: the drop of a lock clears the
         // source first, and then waits for the freeze to end.
-        unsafe { wait.source.load(Ordering::SeqCst).cast::<RawLock>().as_ref() }
+        let lock = unsafe { wait.source.load(Ordering::SeqCst).cast::<RawLock>().as_ref() };
+        if let Some(lock) = lock {
+            lock.alive.reads();
+        }
+        lock
     }
 
     // ---- taking ----------------------------------------------------------------------------------------------------
@@ -614,6 +621,7 @@ impl Drop for RawLock {
         if taken || self.flag(STRAY) || !self.head.load(Ordering::Relaxed).is_null() {
             self.forget_cells();
         }
+        self.alive.writes();
     }
 }
 
