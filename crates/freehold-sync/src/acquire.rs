@@ -203,11 +203,15 @@ impl<'a> Acquire<'a> {
         waker: &Waker,
         bound: Option<&'static Slot>,
     ) -> Poll<Result<Acquired, LockError>> {
-        match wait.phase() {
-            cell::WAITING => {
-                self.park(wait, waker, bound);
-                Poll::Pending
+        let mut phase = wait.phase();
+        if phase == cell::WAITING {
+            if self.park(wait, waker, bound) {
+                return Poll::Pending;
             }
+            // It ended just now, and the waker of the poll before was told; this one was not.
+            phase = wait.phase();
+        }
+        match phase {
             cell::GRANTED if wait.owner().is_outsider() && !wait.leave(cell::GRANTED, cell::UNUSED) => {
                 // The watchdog passed it on just now.
                 self.enqueue(wait, waker, bound, true)
@@ -229,16 +233,17 @@ impl<'a> Acquire<'a> {
         }
     }
 
-    fn park(&mut self, wait: &'static WaitCell, waker: &Waker, bound: Option<&'static Slot>) {
+    /// Replaces whom to wake. False if the wait has ended meanwhile.
+    fn park(&mut self, wait: &'static WaitCell, waker: &Waker, bound: Option<&'static Slot>) -> bool {
         let own = is_own(waker, bound);
         if own && self.own {
-            return;
+            return true;
         }
         if bound.is_none() && !wait.owner().is_outsider() {
             self.lock.escape(wait);
         }
         self.own = own;
-        self.lock.park(wait, waker, own);
+        self.lock.park(wait, waker, own)
     }
 
     fn taken(

@@ -254,21 +254,22 @@ impl RawLock {
         }
     }
 
-    /// Replaces whom to wake, if the cell still waits. The old waker is dropped after the section.
-    pub(crate) fn park(&self, wait: &'static WaitCell, waker: &Waker, own: bool) {
+    /// Replaces whom to wake; false if the cell does not wait any more. The old waker is dropped after the section.
+    pub(crate) fn park(&self, wait: &'static WaitCell, waker: &Waker, own: bool) -> bool {
         let section = self.queue.enter();
         if wait.phase() != cell::WAITING {
-            return;
+            return false;
         }
         // SAFETY: in the section.
         let parked = unsafe { wait.parked_mut() };
         if parked.is(waker, own) {
-            return;
+            return true;
         }
         let new = if own { Parked::Owner } else { Parked::Foreign(waker.clone()) };
         let old = std::mem::replace(parked, new);
         drop(section);
         drop(old);
+        true
     }
 
     /// Books grants of a queued cell to nobody from now on: its future was polled outside of its activity.
