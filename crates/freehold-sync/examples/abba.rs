@@ -35,7 +35,9 @@ async fn transfer_retried(
     meet: &Barrier,
 ) -> Result<u32, LockError> {
     // The first attempts meet between their two locks, so that the ring closes every time this is run.
-    let met = async { drop(meet.wait().await) };
+    let met = async {
+        let _leader = meet.wait().await;
+    };
     let Err(error) = transfer(ctx, from, to, amount, met).await else { return Ok(1) };
     for attempt in 2..=3 {
         let report = error.deadlock().ok_or_else(|| error.clone())?;

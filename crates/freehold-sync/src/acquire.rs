@@ -277,17 +277,19 @@ impl<'a> Acquire<'a> {
         waker: &Waker,
         bound: Option<&'static Slot>,
     ) -> Poll<Result<Acquired, LockError>> {
-        match wait.phase() {
-            cell::WAITING | cell::NOTIFIED | cell::DORMANT if self.must_move(wait, waker, bound) => {
-                self.leave(wait, bound);
-                self.begin(waker, bound)
+        if self.must_move(wait, waker, bound) {
+            self.leave(wait, bound);
+            return self.begin(waker, bound);
+        }
+        let mut phase = wait.phase();
+        if phase == cell::WAITING {
+            if !wait.owner().is_outsider() || self.lock.park(wait, waker) {
+                return Poll::Pending;
             }
-            cell::WAITING => {
-                if wait.owner().is_outsider() {
-                    self.lock.park(wait, waker);
-                }
-                Poll::Pending
-            }
+            // It ended just now, and the waker of the poll before was told; this one was not.
+            phase = wait.phase();
+        }
+        match phase {
             cell::GRANTED if wait.owner().is_outsider() && !wait.leave(cell::GRANTED, cell::UNUSED) => {
                 // The watchdog passed it on just now.
                 self.enqueue(wait, waker, bound, true)
@@ -309,9 +311,12 @@ impl<'a> Acquire<'a> {
         }
     }
 
-    /// Whether an own cell is polled as a foreign one: by a combinator's waker, or outside of its activity.
+    /// Whether an own cell that still counts is polled as a foreign one: by a combinator's waker, or outside of its
+    /// activity. A grant is taken, and an error told, whoever polls.
     fn must_move(&self, wait: &'static WaitCell, waker: &Waker, bound: Option<&'static Slot>) -> bool {
-        !wait.owner().is_outsider() && !is_own(waker, bound)
+        !wait.owner().is_outsider()
+            && matches!(wait.phase(), cell::WAITING | cell::NOTIFIED | cell::DORMANT)
+            && !is_own(waker, bound)
     }
 
     /// Leaves the queue, and gives back a turn it had.

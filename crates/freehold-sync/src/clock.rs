@@ -2,9 +2,12 @@
 //!
 //! Reports and deadlines use it; nothing else in this crate looks at a clock.
 
-use crate::shim::{AtomicU64, Ordering};
 use std::{
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        // Not the models': no decision between threads hangs on a time.
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -27,9 +30,16 @@ fn real_now() -> Instant {
 }
 
 /// The time now.
+#[cfg(not(any(loom, shuttle)))]
 #[inline]
 pub(crate) fn now() -> Ticks {
     real_now().saturating_duration_since(start()).as_nanos() as u64
+}
+
+/// In a model time stands still.
+#[cfg(any(loom, shuttle))]
+pub(crate) fn now() -> Ticks {
+    1
 }
 
 /// `ticks` from now, [`NEVER`] if that is too far away to be told.

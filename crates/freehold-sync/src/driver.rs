@@ -8,8 +8,10 @@
 //! While a wait exists the driver runs, or is about to: it goes idle by setting `IDLE` and then looking once more; who
 //! waits has made its wait visible before it looks at `STATE`. One of the two sees the other.
 
+#[cfg(not(any(loom, shuttle)))]
+use crate::clock;
 use crate::{
-    clock::{self, NEVER, Ticks},
+    clock::{NEVER, Ticks},
     graph::sweep,
     limits,
     raw::{RawLock, wakes::Wakes},

@@ -77,6 +77,8 @@ mod join;
 mod level;
 pub mod limits;
 pub mod metrics;
+#[cfg(all(test, any(loom, shuttle)))]
+mod models;
 mod mutex;
 mod observe;
 mod order;

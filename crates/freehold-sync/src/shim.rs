@@ -16,19 +16,21 @@ pub(crate) use std::{
 #[cfg(loom)]
 pub(crate) use loom::{
     sync::{
-        Mutex,
-        atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
+        Mutex, MutexGuard,
+        atomic::{Ordering, fence},
     },
     thread::yield_now,
     thread_local,
 };
+#[cfg(loom)]
+pub(crate) use sequential::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
 #[cfg(loom)]
 pub(crate) use std::sync::PoisonError;
 
 #[cfg(shuttle)]
 pub(crate) use shuttle::{
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
     },
     thread::yield_now,
@@ -48,12 +50,26 @@ macro_rules! const_unless_modelled {
 }
 pub(crate) use const_unless_modelled;
 
+/// Declares a static that models make anew in every run.
+macro_rules! static_of_a_run {
+    ($(#[$meta:meta])* static $name:ident: $type:ty = $value:expr;) => {
+        #[cfg(not(any(loom, shuttle)))]
+        $(#[$meta])*
+        static $name: $type = $value;
+        #[cfg(loom)]
+        loom::lazy_static! { $(#[$meta])* static ref $name: $type = $value; }
+        #[cfg(shuttle)]
+        shuttle::lazy_static! { $(#[$meta])* static ref $name: $type = $value; }
+    };
+}
+pub(crate) use static_of_a_run;
+
 /// The lock of one wait queue: one byte, held for a few loads and stores, never while a waker is woken or dropped.
 pub(crate) struct QueueLock {
     #[cfg(not(any(loom, shuttle)))]
     raw: parking_lot::RawMutex,
     #[cfg(any(loom, shuttle))]
-    raw: AtomicBool,
+    raw: Mutex<()>,
 }
 
 impl QueueLock {
@@ -62,40 +78,84 @@ impl QueueLock {
             #[cfg(not(any(loom, shuttle)))]
             let raw = <parking_lot::RawMutex as parking_lot::lock_api::RawMutex>::INIT;
             #[cfg(any(loom, shuttle))]
-            let raw = AtomicBool::new(false);
+            let raw = Mutex::new(());
             Self { raw }
         }
     }
 
     /// Takes the lock; it is given back when the returned section is dropped.
+    #[cfg(not(any(loom, shuttle)))]
     #[inline]
     pub(crate) fn enter(&self) -> Section<'_> {
-        #[cfg(not(any(loom, shuttle)))]
         parking_lot::lock_api::RawMutex::lock(&self.raw);
-        #[cfg(any(loom, shuttle))]
-        while self.raw.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
-            yield_now();
-        }
         Section { lock: self }
+    }
+
+    #[cfg(any(loom, shuttle))]
+    pub(crate) fn enter(&self) -> Section<'_> {
+        Section { _guard: self.raw.lock().unwrap_or_else(PoisonError::into_inner) }
     }
 }
 
 /// A critical section of a [`QueueLock`].
 pub(crate) struct Section<'a> {
+    #[cfg(not(any(loom, shuttle)))]
     lock: &'a QueueLock,
+    #[cfg(any(loom, shuttle))]
+    _guard: MutexGuard<'a, ()>,
 }
 
+#[cfg(not(any(loom, shuttle)))]
 impl Drop for Section<'_> {
     #[inline]
     fn drop(&mut self) {
-        #[cfg(not(any(loom, shuttle)))]
         // SAFETY: a `Section` exists only between a `lock` and this one `unlock`.
         unsafe {
             parking_lot::lock_api::RawMutex::unlock(&self.lock.raw);
         }
-        #[cfg(any(loom, shuttle))]
-        self.lock.raw.store(false, Ordering::Release);
     }
+}
+
+/// Stands beside an `UnsafeCell`: under loom, an access that is not ordered after the one before it is an error, unless
+/// both read. Nothing elsewhere.
+pub(crate) struct Watch {
+    #[cfg(loom)]
+    cell: loom::cell::UnsafeCell<()>,
+}
+
+// SAFETY: loom checks the accesses, which are what it is for, and reach nothing.
+#[cfg(loom)]
+unsafe impl Sync for Watch {}
+
+impl Watch {
+    const_unless_modelled! {
+        pub(crate) const fn new() -> Self {
+            Self {
+                #[cfg(loom)]
+                cell: loom::cell::UnsafeCell::new(()),
+            }
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn reads(&self) {
+        #[cfg(loom)]
+        self.cell.with(|_| ());
+    }
+
+    #[inline(always)]
+    pub(crate) fn writes(&self) {
+        #[cfg(loom)]
+        self.cell.with_mut(|_| ());
+    }
+}
+
+/// Called by a poll that asks to be polled again because somebody else is in its way. An executor lets others run in
+/// between; in a model, which has none, this does.
+#[inline(always)]
+pub(crate) fn let_others_run() {
+    #[cfg(any(loom, shuttle))]
+    yield_now();
 }
 
 /// One turn of a short wait for another thread to leave a section of a few hundred nanoseconds.
@@ -120,5 +180,102 @@ impl Backoff {
             return;
         }
         yield_now();
+    }
+}
+
+/// loom's atomics, with the one total order of `SeqCst` accesses: loom itself orders `SeqCst` fences only, and takes such
+/// accesses for `AcqRel`. A `SeqCst` read that comes after a `SeqCst` write of its thread is preceded by such a fence.
+#[cfg(loom)]
+mod sequential {
+    use super::{Ordering, fence};
+    use loom::sync::atomic as checked;
+    use std::cell::Cell;
+
+    loom::thread_local!(static WROTE: Cell<bool> = Cell::new(false));
+
+    fn before_read(order: Ordering) {
+        if order == Ordering::SeqCst && WROTE.try_with(Cell::get).unwrap_or(true) {
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    fn after_write(order: Ordering) {
+        if order == Ordering::SeqCst {
+            let _ = WROTE.try_with(|wrote| wrote.set(true));
+        }
+    }
+
+    macro_rules! atomics {
+        ($($name:ident $(<$param:ident>)? of $value:ty, $($fetch:ident)*;)*) => {$(
+            pub(crate) struct $name $(<$param>)? (checked::$name $(<$param>)?);
+
+            #[allow(dead_code, reason = "the same set of methods for all types")]
+            impl $(<$param>)? $name $(<$param>)? {
+                #[track_caller]
+                pub(crate) fn new(value: $value) -> Self {
+                    Self(checked::$name::new(value))
+                }
+
+                #[track_caller]
+                pub(crate) fn load(&self, order: Ordering) -> $value {
+                    before_read(order);
+                    self.0.load(order)
+                }
+
+                #[track_caller]
+                pub(crate) fn store(&self, value: $value, order: Ordering) {
+                    self.0.store(value, order);
+                    after_write(order);
+                }
+
+                #[track_caller]
+                pub(crate) fn compare_exchange(
+                    &self,
+                    from: $value,
+                    to: $value,
+                    order: Ordering,
+                    failed: Ordering,
+                ) -> Result<$value, $value> {
+                    let result = self.0.compare_exchange(from, to, order, failed);
+                    if result.is_ok() {
+                        after_write(order);
+                    }
+                    result
+                }
+
+                #[track_caller]
+                pub(crate) fn compare_exchange_weak(
+                    &self,
+                    from: $value,
+                    to: $value,
+                    order: Ordering,
+                    failed: Ordering,
+                ) -> Result<$value, $value> {
+                    self.compare_exchange(from, to, order, failed)
+                }
+
+                $(#[track_caller]
+                pub(crate) fn $fetch(&self, value: $value, order: Ordering) -> $value {
+                    let before = self.0.$fetch(value, order);
+                    after_write(order);
+                    before
+                })*
+            }
+        )*};
+    }
+
+    atomics! {
+        AtomicBool of bool, swap fetch_or fetch_and;
+        AtomicU8 of u8, swap fetch_or fetch_and;
+        AtomicU32 of u32, swap fetch_or fetch_and fetch_add fetch_sub;
+        AtomicU64 of u64, swap fetch_or fetch_and fetch_add fetch_sub;
+        AtomicUsize of usize, swap fetch_or fetch_and fetch_add fetch_sub;
+        AtomicPtr<T> of *mut T, swap;
+    }
+
+    impl Default for AtomicU8 {
+        fn default() -> Self {
+            Self::new(0)
+        }
     }
 }

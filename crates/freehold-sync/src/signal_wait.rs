@@ -7,7 +7,7 @@ use crate::{
     clock::{self, NEVER, Ticks},
     driver,
     raw::wakes::Wakes,
-    shim::Ordering,
+    shim::{Ordering, fence},
     slot::{
         Slot,
         cell::{self, Parked, Source, WaitCell},
@@ -138,8 +138,10 @@ pub(crate) fn fire(wait: &'static WaitCell, wakes: &mut Wakes) {
 
 /// Cancels the activity: every wait for its cancel ends, and it is polled.
 pub(crate) fn cancel(slot: &'static Slot) {
-    // SeqCst pairs with the look at the end of a poll: either it sees the cancel, or we see that the poll has ended.
+    // SeqCst pairs with the look at the end of a poll: either it sees the cancel, or we see that the poll has ended. The
+    // fence, because the look for that end is no SeqCst read.
     slot.cancelled.store(true, Ordering::SeqCst);
+    fence(Ordering::SeqCst);
     fire_cancelled(slot);
 }
 

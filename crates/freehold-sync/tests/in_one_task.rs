@@ -179,7 +179,8 @@ async fn select_between_children_of_which_one_sleeps_is_no_deadlock() {
         let told = Told::about("choice/");
         let parent = spawn!("choice/parent", async move |ctx| {
             let _m = ctx.lock(&M).await?;
-            let first = ctx.select(async |ctx| ctx.lock(&M).await.map(drop), async |_ctx| pause(150).await).await;
+            let first =
+                ctx.select(async |ctx| ctx.lock(&M).await.map(drop), async |_ctx| pause(150).await).await;
             assert!(matches!(first, Selected::Second(Ok(()))), "{first:?}");
             Ok::<_, LockError>(())
         });

@@ -5,9 +5,7 @@
 mod support;
 
 use freehold_sync::{LockError, Mutex, PermitPool, RwLock, RwLockWriteGuard, joinable, spawn};
-use support::{
-    Meeting, SOON, Told, end, end_all, limited, ms, now, one_victim, pause, proven, until, waits,
-};
+use support::{Meeting, SOON, Told, end, end_all, limited, ms, now, one_victim, pause, proven, until, waits};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn recursive_read_behind_a_queued_writer_is_proven() {

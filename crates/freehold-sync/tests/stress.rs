@@ -149,10 +149,10 @@ async fn hammer(three: &Arc<Three>, kind: usize, round: usize) {
         tasks.push(tokio::spawn(visit));
     }
     for (index, task) in tasks.iter().enumerate() {
-        if (index * 7 + round) % 3 == 0 {
+        if (index * 7 + round).is_multiple_of(3) {
             task.abort();
         }
-        if (index + round) % 4 == 0 {
+        if (index + round).is_multiple_of(4) {
             tokio::task::yield_now().await;
         }
     }
@@ -505,7 +505,7 @@ fn short(lock: &Arc<Mutex<u64>>, index: usize) -> tokio::task::JoinHandle<()> {
         let work = activity(async |ctx: &Context| {
             let mut value = ctx.lock(&lock).await?;
             *value += 1;
-            if index % 7 == 0 {
+            if index.is_multiple_of(7) {
                 drop(value);
                 tokio::task::yield_now().await;
             }
@@ -570,14 +570,14 @@ async fn forget_one(round: usize) {
         for _ in 0..round % 5 {
             tokio::task::yield_now().await;
         }
-        if round % 2 == 0 {
+        if round.is_multiple_of(2) {
             // The locks go before the activity that waits for one of them.
             drop((mutex, lock, pool));
             tokio::task::yield_now().await;
         }
     }));
     let _ = holder.await.unwrap();
-    if round % 7 == 0 {
+    if round.is_multiple_of(7) {
         forgets.abort();
     }
     let _ = forgets.await;

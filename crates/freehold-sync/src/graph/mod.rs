@@ -17,7 +17,7 @@ use crate::{
     raw::{Kind, RawLock, wakes::Wakes},
     report::Deadlock,
     settings,
-    shim::{Mutex, Ordering, PoisonError},
+    shim::{Mutex, Ordering, PoisonError, static_of_a_run},
     slot::{
         Slot,
         cell::{self, Source, WaitCell},
@@ -33,19 +33,17 @@ pub(crate) fn enabled() -> bool {
     settings::detection()
 }
 
-/// One detector at a time.
-#[cfg(not(any(loom, shuttle)))]
-static DETECTOR: Mutex<()> = Mutex::new(());
+static_of_a_run! {
+    /// One detector at a time.
+    static DETECTOR: Mutex<()> = Mutex::new(());
+}
 
 /// Runs `look` as the one detector, and afterwards what it found is told.
 fn as_detector(look: impl FnOnce(&mut Findings)) {
     let begun = clock::now();
     let mut findings = Findings { wakes: Wakes::new(), reports: Vec::new() };
     {
-        #[cfg(not(any(loom, shuttle)))]
         let _detector = DETECTOR.lock().unwrap_or_else(PoisonError::into_inner);
-        #[cfg(any(loom, shuttle))]
-        let _detector = model::detector();
         look(&mut findings);
     }
     findings.wakes.wake();
@@ -156,36 +154,5 @@ impl Slot {
         }
         let busy = state::POLLING | state::WOKEN | state::OUTSIDER | state::THREAD | state::FREE;
         state & busy == 0 && self.foreign_clones(state) == 0
-    }
-}
-
-/// Models make the detector's mutex anew in every run.
-#[cfg(loom)]
-mod model {
-    loom::lazy_static! { static ref DETECTOR: super::Mutex<()> = super::Mutex::new(()); }
-
-    pub(super) fn detector() -> impl Drop {
-        Guard(DETECTOR.lock().unwrap())
-    }
-
-    struct Guard(#[expect(dead_code, reason = "held")] loom::sync::MutexGuard<'static, ()>);
-
-    impl Drop for Guard {
-        fn drop(&mut self) {}
-    }
-}
-
-#[cfg(shuttle)]
-mod model {
-    shuttle::lazy_static! { static ref DETECTOR: super::Mutex<()> = super::Mutex::new(()); }
-
-    pub(super) fn detector() -> impl Drop {
-        Guard(DETECTOR.lock().unwrap_or_else(super::PoisonError::into_inner))
-    }
-
-    struct Guard(#[expect(dead_code, reason = "held")] shuttle::sync::MutexGuard<'static, ()>);
-
-    impl Drop for Guard {
-        fn drop(&mut self) {}
     }
 }

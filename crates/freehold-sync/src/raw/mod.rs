@@ -24,7 +24,7 @@ pub(crate) mod wakes;
 use crate::{
     class::{ClassRef, LockClass},
     limits,
-    shim::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering, QueueLock, const_unless_modelled},
+    shim::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering, QueueLock, Watch, const_unless_modelled},
     slot::{
         self, Slot,
         cell::{self, Parked, Source, WaitCell},
@@ -75,6 +75,8 @@ pub(crate) struct RawLock {
     queue: QueueLock,
     kind: Kind,
     flags: AtomicU8,
+    /// Read by who gets here by a cell, written by the end of the lock.
+    alive: Watch,
 }
 
 /// Set in the place of an acquisition that is to be measured.
@@ -101,6 +103,7 @@ impl RawLock {
                 queue: QueueLock::new(),
                 kind,
                 flags: AtomicU8::new(flags),
+                alive: Watch::new(),
             }
         }
     }
@@ -161,7 +164,11 @@ impl RawLock {
         }
         // SAFETY: a source that is not null is alive as long as the owner is frozen: the drop of a lock clears the
         // source first, and then waits for the freeze to end.
-        unsafe { wait.source.load(Ordering::SeqCst).cast::<RawLock>().as_ref() }
+        let lock = unsafe { wait.source.load(Ordering::SeqCst).cast::<RawLock>().as_ref() };
+        if let Some(lock) = lock {
+            lock.alive.reads();
+        }
+        lock
     }
 
     // ---- taking ----------------------------------------------------------------------------------------------------
@@ -243,20 +250,21 @@ impl RawLock {
         }
     }
 
-    /// Replaces the waker of a cell that still waits. The old one is dropped after the section.
-    pub(crate) fn park(&self, wait: &'static WaitCell, waker: &Waker) {
+    /// Replaces the waker of a cell; false if it does not wait any more. The old waker is dropped after the section.
+    pub(crate) fn park(&self, wait: &'static WaitCell, waker: &Waker) -> bool {
         let section = self.queue.enter();
         if wait.phase() != cell::WAITING {
-            return;
+            return false;
         }
         // SAFETY: in the section.
         let parked = unsafe { wait.parked_mut() };
         if parked.is(waker, false) {
-            return;
+            return true;
         }
         let old = std::mem::replace(parked, Parked::Foreign(waker.clone()));
         drop(section);
         drop(old);
+        true
     }
 
     /// Names the activity that will complete an event.
@@ -599,16 +607,17 @@ impl RawLock {
 impl Drop for RawLock {
     #[inline]
     fn drop(&mut self) {
+        // Not `get_mut`: a detector that follows the cell of a forgotten future may read us until `forget_cells` is done.
+        let word = self.word.load(Ordering::Relaxed);
         let taken = match self.kind {
-            Kind::Mutex | Kind::Event => *self.word.get_mut() != 0,
-            Kind::RwLock => !rwlock::is_free(*self.word.get_mut()),
+            Kind::RwLock => !rwlock::is_free(word),
             // `RawPool` leaves zero here if nobody holds a permit.
-            Kind::Pool => *self.word.get_mut() != 0,
+            Kind::Mutex | Kind::Event | Kind::Pool => word != 0,
         };
-        let stray = *self.flags.get_mut() & STRAY != 0;
-        if taken || stray || !self.head.get_mut().is_null() {
+        if taken || self.flag(STRAY) || !self.head.load(Ordering::Relaxed).is_null() {
             self.forget_cells();
         }
+        self.alive.writes();
     }
 }
 

@@ -26,8 +26,9 @@ pub(super) fn take(lock: &RawLock, holder: *mut Slot) -> bool {
             return false;
         }
         let new = word | LOCKED | bits(holder);
-        // Acquire pairs with the Release of the release before: what was written under the lock is seen.
-        match lock.word.compare_exchange_weak(word, new, Ordering::Acquire, Ordering::Relaxed) {
+        // Acquire pairs with the Release of the release before: what was written under the lock is seen. Release: a
+        // detector that follows the holder's pointer sees the slot it points to.
+        match lock.word.compare_exchange_weak(word, new, Ordering::AcqRel, Ordering::Relaxed) {
             Ok(_) => return true,
             Err(now) => word = now,
         }
@@ -48,7 +49,7 @@ pub(crate) fn take_notified(lock: &RawLock, holder: *mut Slot) -> bool {
             return false;
         }
         let new = (word & !NOTIFIED) | LOCKED | bits(holder);
-        match lock.word.compare_exchange_weak(word, new, Ordering::Acquire, Ordering::Relaxed) {
+        match lock.word.compare_exchange_weak(word, new, Ordering::AcqRel, Ordering::Relaxed) {
             Ok(_) => return true,
             Err(now) => word = now,
         }

@@ -1,7 +1,11 @@
 //! Permit pools: everything happens in the section; `word` is the number of free permits.
 
 use super::{Kind, RawLock, SAMPLED, SHUT};
-use crate::{class::ClassRef, shim::Ordering, slot::Slot};
+use crate::{
+    class::ClassRef,
+    shim::{Ordering, Watch},
+    slot::Slot,
+};
 use std::{cell::UnsafeCell, ptr};
 
 #[repr(C)]
@@ -10,6 +14,7 @@ pub(crate) struct RawPool {
     size: u32,
     /// Who holds how many; touched in the section.
     holders: UnsafeCell<Vec<(*mut Slot, u32)>>,
+    watch: Watch,
 }
 
 // SAFETY: `holders` is touched in the section only; the slots it points to are `Sync` and never freed.
@@ -21,7 +26,7 @@ impl RawPool {
     crate::shim::const_unless_modelled! {
         pub(crate) const fn new(size: u32, class: ClassRef) -> Self {
             let raw = RawLock::new(Kind::Pool, size as usize, class, 0);
-            Self { raw, size, holders: UnsafeCell::new(Vec::new()) }
+            Self { raw, size, holders: UnsafeCell::new(Vec::new()), watch: Watch::new() }
         }
     }
 
@@ -42,6 +47,7 @@ impl RawPool {
     /// In the section.
     #[expect(clippy::mut_from_ref, reason = "the section makes the access exclusive")]
     unsafe fn list(&self) -> &mut Vec<(*mut Slot, u32)> {
+        self.watch.writes();
         // SAFETY: by the caller's promise.
         unsafe { &mut *self.holders.get() }
     }

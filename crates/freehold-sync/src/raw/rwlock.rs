@@ -12,7 +12,7 @@ use super::{ALL_READERS, Kind, LOCKED as WRITER, QUEUED, RawLock, SAMPLED};
 use crate::{
     class::ClassRef,
     limits::{INLINE_READERS, SAMPLE},
-    shim::{AtomicPtr, Ordering},
+    shim::{AtomicPtr, Ordering, Watch},
     slot::Slot,
 };
 use std::{cell::UnsafeCell, ptr};
@@ -31,6 +31,7 @@ pub(crate) struct RawRwLock {
     readers: [AtomicPtr<Slot>; INLINE_READERS],
     /// The other readers; touched in the section.
     more: UnsafeCell<Vec<*mut Slot>>,
+    watch: Watch,
 }
 
 // SAFETY: `more` is touched in the section only; the slots it points to are `Sync` and never freed.
@@ -47,7 +48,7 @@ impl RawRwLock {
                 readers: [const { AtomicPtr::new(ptr::null_mut()) }; INLINE_READERS],
                 #[cfg(any(loom, shuttle))]
                 readers: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
-                more: UnsafeCell::new(Vec::new()),
+                more: UnsafeCell::new(Vec::new()), watch: Watch::new(),
             }
         }
     }
@@ -70,6 +71,7 @@ impl RawRwLock {
     /// In the section.
     #[expect(clippy::mut_from_ref, reason = "the section makes the access exclusive")]
     unsafe fn more(&self) -> &mut Vec<*mut Slot> {
+        self.watch.writes();
         // SAFETY: by the caller's promise.
         unsafe { &mut *self.more.get() }
     }

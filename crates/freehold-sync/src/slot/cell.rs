@@ -13,7 +13,7 @@
 use super::Slot;
 use crate::{
     clock::{AtomicTicks, NEVER},
-    shim::{AtomicPtr, AtomicU8, AtomicU32, Ordering},
+    shim::{AtomicPtr, AtomicU8, AtomicU32, Ordering, Watch},
 };
 use std::{cell::UnsafeCell, panic::Location, ptr, task::Waker};
 
@@ -92,6 +92,7 @@ pub(crate) struct WaitCell {
     /// Whom a grant is booked to; null if nobody we know.
     booked: AtomicPtr<Slot>,
     parked: UnsafeCell<Parked>,
+    parked_watch: Watch,
 }
 
 // SAFETY: `parked` is reached only through `parked_mut`, whose callers are inside the section of invariant 3.
@@ -118,6 +119,7 @@ impl WaitCell {
             owner: AtomicPtr::new(ptr::null_mut()),
             booked: AtomicPtr::new(ptr::null_mut()),
             parked: UnsafeCell::new(Parked::Nobody),
+            parked_watch: Watch::new(),
         }
     }
 
@@ -183,6 +185,7 @@ impl WaitCell {
     /// The caller is inside the section that guards this cell (invariant 3).
     #[expect(clippy::mut_from_ref, reason = "the section makes the access exclusive")]
     pub(crate) unsafe fn parked_mut(&self) -> &mut Parked {
+        self.parked_watch.writes();
         // SAFETY: by the caller's promise nobody else is in the section.
         unsafe { &mut *self.parked.get() }
     }

@@ -32,7 +32,7 @@ use crate::{
     report::Deadlock,
     shim::{
         AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Backoff, Mutex, Ordering, PoisonError,
-        QueueLock,
+        QueueLock, Watch,
     },
 };
 use cell::WaitCell;
@@ -71,6 +71,7 @@ pub(crate) struct Slot {
     /// Clones of the waker: of the first identity in the low half, of the second in the high half.
     clones: AtomicU64,
     parent: UnsafeCell<Parent>,
+    parent_watch: Watch,
     /// Cells in use, a bit each; the last bit stands for all cells in blocks.
     pub(crate) used: AtomicU32,
     pub(crate) due: AtomicTicks,
@@ -119,6 +120,7 @@ impl Slot {
             state: AtomicU64::new(FREE),
             clones: AtomicU64::new(0),
             parent: UnsafeCell::new(Parent::Nobody),
+            parent_watch: Watch::new(),
             used: AtomicU32::new(0),
             due: AtomicTicks::new(NEVER),
             busy: AtomicU32::new(0),
@@ -262,12 +264,14 @@ impl Slot {
 
     /// Passes a wake on. Only after [`mark_woken`](Self::mark_woken) returned true, once.
     pub(crate) fn wake_parent(&'static self) {
+        self.parent_watch.reads();
         // SAFETY: `mark_woken` counted us, so the parent is not replaced (invariant 5).
         match unsafe { &*self.parent.get() } {
             Parent::Nobody => {}
             Parent::Activity(parent) => parent.wake(),
             Parent::Waker(waker) => waker.wake_by_ref(),
         }
+        self.parent_watch.reads();
         // SeqCst as in `forget_clone`.
         let before = self.state.fetch_sub(WAKER, Ordering::SeqCst);
         if before & DONE != 0 {
@@ -551,6 +555,7 @@ impl Slot {
 
     /// Leaves nothing of this use to the next one.
     fn reset(&self) {
+        self.parent_watch.writes();
         // SAFETY: the slot is free and not yet in the pool: we are the only one.
         unsafe { *self.parent.get() = Parent::Nobody };
         if self.named.load(Ordering::Relaxed) {

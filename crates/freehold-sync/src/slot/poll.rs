@@ -8,7 +8,7 @@ use super::{
 use crate::{
     driver, events, graph,
     raw::RawLock,
-    shim::{Backoff, Ordering, thread_local},
+    shim::{Backoff, Ordering, let_others_run, thread_local},
     signal_wait,
 };
 use std::{cell::Cell, ptr, task::Waker};
@@ -89,10 +89,12 @@ impl Slot {
 
     /// Begins a poll whose wakes go to `parent`.
     pub(crate) fn begin_poll(&'static self, parent: &Waker) -> Begin {
+        self.parent_watch.reads();
         // SAFETY: only the poller replaces the parent, and that is us.
         let same = unsafe { &*self.parent.get() }.is(parent);
         if !same && !self.replace_parent(parent) {
             parent.wake_by_ref();
+            let_others_run();
             return Begin::Later;
         }
         let mut state = self.state.load(Ordering::Relaxed);
@@ -100,6 +102,7 @@ impl Slot {
             if state & FROZEN != 0 {
                 // Whoever froze us is done in a moment; the thread is not held up for it.
                 parent.wake_by_ref();
+                let_others_run();
                 return Begin::Later;
             }
             if state & END != 0 {
@@ -138,6 +141,7 @@ impl Slot {
                 Err(now) => state = now,
             }
         }
+        self.parent_watch.writes();
         // SAFETY: PARENT_BUSY keeps wakes out, and none was in (invariant 5).
         let old = unsafe { std::mem::replace(&mut *self.parent.get(), Parent::of(parent)) };
         drop(old);
@@ -245,6 +249,7 @@ impl Slot {
         debug_assert!(state & FREE == 0, "a slot is finished once");
         if state & WAKERS == 0 {
             // Stale wakers may live for long; the task they would have woken need not.
+            self.parent_watch.writes();
             // SAFETY: nobody reads the parent, and once DONE is set nobody will (`mark_woken`).
             drop(unsafe { std::mem::replace(&mut *self.parent.get(), Parent::Nobody) });
         }

@@ -1,22 +1,22 @@
 //! Where slots come from: they are made in need and never freed, so that a pointer to one is always good.
 
 use super::{Slot, state};
-use crate::shim::{Mutex, Ordering, PoisonError};
+use crate::shim::{Mutex, Ordering, PoisonError, static_of_a_run};
 #[cfg(not(any(loom, shuttle)))]
 use crate::{limits, shim};
-#[cfg(not(any(loom, shuttle)))]
 use std::cell::RefCell;
-use std::sync::OnceLock;
 
-/// All slots ever made, for those who walk them.
-static ALL: OnceLock<Mutex<Vec<&'static Slot>>> = OnceLock::new();
+static_of_a_run! {
+    /// All slots ever made, for those who walk them.
+    static ALL: Mutex<Vec<&'static Slot>> = Mutex::new(Vec::new());
+}
 
 fn make() -> &'static Slot {
     let slot: &'static Slot = Box::leak(Box::new(Slot::new()));
     slot.adopt();
-    // Models make their slots anew in every run and walk none of them.
-    #[cfg(not(any(loom, shuttle)))]
-    ALL.get_or_init(|| Mutex::new(Vec::new())).lock().unwrap_or_else(PoisonError::into_inner).push(slot);
+    ALL.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
+    #[cfg(any(loom, shuttle))]
+    model::made(slot);
     slot
 }
 
@@ -26,10 +26,8 @@ pub(crate) fn for_each(mut visit: impl FnMut(&'static Slot)) {
     let mut batch: Vec<&'static Slot> = Vec::new();
     loop {
         batch.clear();
-        if let Some(all) = ALL.get() {
-            let all = all.lock().unwrap_or_else(PoisonError::into_inner);
-            batch.extend(all.iter().skip(next).take(1024));
-        }
+        batch
+            .extend(ALL.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().skip(next).take(1024));
         if batch.is_empty() {
             return;
         }
@@ -42,9 +40,11 @@ pub(crate) fn for_each(mut visit: impl FnMut(&'static Slot)) {
     }
 }
 
-#[cfg(not(any(loom, shuttle)))]
-static SPARE: Mutex<Vec<&'static Slot>> = Mutex::new(Vec::new());
+static_of_a_run! {
+    static SPARE: Mutex<Vec<&'static Slot>> = Mutex::new(Vec::new());
+}
 
+/// Those that a thread keeps for itself, so that most of the time nobody else is asked.
 #[cfg(not(any(loom, shuttle)))]
 struct ThreadSpare(RefCell<Vec<&'static Slot>>);
 
@@ -91,8 +91,41 @@ pub(super) fn give_back(slot: &'static Slot) {
 
 #[cfg(any(loom, shuttle))]
 pub(super) fn take() -> &'static Slot {
-    make()
+    let spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    spare.unwrap_or_else(make)
 }
 
 #[cfg(any(loom, shuttle))]
-pub(super) fn give_back(_slot: &'static Slot) {}
+pub(super) fn give_back(slot: &'static Slot) {
+    let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+    assert!(!spare.iter().any(|other| other.is(slot)), "a slot was returned twice");
+    spare.push(slot);
+}
+
+#[cfg(any(loom, shuttle))]
+pub(crate) mod model {
+    use super::{RefCell, Slot};
+
+    std::thread_local!(
+        /// The slots of this run. loom and shuttle run all threads of a model on one.
+        static MADE: RefCell<Vec<*mut Slot>> = const { RefCell::new(Vec::new()) }
+    );
+
+    pub(super) fn made(slot: &'static Slot) {
+        MADE.with_borrow_mut(|made| made.push(std::ptr::from_ref(slot).cast_mut()));
+    }
+
+    /// Frees the slots of the run before: "never" is one run long in a model.
+    pub(crate) fn begin_run() {
+        for slot in MADE.take() {
+            // SAFETY: made by `Box::leak`, and nothing of the run that used it is left.
+            drop(unsafe { Box::from_raw(slot) });
+        }
+    }
+
+    /// How many slots are not in the pool.
+    pub(crate) fn in_use() -> usize {
+        let spare = super::SPARE.lock().unwrap_or_else(super::PoisonError::into_inner).len();
+        MADE.with_borrow(Vec::len) - spare
+    }
+}

@@ -157,14 +157,14 @@ async fn hold(
             change(world, lock, &mut value);
             run(ctx, world, body).await
         }
-        (Lock::RwLock(shared, inside), Take::Read) => {
+        (Lock::ReadWrite(shared, inside), Take::Read) => {
             let Some(_value) = world.note(who, own, limited!(ctx.read(shared), limit).await)? else {
                 return Ok(());
             };
             let _visit = inside.reading(world);
             run(ctx, world, body).await
         }
-        (Lock::RwLock(shared, inside), _) => {
+        (Lock::ReadWrite(shared, inside), _) => {
             let Some(mut value) = world.note(who, own, limited!(ctx.write(shared), limit).await)? else {
                 return Ok(());
             };
@@ -198,12 +198,12 @@ async fn try_hold(ctx: &Context, world: &Arc<World>, lock: usize, take: Take, bo
             change(world, lock, &mut value);
             run(ctx, world, body).await
         }
-        (Lock::RwLock(shared, inside), Take::Read) => {
+        (Lock::ReadWrite(shared, inside), Take::Read) => {
             let Ok(Some(_value)) = ctx.try_read(shared) else { return Ok(()) };
             let _visit = inside.reading(world);
             run(ctx, world, body).await
         }
-        (Lock::RwLock(shared, inside), _) => {
+        (Lock::ReadWrite(shared, inside), _) => {
             let Ok(Some(mut value)) = ctx.try_write(shared) else { return Ok(()) };
             let _visit = inside.alone(world);
             change(world, lock, &mut value);
@@ -257,7 +257,7 @@ async fn plain_task(world: &Arc<World>, lock: usize, take: Take, hold: u64) -> O
                 change(world, lock, &mut value);
                 time.await;
             }
-            (Lock::RwLock(shared, inside), _) => {
+            (Lock::ReadWrite(shared, inside), _) => {
                 let Ok(Some(_value)) = world.note(None, false, shared.read().await) else { return };
                 let _visit = inside.reading(world);
                 time.await;

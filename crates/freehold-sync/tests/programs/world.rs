@@ -18,7 +18,7 @@ const WRITER: i64 = 1_000_000;
 
 pub(crate) enum Lock {
     Mutex(Mutex<u64>, Inside),
-    RwLock(RwLock<u64>, Inside),
+    ReadWrite(RwLock<u64>, Inside),
     Pool(PermitPool, Inside),
 }
 
@@ -56,7 +56,7 @@ impl World {
     pub(crate) fn new(plan: &Plan, workers: bool) -> Self {
         let locks = plan.locks.iter().map(|kind| match kind {
             Kind::Mutex => Lock::Mutex(Mutex::new(0), Inside::default()),
-            Kind::RwLock => Lock::RwLock(RwLock::new(0), Inside::default()),
+            Kind::RwLock => Lock::ReadWrite(RwLock::new(0), Inside::default()),
             Kind::Pool(size) => Lock::Pool(PermitPool::new(*size), Inside::default()),
         });
         Self {
@@ -118,14 +118,14 @@ impl World {
                     Some(value) => left.push(format!("mutex {index}: {} of {taken} updates", *value)),
                     None => left.push(format!("mutex {index} is still locked")),
                 },
-                Lock::RwLock(lock, _) => match lock.try_write() {
+                Lock::ReadWrite(lock, _) => match lock.try_write() {
                     Some(value) if *value == taken => {}
                     Some(value) => left.push(format!("lock {index}: {} of {taken} updates", *value)),
                     None => left.push(format!("read-write lock {index} is still locked")),
                 },
                 Lock::Pool(pool, _) if pool.available() == pool.size() && pool.try_acquire().is_some() => {}
                 Lock::Pool(pool, _) => {
-                    left.push(format!("pool {index} has {} of {}", pool.available(), pool.size()))
+                    left.push(format!("pool {index} has {} of {}", pool.available(), pool.size()));
                 }
             }
         }

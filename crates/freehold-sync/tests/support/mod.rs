@@ -121,7 +121,10 @@ pub(crate) fn one_victim<T: Debug>(results: &[Result<T, LockError>]) -> Arc<Dead
 
 /// Whether an edge of the report names an activity whose name begins with `prefix`.
 pub(crate) fn names(report: &Deadlock, prefix: &str) -> bool {
-    report.edges.iter().any(|edge| edge.waiter.name.starts_with(prefix) || edge.holder.name.starts_with(prefix))
+    report
+        .edges
+        .iter()
+        .any(|edge| edge.waiter.name.starts_with(prefix) || edge.holder.name.starts_with(prefix))
 }
 
 /// What is told about activities whose names begin with a prefix, from its making on.

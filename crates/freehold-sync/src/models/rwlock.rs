@@ -1,0 +1,79 @@
+//! Places of readers, and writers that wait for them.
+
+use super::exhaustive::{Number, block_on, keep, model, poll_once, run, spawn, threads};
+use crate::{PermitPool, RwLock};
+
+fn read(lock: &'static RwLock<Number>) -> u32 {
+    run(async |ctx| ctx.read(lock).await.unwrap().get())
+}
+
+fn write(lock: &'static RwLock<Number>) {
+    run(async |ctx| ctx.write(lock).await.unwrap().add_one());
+}
+
+#[test]
+fn a_writer_excludes_readers_and_everybody_gets_in() {
+    model(2, || {
+        let lock = keep(RwLock::new(Number::new()));
+        threads([
+            Box::new(|| write(lock)),
+            Box::new(|| {
+                read(lock);
+            }),
+            Box::new(|| {
+                read(lock);
+            }),
+        ]);
+        assert_eq!(read(lock), 1);
+    });
+}
+
+#[test]
+fn writers_exclude_each_other() {
+    model(3, || {
+        let lock = keep(RwLock::new(Number::new()));
+        threads([Box::new(|| write(lock)), Box::new(|| write(lock))]);
+        assert_eq!(read(lock), 2);
+    });
+}
+
+/// The last reader's release and the writer that queues: one sees the other.
+#[test]
+fn the_last_reader_lets_the_writer_in() {
+    model(3, || {
+        let lock = keep(RwLock::new(Number::new()));
+        let (one, two) = (lock.try_read().unwrap(), lock.try_read().unwrap());
+        let writer = spawn(|| write(lock));
+        let reader = spawn(move || drop(one));
+        drop(two);
+        writer.join().unwrap();
+        reader.join().unwrap();
+        assert_eq!(read(lock), 1);
+    });
+}
+
+/// A writer that gives up lets the readers behind it in.
+#[test]
+fn a_dropped_writer_lets_readers_in() {
+    model(2, || {
+        let lock = keep(RwLock::new(Number::new()));
+        let guard = lock.try_read().unwrap();
+        let mut writer = Box::pin(lock.write());
+        assert!(poll_once(writer.as_mut()).is_pending());
+        let reader = spawn(|| block_on(lock.read()).unwrap().get());
+        let dropper = spawn(move || drop(writer));
+        reader.join().unwrap();
+        dropper.join().unwrap();
+        drop(guard);
+    });
+}
+
+#[test]
+fn permits_are_never_lost() {
+    model(2, || {
+        let pool = keep(PermitPool::new(2));
+        let take = |count| move || run(async |ctx| drop(ctx.permits(pool, count).await.unwrap()));
+        threads([Box::new(take(2)), Box::new(take(1)), Box::new(take(1))]);
+        assert_eq!(pool.available(), 2);
+    });
+}
