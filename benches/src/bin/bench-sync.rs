@@ -40,6 +40,9 @@ struct Options {
     /// Switch the detection of deadlocks off for --instructions-once
     #[arg(long)]
     without_detection: bool,
+    /// Run --instructions-once on two workers instead of one thread, for a profiler that samples
+    #[arg(long)]
+    on_two_workers: bool,
     /// Also write all figures to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -248,7 +251,11 @@ fn start(options: Options) -> Result<()> {
     let options = &bench.options;
     if let Some(operations) = options.instructions_once {
         freehold_sync::set_detection(!options.without_detection);
-        return bench.measured(options.subject, operations);
+        let work = options.subject;
+        return match options.on_two_workers {
+            true => bench.two_workers.block_on(work.start(operations)),
+            false => bench.measured(work, operations),
+        };
     }
     let rows = if options.rows.is_empty() { (1..=10).collect() } else { options.rows.clone() };
     let mut all = Vec::new();
