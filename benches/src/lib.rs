@@ -16,4 +16,5 @@ pub mod run;
 pub mod server_binaries;
 pub mod server_process;
 pub mod stats;
+pub mod sync;
 pub mod table;
