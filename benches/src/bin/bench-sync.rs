@@ -98,7 +98,9 @@ impl Work {
             Self::SpawnsPlain => Box::pin(activities::spawns_plainly(operations)),
             Self::Held => Box::pin(contended::activities(HELD_TASKS, sections, Section::AcrossYield)),
             Self::HeldPlain => Box::pin(contended::plain_tasks(HELD_TASKS, sections, Section::AcrossYield)),
-            Self::HeldTokio => Box::pin(contended::tasks_of_tokio(HELD_TASKS, sections, Section::AcrossYield)),
+            Self::HeldTokio => {
+                Box::pin(contended::tasks_of_tokio(HELD_TASKS, sections, Section::AcrossYield))
+            }
         }
     }
 }
