@@ -1,0 +1,183 @@
+//! Futurelock (Oxide RFD 609): a future that nobody polls owns a turn, or a guard, that others wait for.
+
+#![expect(clippy::disallowed_methods, reason = "tests stand outside of the seam and drive tokio itself")]
+
+mod support;
+
+use freehold_sync::{LockError, Mutex, PermitPool, RwLock, spawn};
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    task::Poll,
+};
+use support::{SOON, Told, end, limited, ms, now, pause, proven, waits};
+
+/// Polls `future` once, which must not be ready, and leaves it alone.
+async fn poll_once<F: Future>(future: &mut Pin<&mut F>) {
+    poll_fn(|cx| Poll::Ready(assert!(future.as_mut().poll(cx).is_pending()))).await;
+}
+
+/// RFD 609 word for word: the first wait is left in a `select!`, queued, and the same task waits behind it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn futurelock_queued_is_cured() {
+    static M: Mutex<()> = Mutex::new(());
+    limited(async {
+        let (told, begun) = (Told::about("queued/"), now());
+        let held = M.lock().await.unwrap();
+        let task = spawn!("queued/task", async move |ctx| {
+            let mut first = pin!(ctx.lock(&M));
+            tokio::select! {
+                biased;
+                _ = &mut first => unreachable!("it is held until the second one waits"),
+                () = pause(20) => {}
+            }
+            // `first` stays queued, ahead of this one, and nobody polls it.
+            ctx.lock(&M).await.map(drop)
+        });
+        pause(60).await;
+        waits("queued/task").await;
+        drop(held);
+        end(task).await.expect("its turn went to the one that is polled");
+        assert!(begun.elapsed() < SOON);
+        told.nothing();
+    })
+    .await;
+}
+
+/// The first one has its turn already when the second one comes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn futurelock_granted_is_cured() {
+    static M: Mutex<()> = Mutex::new(());
+    limited(async {
+        let begun = now();
+        let held = M.lock().await.unwrap();
+        let task = spawn!("granted/task", async move |ctx| {
+            let mut first = pin!(ctx.lock(&M));
+            poll_once(&mut first).await;
+            // The wait is woken within this poll: when it comes back it has had its turn and is not polled.
+            drop(held);
+            ctx.lock(&M).await.map(drop)
+        });
+        end(task).await.expect("its turn went to the one that is polled");
+        assert!(begun.elapsed() < SOON);
+    })
+    .await;
+}
+
+/// Another activity waits behind the turn that nobody takes, while its owner waits for something outside of the graph.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "the end of a poll does not pass turns on while a foreign waker lives (`Slot::end_poll_in_graph`)"]
+async fn a_turn_that_nobody_takes_goes_to_another_activity() {
+    static M: Mutex<()> = Mutex::new(());
+    limited(async {
+        let begun = now();
+        let before = M.class().metrics().passed_on;
+        let held = M.lock().await.unwrap();
+        let (done, is_done) = tokio::sync::oneshot::channel::<()>();
+        let forgetful = spawn!("others/forgetful", async move |ctx| {
+            let mut first = pin!(ctx.lock(&M));
+            poll_once(&mut first).await;
+            is_done.await.unwrap();
+            first.await.map(drop)
+        });
+        waits("others/forgetful").await;
+        let behind = spawn!("others/behind", async move |ctx| ctx.lock(&M).await.map(drop));
+        waits("others/behind").await;
+        drop(held);
+        end(behind).await.expect("it does not wait for somebody who is not polled");
+        assert!(begun.elapsed() < SOON);
+        assert_eq!(M.class().metrics().passed_on, before + 1);
+        done.send(()).unwrap();
+        end(forgetful).await.expect("and who comes back has its turn again");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn futurelock_of_a_write_wait_is_cured() {
+    static L: RwLock<()> = RwLock::new(());
+    limited(async {
+        let begun = now();
+        let held = L.write().await.unwrap();
+        let task = spawn!("write/task", async move |ctx| {
+            let mut first = pin!(ctx.write(&L));
+            poll_once(&mut first).await;
+            pause(20).await;
+            ctx.read(&L).await.map(drop)
+        });
+        waits("write/task").await;
+        drop(held);
+        end(task).await.expect("the reader behind it gets in");
+        assert!(begun.elapsed() < SOON);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn futurelock_of_permits_is_cured() {
+    static P: PermitPool = PermitPool::new(2);
+    limited(async {
+        let begun = now();
+        let held = P.acquire_many(2).await.unwrap();
+        let task = spawn!("permits/task", async move |ctx| {
+            let mut first = pin!(ctx.permits(&P, 2));
+            poll_once(&mut first).await;
+            pause(20).await;
+            ctx.permit(&P).await.map(drop)
+        });
+        waits("permits/task").await;
+        drop(held);
+        end(task).await.expect("the one behind it gets its permit");
+        assert!(begun.elapsed() < SOON);
+        assert_eq!(P.available(), 2);
+    })
+    .await;
+}
+
+/// The future that nobody polls *holds* the lock: taking it away would be wrong. As long as its timer runs it might be
+/// polled again; then it cannot.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn futurelock_holding_is_proven_once_its_timer_fired() {
+    static M: Mutex<()> = Mutex::new(());
+    limited(async {
+        let begun = now();
+        let task = spawn!("holding/task", async move |ctx| {
+            let holds = async {
+                let _m = ctx.lock(&M).await?;
+                pause(200).await;
+                Ok::<_, LockError>(())
+            };
+            let mut holds = pin!(holds);
+            poll_once(&mut holds).await;
+            let second = ctx.lock(&M).await.map(drop);
+            // Told so, it can go on with what it left.
+            holds.await.expect("it still holds");
+            second
+        });
+        let report = proven(&end(task).await.unwrap_err());
+        assert!(begun.elapsed() >= ms(199), "not before the timer fired: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < SOON);
+        assert_eq!(report.edges.len(), 1);
+        assert!(M.try_lock().is_some());
+    })
+    .await;
+}
+
+/// Outside of activities a watchdog does the same, on a timer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn futurelock_outside_of_activities_is_cured_by_the_watchdog() {
+    static M: Mutex<u32> = Mutex::new(0);
+    limited(async {
+        let begun = now();
+        let held = M.lock().await.unwrap();
+        let mut first = pin!(M.lock());
+        poll_once(&mut first).await;
+        let mut second = pin!(M.lock());
+        poll_once(&mut second).await;
+        drop(held);
+        *second.await.expect("the one that is polled gets it") += 1;
+        assert!(begun.elapsed() < SOON);
+        assert_eq!(*first.await.expect("the other one afterwards"), 1);
+    })
+    .await;
+}
