@@ -63,14 +63,16 @@ impl<'a, K: Of> Held<'a, K> {
 impl<K: Of> Drop for Held<'_, K> {
     #[inline(always)]
     fn drop(&mut self) {
-        poison(self.lock, self.panicking);
+        poison(self.lock, self.need, self.panicking);
         acquire::give_back(self.lock, K::KIND, self.need, self.acquired);
     }
 }
 
 #[inline(always)]
-fn poison(lock: &RawLock, panicking_before: bool) {
-    if lock.flag(raw::POISONING) && !panicking_before && std::thread::panicking() {
+fn poison(lock: &RawLock, need: u32, panicking_before: bool) {
+    // A reader changes nothing, so it leaves nothing half done.
+    let reads = || lock.kind() == Kind::RwLock && need != raw::ALL_READERS;
+    if lock.flag(raw::POISONING) && !panicking_before && std::thread::panicking() && !reads() {
         lock.set_flag(raw::POISONED);
     }
 }
@@ -84,7 +86,7 @@ pub(crate) struct Owned {
 impl Owned {
     /// Gives it back to `lock`, where it came from.
     pub(crate) fn give_back(&self, lock: &RawLock, need: u32) {
-        poison(lock, self.panicking);
+        poison(lock, need, self.panicking);
         acquire::give_back(lock, lock.kind(), need, self.acquired);
     }
 }
