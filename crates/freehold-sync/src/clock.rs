@@ -33,7 +33,9 @@ fn real_now() -> Instant {
 #[cfg(not(any(loom, shuttle)))]
 #[inline]
 pub(crate) fn now() -> Ticks {
-    real_now().saturating_duration_since(start()).as_nanos() as u64
+    // The start first: the other way round the first call of all would be before it, at tick zero.
+    let start = start();
+    real_now().saturating_duration_since(start).as_nanos() as u64
 }
 
 /// In a model time stands still.
