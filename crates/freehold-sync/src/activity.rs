@@ -86,12 +86,32 @@ pub struct Activity<F> {
 /// let a = activity(async |ctx| { kept = Some(ctx.lock(&m).await); });
 /// ```
 ///
-/// Nor can a future that is half way to a guard be spawned elsewhere:
+/// Nor can a future that will get a guard be spawned elsewhere, nor one that waits for it already, nor the guard:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0521
 /// # use freehold_sync::{Mutex, activity};
 /// static M: Mutex<i32> = Mutex::new(0);
 /// let a = activity(async |ctx| { tokio::spawn(async move { ctx.lock(&M).await.is_ok() }); });
+/// ```
+///
+/// ```compile_fail,E0521
+/// # use freehold_sync::{Mutex, activity};
+/// # use std::{future::{Future, poll_fn}, task::Poll};
+/// static M: Mutex<i32> = Mutex::new(0);
+/// let a = activity(async |ctx| {
+///     let mut half_polled = Box::pin(async { ctx.lock(&M).await.is_ok() });
+///     poll_fn(|cx| Poll::Ready(half_polled.as_mut().poll(cx).is_pending())).await;
+///     tokio::spawn(half_polled);
+/// });
+/// ```
+///
+/// ```compile_fail,E0521
+/// # use freehold_sync::{Mutex, activity};
+/// static M: Mutex<i32> = Mutex::new(0);
+/// let a = activity(async |ctx| {
+///     let guard = ctx.lock(&M).await.unwrap();
+///     tokio::spawn(async move { drop(guard) });
+/// });
 /// ```
 #[track_caller]
 pub fn activity<T>(body: impl AsyncFnOnce(&Context) -> T) -> Activity<impl Future<Output = T>> {
