@@ -1,6 +1,9 @@
 //! Locks that block the thread: in the same graph as everything else.
 
-#![expect(clippy::disallowed_methods, reason = "tests stand outside of the seam, and threads are what is tested")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests stand outside of the seam, and threads are what is tested"
+)]
 
 mod support;
 
@@ -212,7 +215,10 @@ fn a_blocking_wait_ends_at_its_deadline() {
     let ends = on_threads(vec![
         ("late lock", body(|| M.lock_within(ms(80)).map(drop))),
         ("late write", body(|| L.write_within(ms(80)).map(drop))),
-        ("no try", body(|| M.try_lock().map(drop).ok_or_else(|| M.lock_within(ms(1)).map(drop).unwrap_err()))),
+        (
+            "no try",
+            body(|| M.try_lock().map(drop).ok_or_else(|| M.lock_within(ms(1)).map(drop).unwrap_err())),
+        ),
     ]);
     assert!(begun.elapsed() >= ms(79) && begun.elapsed() < SOON);
     for end in ends {

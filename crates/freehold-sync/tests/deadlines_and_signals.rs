@@ -12,9 +12,7 @@ use std::{
     task::Poll,
     time::Duration,
 };
-use support::{
-    Meeting, SOON, Told, end, end_all, limited, ms, now, one_victim, pause, proven, until, waits,
-};
+use support::{Meeting, SOON, Told, end, end_all, limited, ms, now, one_victim, pause, proven, until, waits};
 use tokio::sync::{Notify, oneshot};
 
 /// The limit of waits that must end by a proof: never reached.
@@ -78,10 +76,8 @@ async fn a_ring_of_waits_with_the_default_limit_is_proven_when_it_closes() {
 async fn a_ring_of_waits_without_any_deadline_is_proven_when_it_closes() {
     static RING: Ring = Ring::new();
     limited(async {
-        let one =
-            member!("without/one", RING.a, |ctx| ctx.lock(&RING.b).without_deadline().await.map(drop));
-        let two =
-            member!("without/two", RING.b, |ctx| ctx.lock(&RING.a).without_deadline().await.map(drop));
+        let one = member!("without/one", RING.a, |ctx| ctx.lock(&RING.b).without_deadline().await.map(drop));
+        let two = member!("without/two", RING.b, |ctx| ctx.lock(&RING.a).without_deadline().await.map(drop));
         Ring::is_proven([one, two]).await;
     })
     .await;

@@ -6,16 +6,16 @@ mod support;
 
 use freehold_sync::{
     Actor, Context, Event, LockClass, LockError, LockName, Mutex, MutexGuard, PermitPool, RwLock,
-    RwLockReadGuard, RwLockWriteGuard, activity, observe, spawn, subscribe,
+    RwLockReadGuard, RwLockWriteGuard, Subscription, activity, observe, spawn, subscribe,
 };
 use std::sync::{Arc, Mutex as StdMutex};
 use support::{SOON, end, limited, ms, now, proven, until, waits};
 use tokio::sync::Notify;
 
+type Forgotten = Arc<StdMutex<Vec<(Actor, LockName)>>>;
+
 /// Collects the guards that were forgotten by activities whose names begin with `prefix`.
-fn forgotten_by(
-    prefix: &'static str,
-) -> (Arc<StdMutex<Vec<(Actor, LockName)>>>, freehold_sync::Subscription) {
+fn forgotten_by(prefix: &'static str) -> (Forgotten, Subscription) {
     let seen = Arc::new(StdMutex::new(Vec::new()));
     let into = seen.clone();
     let subscription = subscribe(move |event| {
@@ -325,7 +325,11 @@ async fn abort_while_queued_or_notified_10_000_times_loses_no_wake_up() {
             }
             let stayed = tokio::time::timeout(ms(5000), stays).await.expect("a wake-up was lost");
             stayed.unwrap().unwrap().unwrap();
-            if goes.await.is_err() { aborted += 1 } else { finished += 1 }
+            if goes.await.is_err() {
+                aborted += 1;
+            } else {
+                finished += 1;
+            }
             if let Some(holder) = holder {
                 holder.await.unwrap().unwrap();
             }

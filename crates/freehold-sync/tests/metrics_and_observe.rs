@@ -6,8 +6,8 @@
 mod support;
 
 use freehold_sync::{
-    Context, LockClass, LockError, Mode, Mutex, Observed, PermitPool, RwLock, activity, blocking, lock_classes,
-    metrics, observe, spawn,
+    Context, LockClass, LockError, Mode, Mutex, Observed, PermitPool, RwLock, activity, blocking,
+    lock_classes, metrics, observe, spawn,
 };
 use std::time::Duration;
 use support::{Meeting, end, end_all, limited, ms, one_victim, pause, take_both, until, waits};

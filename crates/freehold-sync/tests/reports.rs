@@ -5,17 +5,16 @@
 mod support;
 
 use freehold_sync::{
-    Context, Deadlock, Ended, Grade, LockClass, LockError, Mutex, PermitPool, activity, recent_reports, spawn,
-    subscribe,
+    Context, Deadlock, Ended, Grade, LockClass, LockError, Mutex, PermitPool, activity, recent_reports,
+    spawn, subscribe,
 };
 use std::sync::{Arc, Mutex as StdMutex};
 use support::{Meeting, Told, end, end_all, limited, one_victim, take_both, until, waits};
 
 /// Replaces what differs from run to run, or with every line that is added above.
 fn normal(report: &Deadlock, text: &str) -> String {
-    let mut text = text
-        .replace(&report.id, "FH-N")
-        .replace(&format!("{:016x}", report.fingerprint), "FINGERPRINT");
+    let mut text =
+        text.replace(&report.id, "FH-N").replace(&format!("{:016x}", report.fingerprint), "FINGERPRINT");
     let actors = report.edges.iter().flat_map(|edge| [&edge.waiter, &edge.holder]);
     let mut numbers: Vec<_> = actors.map(|actor| actor.number).collect();
     numbers.sort_unstable();
@@ -81,9 +80,8 @@ deadlock FH-N [FINGERPRINT]: PROVEN ring of 2 over account -> ledger; 0 more beh
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ring_as_json() {
     let report = limited(ring()).await;
-    let actor = |name, number| {
-        format!(r#"{{"foreign_wakers":0,"name":"{name}","number":N{number},"site":"SITE"}}"#)
-    };
+    let actor =
+        |name, number| format!(r#"{{"foreign_wakers":0,"name":"{name}","number":N{number},"site":"SITE"}}"#);
     let edge = |waiter: &str, holder: &str, class| {
         let lock = format!(r#""lock":{{"address":"0xADDRESS","class":"{class}"}}"#);
         format!(
@@ -158,7 +156,9 @@ async fn sites_are_those_of_the_user() {
     let report = limited(ring()).await;
     let here = |site: Option<freehold_sync::Site>| site.expect("it is known").file().ends_with("reports.rs");
     for edge in &report.edges {
-        assert!(here(edge.waiter.site) && here(edge.holder.site) && here(edge.waits_at) && here(edge.held_at));
+        assert!(
+            here(edge.waiter.site) && here(edge.holder.site) && here(edge.waits_at) && here(edge.held_at)
+        );
         assert!(edge.held_at.unwrap().line() < edge.waits_at.unwrap().line());
     }
 }

@@ -32,13 +32,14 @@ async fn with_detection_off_a_ring_ends_by_its_deadline_and_with_it_on_again_by_
         let _alone = ONE_AT_A_TIME.lock().await;
         let told = Told::about("detection/");
         let ring = |meeting: &'static Meeting, limits: [u64; 2]| {
-            let member = |name: &'static str, first: &'static Mutex<()>, second: &'static Mutex<()>, limit| {
-                spawn!(name, async move |ctx| {
-                    let _first = ctx.lock(first).await?;
-                    meeting.wait().await;
-                    ctx.lock_within(second, ms(limit)).await.map(drop)
-                })
-            };
+            let member =
+                |name: &'static str, first: &'static Mutex<()>, second: &'static Mutex<()>, limit| {
+                    spawn!(name, async move |ctx| {
+                        let _first = ctx.lock(first).await?;
+                        meeting.wait().await;
+                        ctx.lock_within(second, ms(limit)).await.map(drop)
+                    })
+                };
             [member("detection/one", &A, &B, limits[0]), member("detection/two", &B, &A, limits[1])]
         };
         {

@@ -6,7 +6,8 @@
 mod support;
 
 use freehold_sync::{
-    Candidate, Context, Deadlock, Grade, LockError, Mutex, VictimPolicy, activity, joinable, set_victim_policy,
+    Candidate, Context, Deadlock, Grade, LockError, Mutex, VictimPolicy, activity, joinable,
+    set_victim_policy,
 };
 use std::sync::{
     Arc, Mutex as StdMutex,
@@ -75,7 +76,11 @@ async fn the_one_with_the_fewest_locks_is_the_victim() {
     limited(async {
         let _policy = Policy::set(VictimPolicy::FewestLocks).await;
         assert_eq!(ring_of_four([3, 0, 2, 2], [0; 4]).await.victim().unwrap().name, "victims/1");
-        assert_eq!(ring_of_four([1, 2, 1, 3], [0; 4]).await.victim().unwrap().name, "victims/2", "the younger");
+        assert_eq!(
+            ring_of_four([1, 2, 1, 3], [0; 4]).await.victim().unwrap().name,
+            "victims/2",
+            "the younger"
+        );
         assert_eq!(ring_of_four([9, 6, 7, 8], [0; 4]).await.victim().unwrap().name, "victims/1", "many");
     })
     .await;
@@ -86,7 +91,11 @@ async fn the_one_with_the_lowest_priority_is_the_victim() {
     limited(async {
         let _policy = Policy::set(VictimPolicy::LowestPriority).await;
         assert_eq!(ring_of_four([0; 4], [5, 1, 7, 9]).await.victim().unwrap().name, "victims/1");
-        assert_eq!(ring_of_four([0; 4], [5, 0, 0, 9]).await.victim().unwrap().name, "victims/2", "the younger");
+        assert_eq!(
+            ring_of_four([0; 4], [5, 0, 0, 9]).await.victim().unwrap().name,
+            "victims/2",
+            "the younger"
+        );
     })
     .await;
 }
@@ -105,7 +114,10 @@ async fn the_users_hook_chooses_and_sees_all_candidates() {
         let mut seen = SEEN.lock().unwrap().clone();
         seen.sort_by_key(|candidate| candidate.birth);
         let told: Vec<_> = seen.iter().map(|c| (c.actor.name.as_ref(), c.holds, c.priority)).collect();
-        assert_eq!(told, [("victims/0", 1, 4), ("victims/1", 2, 3), ("victims/2", 3, 2), ("victims/3", 4, 1)]);
+        assert_eq!(
+            told,
+            [("victims/0", 1, 4), ("victims/1", 2, 3), ("victims/2", 3, 2), ("victims/3", 4, 1)]
+        );
     })
     .await;
 }
