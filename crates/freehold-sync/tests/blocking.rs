@@ -15,8 +15,10 @@ use std::{
 };
 use support::{SOON, Told, ms, now, one_victim, proven};
 
+type Body<T> = Box<dyn FnOnce() -> T + Send>;
+
 /// Runs each body on a thread of its own, and returns their results in order.
-fn on_threads<T: Send + 'static>(bodies: Vec<(&'static str, Box<dyn FnOnce() -> T + Send>)>) -> Vec<T> {
+fn on_threads<T: Send + 'static>(bodies: Vec<(&'static str, Body<T>)>) -> Vec<T> {
     let ends: Vec<_> = bodies
         .into_iter()
         .map(|(name, body)| {
@@ -30,7 +32,7 @@ fn on_threads<T: Send + 'static>(bodies: Vec<(&'static str, Box<dyn FnOnce() -> 
         .collect()
 }
 
-fn body<T>(body: impl FnOnce() -> T + Send + 'static) -> Box<dyn FnOnce() -> T + Send> {
+fn body<T>(body: impl FnOnce() -> T + Send + 'static) -> Body<T> {
     Box::new(body)
 }
 

@@ -6,13 +6,10 @@ mod support;
 
 use freehold_sync::{Context, Grade, JoinHandle, LockError, Mutex, PermitPool, activity, spawn, within};
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use std::{
-    future::{pending, poll_fn},
-    pin::pin,
-    task::Poll,
-    time::Duration,
+use std::{future::pending, pin::pin, time::Duration};
+use support::{
+    Meeting, SOON, Told, end, end_all, limited, ms, now, one_victim, pause, poll_once, proven, until, waits,
 };
-use support::{Meeting, SOON, Told, end, end_all, limited, ms, now, one_victim, pause, proven, until, waits};
 use tokio::sync::{Notify, oneshot};
 
 /// The limit of waits that must end by a proof: never reached.
@@ -290,7 +287,7 @@ async fn lock_within_takes_effect_after_its_future_moved_to_another_task() {
         // Polled once here, so that this task's waker is the one that is parked.
         let first = tokio::spawn(async move {
             let mut lock = Box::pin(M.lock_within(ms(200)));
-            poll_fn(|cx| Poll::Ready(assert!(lock.as_mut().poll(cx).is_pending()))).await;
+            poll_once(lock.as_mut()).await;
             assert!(send.send(lock).is_ok());
         });
         let lock = receive.await.unwrap();
@@ -308,7 +305,7 @@ async fn a_moved_future_is_also_woken_by_the_lock() {
     limited(async {
         let held = M.lock().await.unwrap();
         let mut lock = Box::pin(M.lock());
-        poll_fn(|cx| Poll::Ready(assert!(lock.as_mut().poll(cx).is_pending()))).await;
+        poll_once(lock.as_mut()).await;
         let second = tokio::spawn(async move { lock.await.map(drop) });
         pause(20).await;
         drop(held);
@@ -379,7 +376,7 @@ async fn a_cancel_before_the_first_poll_and_in_the_middle_of_a_poll_are_seen() {
         let mut inside = activity(async move |ctx: &Context| {
             let handle = receive.await.unwrap();
             let mut cancelled = pin!(ctx.cancelled());
-            poll_fn(|cx| Poll::Ready(assert!(cancelled.as_mut().poll(cx).is_pending()))).await;
+            poll_once(cancelled.as_mut()).await;
             handle.cancel();
             cancelled.await;
         });

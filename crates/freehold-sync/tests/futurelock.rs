@@ -5,17 +5,8 @@
 mod support;
 
 use freehold_sync::{LockError, Mutex, PermitPool, RwLock, spawn};
-use std::{
-    future::poll_fn,
-    pin::{Pin, pin},
-    task::Poll,
-};
-use support::{SOON, Told, end, limited, ms, now, pause, proven, waits};
-
-/// Polls `future` once, which must not be ready, and leaves it alone.
-async fn poll_once<F: Future>(future: &mut Pin<&mut F>) {
-    poll_fn(|cx| Poll::Ready(assert!(future.as_mut().poll(cx).is_pending()))).await;
-}
+use std::pin::pin;
+use support::{SOON, Told, end, limited, ms, now, pause, poll_once, proven, waits};
 
 /// RFD 609 word for word: the first wait is left in a `select!`, queued, and the same task waits behind it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -53,7 +44,7 @@ async fn futurelock_granted_is_cured() {
         let held = M.lock().await.unwrap();
         let task = spawn!("granted/task", async move |ctx| {
             let mut first = pin!(ctx.lock(&M));
-            poll_once(&mut first).await;
+            poll_once(first.as_mut()).await;
             // The wait is woken within this poll: when it comes back it has had its turn and is not polled.
             drop(held);
             ctx.lock(&M).await.map(drop)
@@ -76,7 +67,7 @@ async fn a_turn_that_nobody_takes_goes_to_another_activity() {
         let (done, is_done) = tokio::sync::oneshot::channel::<()>();
         let forgetful = spawn!("others/forgetful", async move |ctx| {
             let mut first = pin!(ctx.lock(&M));
-            poll_once(&mut first).await;
+            poll_once(first.as_mut()).await;
             is_done.await.unwrap();
             first.await.map(drop)
         });
@@ -101,7 +92,7 @@ async fn futurelock_of_a_write_wait_is_cured() {
         let held = L.write().await.unwrap();
         let task = spawn!("write/task", async move |ctx| {
             let mut first = pin!(ctx.write(&L));
-            poll_once(&mut first).await;
+            poll_once(first.as_mut()).await;
             pause(20).await;
             ctx.read(&L).await.map(drop)
         });
@@ -121,7 +112,7 @@ async fn futurelock_of_permits_is_cured() {
         let held = P.acquire_many(2).await.unwrap();
         let task = spawn!("permits/task", async move |ctx| {
             let mut first = pin!(ctx.permits(&P, 2));
-            poll_once(&mut first).await;
+            poll_once(first.as_mut()).await;
             pause(20).await;
             ctx.permit(&P).await.map(drop)
         });
@@ -148,7 +139,7 @@ async fn futurelock_holding_is_proven_once_its_timer_fired() {
                 Ok::<_, LockError>(())
             };
             let mut holds = pin!(holds);
-            poll_once(&mut holds).await;
+            poll_once(holds.as_mut()).await;
             let second = ctx.lock(&M).await.map(drop);
             // Told so, it can go on with what it left.
             holds.await.expect("it still holds");
@@ -171,9 +162,9 @@ async fn futurelock_outside_of_activities_is_cured_by_the_watchdog() {
         let begun = now();
         let held = M.lock().await.unwrap();
         let mut first = pin!(M.lock());
-        poll_once(&mut first).await;
+        poll_once(first.as_mut()).await;
         let mut second = pin!(M.lock());
-        poll_once(&mut second).await;
+        poll_once(second.as_mut()).await;
         drop(held);
         *second.await.expect("the one that is polled gets it") += 1;
         assert!(begun.elapsed() < SOON);

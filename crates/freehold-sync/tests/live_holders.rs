@@ -11,7 +11,7 @@ use std::{
     sync::{Arc, Mutex as StdMutex},
     task::{Context as TaskContext, Poll, Waker},
 };
-use support::{Meeting, SOON, Told, end, end_all, limited, ms, now, pause, proven, until, waits};
+use support::{Meeting, SOON, Told, end, end_all, limited, ms, now, pause, poll_once, proven, until, waits};
 use tokio::sync::oneshot;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -181,7 +181,7 @@ async fn a_wait_that_goes_on_in_another_activity_is_an_unknown_holder() {
         let (let_go, may_go) = oneshot::channel::<()>();
         let parent = spawn!("moved/parent", async move |outer| {
             let mut lock = pin!(outer.lock(&M));
-            poll_fn(|cx| Poll::Ready(assert!(lock.as_mut().poll(cx).is_pending()))).await;
+            poll_once(lock.as_mut()).await;
             let child = async |_inner: &Context| {
                 let mut m = lock.as_mut().await?;
                 has_it.send(()).unwrap();

@@ -39,7 +39,10 @@ fn normal(report: &Deadlock, text: &str) -> String {
     text
 }
 
+/// Always the same ring, closed by the same member; one at a time, because that one is waited for by its name.
 async fn ring() -> Arc<Deadlock> {
+    static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    let _alone = ONE_AT_A_TIME.lock().await;
     static ACCOUNT: LockClass = LockClass::new("account");
     static LEDGER: LockClass = LockClass::new("ledger");
     let locks = Arc::new((Mutex::with_class(&ACCOUNT, ()), Mutex::with_class(&LEDGER, ()), Meeting::of(2)));
@@ -47,7 +50,6 @@ async fn ring() -> Arc<Deadlock> {
         let locks = locks.clone();
         spawn!(name, async move |ctx| {
             let (first, second) = if swap { (&locks.1, &locks.0) } else { (&locks.0, &locks.1) };
-            // The one that closes the ring, and so where the report begins, is always the same.
             let _first = ctx.lock(first).await?;
             locks.2.wait().await;
             if swap {

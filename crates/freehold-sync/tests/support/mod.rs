@@ -7,10 +7,13 @@ use freehold_sync::{
 };
 use std::{
     fmt::Debug,
+    future::poll_fn,
+    pin::Pin,
     sync::{
         Arc, Mutex as StdMutex,
         atomic::{AtomicUsize, Ordering},
     },
+    task::Poll,
     time::{Duration, Instant},
 };
 use tokio::sync::Notify;
@@ -65,6 +68,12 @@ pub(crate) fn is_waiting(name: &str) -> bool {
 /// Waits until the activity called `name` waits for a lock.
 pub(crate) async fn waits(name: &str) {
     until(|| is_waiting(name)).await;
+}
+
+/// Polls `future` once, which must not be ready, and leaves it alone.
+pub(crate) async fn poll_once<F: Future>(mut future: Pin<&mut F>) {
+    let ready = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_ready())).await;
+    assert!(!ready, "it had nothing to wait for");
 }
 
 /// Lets everybody on once so many have come. Once.
