@@ -80,18 +80,15 @@ async fn a_call_that_is_still_queued_belongs_to_its_callee() {
     static M: Mutex<()> = Mutex::new(());
     limited(async {
         let (told, begun) = (Told::about("queued/"), now());
-        let (send, receive) = oneshot::channel();
+        let (callee, reply) = joinable(async move |ctx| ctx.lock(&M).await.map(drop));
         let caller = spawn!("queued/caller", async move |ctx| {
             let _m = ctx.lock(&M).await?;
-            let (callee, reply) = joinable(async move |ctx| ctx.lock(&M).await.map(drop));
-            assert!(send.send(callee.named("queued/callee")).is_ok());
             reply.join(ctx).await?
         });
-        let callee = receive.await.unwrap();
         waits("queued/caller").await;
         pause(120).await;
         told.nothing();
-        tokio::spawn(callee);
+        tokio::spawn(callee.named("queued/callee"));
         proven(&end(caller).await.unwrap_err());
         assert!(begun.elapsed() < SOON);
     })
