@@ -6,7 +6,7 @@ mod support;
 
 use freehold_sync::{LockError, Mutex, PermitPool, RwLock, spawn};
 use std::pin::pin;
-use support::{SOON, Told, end, limited, ms, now, pause, poll_once, proven, waits};
+use support::{SOON, Told, end, limited, ms, now, pause, poll_once, proven, until, waits};
 
 /// RFD 609 word for word: the first wait is left in a `select!`, queued, and the same task waits behind it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -35,18 +35,25 @@ async fn futurelock_queued_is_cured() {
     .await;
 }
 
-/// The first one has its turn already when the second one comes.
+/// The first one has the lock already when the second one comes: it was handed over, because its holder had slept.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn futurelock_granted_is_cured() {
     static M: Mutex<()> = Mutex::new(());
     limited(async {
         let begun = now();
-        let held = M.lock().await.unwrap();
+        let (let_go, may_go) = tokio::sync::oneshot::channel::<()>();
+        let holder = spawn!("granted/holder", async move |ctx| {
+            let _m = ctx.lock(&M).await?;
+            may_go.await.unwrap();
+            Ok::<_, LockError>(())
+        });
+        until(|| M.is_locked()).await;
         let task = spawn!("granted/task", async move |ctx| {
             let mut first = pin!(ctx.lock(&M));
             poll_once(first.as_mut()).await;
-            // The wait is woken within this poll: when it comes back it has had its turn and is not polled.
-            drop(held);
+            let_go.send(()).unwrap();
+            end(holder).await.unwrap();
+            assert!(M.is_locked(), "nobody but the first one can have it");
             ctx.lock(&M).await.map(drop)
         });
         end(task).await.expect("its turn went to the one that is polled");
