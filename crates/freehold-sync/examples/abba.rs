@@ -10,23 +10,25 @@ use tokio::sync::Barrier;
 static CHECKING: LockClass = LockClass::new("checking");
 static SAVINGS: LockClass = LockClass::new("savings");
 
-/// Moves `amount`; both accounts are locked together, the second after `pause`.
+/// Moves `amount`, with both accounts locked. All guards are gone when it returns, whatever it returns.
 async fn transfer(
     ctx: &Context,
     from: &Mutex<i64>,
     to: &Mutex<i64>,
     amount: i64,
-    pause: impl Future<Output = ()>,
+    meet: Option<&Barrier>,
 ) -> Result<(), LockError> {
     let mut from = ctx.lock(from).await?;
-    pause.await;
+    if let Some(meet) = meet {
+        meet.wait().await;
+    }
     let mut to = ctx.lock(to).await?;
     *from -= amount;
     *to += amount;
     Ok(())
 }
 
-/// Tries until it is done. Both guards are dropped when an attempt fails, so the other side can go on.
+/// Tries again after a deadlock, a few times; returns how many attempts it took.
 async fn transfer_retried(
     ctx: &Context,
     from: &Mutex<i64>,
@@ -34,19 +36,18 @@ async fn transfer_retried(
     amount: i64,
     meet: &Barrier,
 ) -> Result<u32, LockError> {
-    // The first attempts meet between their two locks, so that the ring closes every time this is run.
-    let met = async {
-        let _leader = meet.wait().await;
-    };
-    let Err(error) = transfer(ctx, from, to, amount, met).await else { return Ok(1) };
-    for attempt in 2..=3 {
-        let report = error.deadlock().ok_or_else(|| error.clone())?;
-        println!("{} has to give up:\n{report}", ctx.name());
-        if transfer(ctx, from, to, amount, async {}).await.is_ok() {
-            return Ok(attempt);
+    for attempt in 1..5 {
+        // Only the first attempts meet between their two locks, so that the ring closes every time this is run.
+        let meet = (attempt == 1).then_some(meet);
+        match transfer(ctx, from, to, amount, meet).await {
+            Ok(()) => return Ok(attempt),
+            Err(LockError::Deadlock(report)) => println!("{} has to give up:\n{report}", ctx.name()),
+            Err(other) => return Err(other),
         }
+        // The other one has its turn first.
+        tokio::task::yield_now().await;
     }
-    Err(error)
+    transfer(ctx, from, to, amount, None).await.map(|()| 5)
 }
 
 #[tokio::main]
@@ -66,6 +67,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let balances = (*checking.lock().await?, *savings.lock().await?);
     println!("checking {}, savings {}", balances.0, balances.1);
     assert_eq!(balances, (80, 120));
-    assert_eq!(attempts.0 + attempts.1, 3, "one of the two had to try twice");
+    assert!(attempts.0 + attempts.1 > 2, "one of the two had to try again");
     Ok(())
 }

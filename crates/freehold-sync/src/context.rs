@@ -356,8 +356,10 @@ impl Context {
     /// # Cancel safety
     ///
     /// That of `future`.
+    #[track_caller]
     pub fn aside<'a, F: Future>(&'a self, future: F) -> Aside<'a, F> {
-        Aside { future, waker: None, context: self }
+        let signal = SignalWait::until(Some(self.slot), clock::NEVER, Location::caller());
+        Aside { future, waker: None, signal, context: self }
     }
 
     /// Runs both bodies as child activities, and waits for both.
@@ -622,6 +624,8 @@ pub fn within<F: Future>(limit: Duration, future: F) -> Within<'static, F> {
 pub struct Aside<'a, F> {
     future: F,
     waker: Option<Waker>,
+    /// Says in the graph that something outside may end the wait: an activity that waits for nothing else is no orphan.
+    signal: SignalWait,
     context: &'a Context,
 }
 
@@ -649,7 +653,12 @@ impl<F: Future> Future for Aside<'_, F> {
             return future.poll(cx);
         }
         let waker = this.waker.get_or_insert_with(|| Waker::from(Arc::new(AsideWaker(slot))));
-        future.poll(&mut TaskContext::from_waker(waker))
+        let output = future.poll(&mut TaskContext::from_waker(waker));
+        if output.is_pending() {
+            // Without a deadline and not for the cancel, so never ready.
+            let _ = this.signal.poll(cx);
+        }
+        output
     }
 }
 

@@ -139,7 +139,8 @@ fn run() {
             if now.saturating_sub(swept) >= limits::SWEEP_EVERY.as_nanos() as u64 {
                 // A subscriber or a hook of a user runs in there; its panic ends one sweep, not all.
                 let _ = std::panic::catch_unwind(|| sweep::sweep(now));
-                swept = now;
+                // From its end: a sweep that takes long is not followed by the next one at once.
+                swept = clock::now();
             }
         } else if clock::between(waited, now) >= limits::DRIVER_IDLE {
             go_idle();

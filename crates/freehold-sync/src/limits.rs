@@ -67,3 +67,7 @@ pub const NAME_BYTES: usize = 256;
 
 /// Deadlocks broken in one walk; what is left is found by the next sweep.
 pub(crate) const ROUNDS: usize = 256;
+
+/// Suspicions told in one sweep; those left are told by the next ones. Thousands that wait behind one holder are not
+/// told at once, and their chains not walked at once.
+pub(crate) const SUSPICIONS: usize = 64;

@@ -258,7 +258,8 @@ impl<'a, T: ?Sized> Lock<'a, T> {
 impl<'a, T: ?Sized> Future for Lock<'a, T> {
     type Output = Result<MutexGuard<'a, T>, LockError>;
 
-    #[inline]
+    // Into the body: the guard is then made where it lives, and not copied piece by piece on the way.
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let mutex = self.mutex;
         self.acquire.poll_mutex(cx).map(|acquired| Ok(mutex.guard(acquired?)))

@@ -238,7 +238,8 @@ impl<'a, T: ?Sized> Read<'a, T> {
 impl<'a, T: ?Sized> Future for Read<'a, T> {
     type Output = Result<RwLockReadGuard<'a, T>, LockError>;
 
-    #[inline]
+    // Into the body: the guard is then made where it lives, and not copied piece by piece on the way.
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let lock = self.lock;
         self.acquire.poll_read(cx).map(|acquired| Ok(lock.read_guard(acquired?)))
@@ -267,7 +268,8 @@ impl<'a, T: ?Sized> Write<'a, T> {
 impl<'a, T: ?Sized> Future for Write<'a, T> {
     type Output = Result<RwLockWriteGuard<'a, T>, LockError>;
 
-    #[inline]
+    // Into the body: the guard is then made where it lives, and not copied piece by piece on the way.
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let lock = self.lock;
         self.acquire.poll(cx).map(|acquired| Ok(lock.write_guard(acquired?)))

@@ -6,8 +6,8 @@
 mod support;
 
 use freehold_sync::{
-    Candidate, Context, Deadlock, Grade, LockError, Mutex, VictimPolicy, activity, joinable,
-    set_victim_policy,
+    Candidate, Context, Deadlock, Grade, LockError, Mutex, PermitPool, VictimPolicy, activity, joinable,
+    set_victim_policy, spawn,
 };
 use std::sync::{
     Arc, Mutex as StdMutex,
@@ -134,6 +134,32 @@ async fn a_hook_that_panics_or_answers_nonsense_leaves_one_victim_all_the_same()
     .await;
 }
 
+/// Two hold one permit each of two and want another: the ring has both, so the policy chooses, and the older finishes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_ring_over_a_pool_the_older_finishes() {
+    limited(async {
+        let _policy = Policy::set(VictimPolicy::default()).await;
+        for _ in 0..20 {
+            let pool = Arc::new(PermitPool::new(2));
+            let both = Arc::new(tokio::sync::Barrier::new(2));
+            let body = |pool: Arc<PermitPool>, both: Arc<tokio::sync::Barrier>| {
+                async move |ctx: &Context| {
+                    let _one = ctx.permit(&pool).await?;
+                    both.wait().await;
+                    ctx.permit(&pool).await.map(drop)
+                }
+            };
+            let older = spawn!("older", body(pool.clone(), both.clone()));
+            let younger = spawn!("younger", body(pool.clone(), both.clone()));
+            let (older, younger) = (older.await.unwrap(), younger.await.unwrap());
+            assert!(older.is_ok(), "{older:?}");
+            let report = younger.unwrap_err();
+            assert_eq!(report.deadlock().expect("a victim").edges.len(), 2);
+        }
+    })
+    .await;
+}
+
 /// Until it holds nothing every further wait of a victim fails at once, with the same report: it cannot close the ring
 /// again and again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -144,10 +170,10 @@ async fn a_victim_that_swallows_its_error_in_a_loop_is_doomed_and_there_is_no_li
     limited(async {
         let _policy = Policy::set(VictimPolicy::Youngest).await;
         let (told, begun) = (Told::about("swallows/"), now());
-        let other = freehold_sync::spawn!("swallows/other", async move |ctx| {
+        let other = spawn!("swallows/other", async move |ctx| {
             support::take_both(ctx, &A, &BOTH_HOLD, &B).await.map(|()| 0)
         });
-        let swallows = freehold_sync::spawn!("swallows/victim", async move |ctx| {
+        let swallows = spawn!("swallows/victim", async move |ctx| {
             let held = ctx.lock(&B).await?;
             BOTH_HOLD.wait().await;
             let mut ids = Vec::new();

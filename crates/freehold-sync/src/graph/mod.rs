@@ -41,23 +41,30 @@ static_of_a_run! {
 /// Runs `look` as the one detector, and afterwards what it found is told.
 fn as_detector(look: impl FnOnce(&mut Findings)) {
     let begun = clock::now();
-    let mut findings = Findings { wakes: Wakes::new(), reports: Vec::new() };
+    let mut findings = Findings::default();
     {
         let _detector = DETECTOR.lock().unwrap_or_else(PoisonError::into_inner);
         look(&mut findings);
     }
-    findings.wakes.wake();
-    for report in &findings.reports {
-        events::keep(report);
-        events::deadlock(report);
-    }
+    findings.tell();
     metrics::add(&metrics::GLOBAL.detector_nanos, clock::now().saturating_sub(begun));
 }
 
-/// What a detector found, to be carried out and told after its mutex.
+/// What a look found, to be carried out and told after it, without any lock.
+#[derive(Default)]
 struct Findings {
     wakes: Wakes,
     reports: Vec<Arc<Deadlock>>,
+}
+
+impl Findings {
+    fn tell(self) {
+        self.wakes.wake();
+        for report in &self.reports {
+            events::keep(report);
+            events::deadlock(report);
+        }
+    }
 }
 
 /// Looks for a deadlock that `slot` is part of, or waits behind, and breaks it.

@@ -221,17 +221,18 @@ impl Snapshot {
             .waits
             .iter()
             .enumerate()
-            .find_map(|(index, wait)| Some((index, self.in_the_way(wait, stuck)?)))
+            .find_map(|(index, wait)| Some((index, self.in_the_way(member, wait, stuck)?)))
     }
 
-    /// Somebody stuck who keeps `wait` from being granted: one who holds what it needs or, if there is enough for it,
-    /// one ahead of it for whom there is not.
-    fn in_the_way(&self, wait: &ReadWait, stuck: &[bool]) -> Option<usize> {
+    /// Somebody stuck who keeps `wait` of `member` from being granted: one who holds what it needs or, if there is
+    /// enough for it, one ahead of it for whom there is not. The member itself only if nobody else does: with somebody
+    /// else the ring has all whom the victim policy should choose among.
+    fn in_the_way(&self, member: usize, wait: &ReadWait, stuck: &[bool]) -> Option<usize> {
         let stuck_of = |list| self.known(list).into_iter().filter(|(member, _)| stuck[*member]);
         let held: u64 = stuck_of(&wait.held).map(|(_, units)| units).sum();
         let free = wait.total.saturating_sub(held);
         let in_the_way = if free < wait.need {
-            stuck_of(&wait.held).next()
+            stuck_of(&wait.held).max_by_key(|(holder, _)| *holder != member)
         } else {
             stuck_of(&wait.ahead).find(|(_, need)| free < *need)
         };

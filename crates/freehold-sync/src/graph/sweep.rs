@@ -2,7 +2,7 @@
 //! idle; then probes, suspicions, and grants that waits outside of activities left lying.
 
 use super::{
-    as_detector, break_from, chain,
+    Findings, as_detector, break_from, chain,
     snapshot::{Member, Snapshot, Strictness},
     verdict,
 };
@@ -18,6 +18,7 @@ use crate::{
         pool, state,
     },
 };
+use std::collections::HashMap;
 
 /// Looks at everything once.
 pub(crate) fn sweep(now: Ticks) {
@@ -26,22 +27,37 @@ pub(crate) fn sweep(now: Ticks) {
     if old.is_empty() {
         return;
     }
-    as_detector(|findings| {
-        if super::enabled() {
-            let snapshot =
-                Snapshot::collect(old.iter().map(|(slot, _)| *slot), Strictness::Exact, usize::MAX);
-            for start in ring_members(&snapshot, &snapshot.stuck()) {
-                break_from(start, Strictness::Exact, usize::MAX, findings);
-            }
-            if settings::probing() {
-                probe(&old, &mut findings.wakes);
-            }
+    let mut findings = Findings::default();
+    if super::enabled() {
+        break_rings(&old);
+        if settings::probing() {
+            probe(&old, &mut findings.wakes);
         }
-        for (slot, since) in &old {
-            suspect(slot, *since, now, findings);
-            if slot.is_outsider() {
-                pass_stale_grant_on(slot, &mut findings.wakes);
-            }
+    }
+    // Suspicions decide nothing, so nobody has to wait for them, and there are only so many in one sweep.
+    let mut told = 0;
+    for (slot, since) in &old {
+        if told < limits::SUSPICIONS && suspect(slot, *since, now, &mut findings) {
+            told += 1;
+        }
+        if slot.is_outsider() {
+            pass_stale_grant_on(slot, &mut findings.wakes);
+        }
+    }
+    findings.tell();
+}
+
+/// Looks for rings among all that wait, as an ordinary reader, and becomes the detector only for those it saw: while the
+/// graph is read, the end of a poll that closes a ring elsewhere need not wait.
+fn break_rings(old: &[(&'static Slot, Ticks)]) {
+    let snapshot = Snapshot::collect(old.iter().map(|(slot, _)| *slot), Strictness::Exact, usize::MAX);
+    let starts = ring_members(&snapshot, &snapshot.stuck());
+    if starts.is_empty() {
+        return;
+    }
+    as_detector(|findings| {
+        for start in starts {
+            break_from(start, Strictness::Exact, usize::MAX, findings);
         }
     });
 }
@@ -97,8 +113,10 @@ fn ring_members(snapshot: &Snapshot, stuck: &[bool]) -> Vec<&'static Slot> {
 fn probe(old: &[(&'static Slot, Ticks)], wakes: &mut Wakes) {
     let snapshot = Snapshot::collect(old.iter().map(|(slot, _)| *slot), Strictness::Loose, usize::MAX);
     let stuck = snapshot.stuck();
+    let since_of: HashMap<usize, Ticks> =
+        old.iter().map(|(slot, since)| (std::ptr::from_ref(*slot).addr(), *since)).collect();
     for (Member { slot, state, .. }, _) in snapshot.members.iter().zip(stuck).filter(|(_, stuck)| *stuck) {
-        let Some((_, since)) = old.iter().find(|(old, _)| old.is(*slot)) else { continue };
+        let Some(since) = since_of.get(&std::ptr::from_ref(*slot).addr()) else { continue };
         if slot.foreign_clones(*state) == 0 || slot.probed.get() == *since {
             continue;
         }
@@ -109,16 +127,17 @@ fn probe(old: &[(&'static Slot, Ticks)], wakes: &mut Wakes) {
     }
 }
 
-/// Reports a wait that has lasted for long, once.
-fn suspect(slot: &'static Slot, since: Ticks, now: Ticks, findings: &mut super::Findings) {
+/// Reports a wait that has lasted for long, once. Returns whether it looked at the wait's chain.
+fn suspect(slot: &'static Slot, since: Ticks, now: Ticks, findings: &mut Findings) -> bool {
     if clock::between(since, now) < settings::suspect_after() || slot.suspected.get() == since {
-        return;
+        return false;
     }
     slot.suspected.set(since);
     let edges = chain::follow(slot);
     if !edges.is_empty() {
         verdict::suspect(edges, &mut findings.reports);
     }
+    true
 }
 
 /// A turn that a wait outside of activities has not used for some sweeps goes to the next one: its future is not polled.

@@ -62,6 +62,8 @@
 //! # Cancelling
 //!
 //! ```
+//! # #[cfg(not(feature = "tokio"))] fn main() {}
+//! # #[cfg(feature = "tokio")]
 //! # #[tokio::main] async fn main() -> Result<(), freehold_sync::LockError> {
 //! use freehold_sync::{Mutex, spawn};
 //! use std::sync::Arc;

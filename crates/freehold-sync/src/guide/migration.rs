@@ -34,6 +34,8 @@
 //! once; guards of a context stay in their activity.
 //!
 //! ```
+//! # #[cfg(not(feature = "tokio"))] fn main() {}
+//! # #[cfg(feature = "tokio")]
 //! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // Before.
 //! let m = std::sync::Arc::new(tokio::sync::Mutex::new(0));

@@ -25,6 +25,8 @@
 //! `&Context` as a parameter.
 //!
 //! ```
+//! # #[cfg(not(feature = "tokio"))] fn main() {}
+//! # #[cfg(feature = "tokio")]
 //! # #[tokio::main] async fn main() -> Result<(), freehold_sync::LockError> {
 //! use freehold_sync::{Context, LockError, Mutex, spawn};
 //! use std::sync::Arc;

@@ -1,24 +1,24 @@
 //! Reading a report.
 //!
 //! This is what [`examples/abba.rs`](https://github.com/freehold-rs/freehold/blob/main/crates/freehold-sync/examples/abba.rs)
-//! prints:
+//! prints (paths shortened):
 //!
 //! ```text
-//! deadlock FH-1 [e15235d99699aba3]: PROVEN ring of 2 over savings -> checking; 0 more behind it
-//!   1. deposit (#1) made at examples/abba.rs:58:9
-//!        waits 55.362µs for lock savings (0x56509200de40) (lock) at examples/abba.rs:23:22
-//!        held by withdrawal (#2) made at examples/abba.rs:61:9, acquired at examples/abba.rs:21:24
-//!   2. withdrawal (#2) made at examples/abba.rs:61:9
-//!        waits 83.824µs for lock checking (0x56509200ddf0) (lock) at examples/abba.rs:23:22
-//!        held by deposit (#1) made at examples/abba.rs:58:9, acquired at examples/abba.rs:21:24
-//!   broken: the wait of 2 (withdrawal (#2) made at examples/abba.rs:61:9) failed
+//! deadlock FH-1 [b6306f41a6080743]: PROVEN ring of 2 over savings -> checking; 0 more behind it
+//!   1. deposit (#1) made at examples/abba.rs:60:19
+//!        waits 53.209µs for lock savings (0x55db75ac1e40) (lock) at examples/abba.rs:25:22
+//!        held by withdrawal (#2) made at examples/abba.rs:63:9, acquired at examples/abba.rs:21:24
+//!   2. withdrawal (#2) made at examples/abba.rs:63:9
+//!        waits 77.966µs for lock checking (0x55db75ac1df0) (lock) at examples/abba.rs:25:22
+//!        held by deposit (#1) made at examples/abba.rs:60:19, acquired at examples/abba.rs:21:24
+//!   broken: the wait of 2 (withdrawal (#2) made at examples/abba.rs:63:9) failed
 //!   advice: take these in one order everywhere, for example checking, then savings
 //! ```
 //!
 //! | Part | Meaning | In [`Deadlock`](crate::Deadlock) |
 //! |---|---|---|
 //! | `FH-1` | the first finding of this process | `id` |
-//! | `[e152...]` | the same for every ring of this shape: same classes, same places, whatever the addresses and times | `fingerprint` |
+//! | `[b630...]` | the same for every ring of this shape: same classes, same places, whatever the addresses and times | `fingerprint` |
 //! | `PROVEN` | see [`grades`](super::grades) | `grade` |
 //! | `ring of 2` | a ring; `chain` if the last holder waits for nobody | `is_ring()` |
 //! | `savings -> checking` | the classes waited for, in ring order; a place in the source for classes without a name | `edges[_].lock.class` |

@@ -10,7 +10,7 @@
 //! | Code outside of any activity | [`mutex.lock()`](crate::Mutex::lock) | suspected |
 //! | A guard that has to go to another task | [`mutex.lock_owned()`](crate::Mutex::lock_owned) | suspected |
 //! | A short section without an await, in synchronous code | [`blocking::Mutex`](crate::blocking::Mutex) | proven |
-//! | The same, but the guard is kept across an await | [`ctx.lock_blocking`](crate::Context::lock_blocking) | proven |
+//! | The same lock, taken by an activity that awaits while it has it | [`ctx.lock_blocking`](crate::Context::lock_blocking); the guard is not `Send`, so not in a spawned one | proven |
 //! | A very short section that runs no foreign code | [`ScopedMutex`](crate::ScopedMutex) | not seen; the closure cannot await, so keep it free of other locks |
 //! | To tell many waiters one thing, once | [`Signal`](crate::Signal) | no lock |
 //!
@@ -18,8 +18,8 @@
 //!
 //! * **Mutex.** In order of arrival, but a task that runs may overtake the first waiter once. Not re-entrant: locking
 //!   twice in one activity is a ring of one, and proven.
-//! * **RwLock.** In order of arrival. A reader behind a waiting writer waits, *also if its activity reads already*. tokio
-//!   does the same and hangs; here it is proven and broken.
+//! * **RwLock.** In order of arrival. A reader behind a waiting writer waits, *also if its activity reads already*; and
+//!   who writes what it reads already waits for itself. tokio's does the same and hangs; here it is proven and broken.
 //! * **PermitPool.** In order of arrival; the size is fixed. Waiting while every permit is held by somebody who may give
 //!   it back is no deadlock. Who needs several permits takes them together, with
 //!   [`ctx.permits`](crate::Context::permits).

@@ -11,6 +11,7 @@ enum Wake {
 }
 
 /// Wakes to carry out, or wakers to drop, after the section.
+#[derive(Default)]
 #[must_use = "nobody is woken until `wake` is called"]
 pub(crate) struct Wakes {
     first: Option<Wake>,
