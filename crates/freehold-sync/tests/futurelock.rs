@@ -64,7 +64,6 @@ async fn futurelock_granted_is_cured() {
 
 /// Another activity waits behind the turn that nobody takes, while its owner waits for something outside of the graph.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "the end of a poll does not pass turns on while a foreign waker lives (`Slot::end_poll_in_graph`)"]
 async fn a_turn_that_nobody_takes_goes_to_another_activity() {
     static M: Mutex<()> = Mutex::new(());
     limited(async {

@@ -50,7 +50,6 @@ fn a_wake_reaches_the_task_that_polled_last() {
 }
 
 #[test]
-#[ignore = "red: under investigation, run with --ignored"]
 fn a_wake_of_a_child_reaches_its_parent() {
     model(2, || {
         let gate = keep(Gate::new());

@@ -68,7 +68,6 @@ fn a_dropped_waiter_passes_a_grant_on() {
 
 /// A wait that nobody polls any more loses its turn at the end of its activity's next poll.
 #[test]
-#[ignore = "red: under investigation, run with --ignored"]
 fn a_future_that_is_not_polled_passes_its_turn_on() {
     use super::exhaustive::Gate;
     model(2, || {
@@ -78,7 +77,10 @@ fn a_future_that_is_not_polled_passes_its_turn_on() {
         let idler = spawn(|| {
             run(async |ctx| {
                 let mut left = Box::pin(ctx.lock(mutex));
-                assert!(poll_once_in_place(left.as_mut()).await.is_pending());
+                // Given back before we asked: then there is no turn to leave.
+                if poll_once_in_place(left.as_mut()).await.is_ready() {
+                    return;
+                }
                 turn.passed().await;
                 end.passed().await;
             });

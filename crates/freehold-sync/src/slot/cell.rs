@@ -144,6 +144,13 @@ impl WaitCell {
         self.phase.store(phase, Ordering::Release);
     }
 
+    /// Whether it had its turn before the poll of `epoch` began, and was not polled in it.
+    pub(crate) fn left_its_turn(&self, epoch: u32) -> bool {
+        matches!(self.phase(), GRANTED | NOTIFIED)
+            && self.polled.load(Ordering::Relaxed) != epoch
+            && self.granted.load(Ordering::Relaxed) != epoch
+    }
+
     /// Goes from `from` to `to`; false if somebody else was quicker. For phases that two may want to leave: a grant of a
     /// wait outside of activities is picked up by its future, or passed on by the watchdog.
     pub(crate) fn leave(&self, from: u8, to: u8) -> bool {

@@ -534,22 +534,25 @@ impl Slot {
     /// Returns the slot to the pool if the body is gone and nothing else keeps it.
     #[cold]
     pub(crate) fn try_return(&'static self) {
-        let state = self.state.load(Ordering::SeqCst);
-        let kept = state & DONE == 0
-            || state & (FREE | FROZEN | state::WAKERS) != 0
-            || self.clones.load(Ordering::SeqCst) != 0
-            || self.has_waits()
-            || !self.holds_nothing();
-        // Once all of this is so it stays so: nobody is left who could make a clone, a cell or an entry. The epoch makes
-        // sure that it is still the same use of the slot.
-        if !kept
-            && self
-                .state
-                .compare_exchange(state, (state & !(EPOCH - 1)) | FREE, Ordering::SeqCst, Ordering::Relaxed)
-                .is_ok()
-        {
-            self.reset();
-            pool::give_back(self);
+        loop {
+            let state = self.state.load(Ordering::SeqCst);
+            let kept = state & DONE == 0
+                || state & (FREE | FROZEN | state::WAKERS) != 0
+                || self.clones.load(Ordering::SeqCst) != 0
+                || self.has_waits()
+                || !self.holds_nothing();
+            if kept {
+                return;
+            }
+            // Once all of this is so it stays so: nobody is left who could make a clone, a cell or an entry. The epoch
+            // makes sure that it is still the same use of the slot. A late wake (of a child, of a waker that is not
+            // counted) may change the state in between, and will not come back to look: so we do.
+            let free = (state & !(EPOCH - 1)) | FREE;
+            if self.state.compare_exchange(state, free, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
+                self.reset();
+                pool::give_back(self);
+                return;
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! How a poll begins and ends, and which activity the current thread polls.
 
 use super::{
-    Parent, Slot, cell,
+    Parent, Slot,
     state::{self, DONE, END, EPOCH, FREE, FROZEN, IDENTITY, PARENT_BUSY, POLLING, PROBE, WAKERS, WOKEN},
     waker,
 };
@@ -168,10 +168,12 @@ impl Slot {
     }
 
     fn end_poll_in_graph(&'static self, begun: u64) {
-        let live = |state| state & WOKEN != 0 || self.foreign_clones(state) != 0;
         let mut state = self.state.load(Ordering::Acquire);
+        // Who can be woken from outside is not stuck, but a turn it does not use is lost to the others all the same.
+        let mut foreign;
         loop {
-            let idle = !live(state);
+            foreign = self.foreign_clones(state) != 0;
+            let idle = state & WOKEN == 0 && (!foreign || self.has_unused_turn(state::epoch(begun)));
             let new = if idle { (state & !POLLING) | FROZEN } else { state & !POLLING };
             // SeqCst: the last of a ring's members to stop polling sees all others stopped, because each first stops
             // and then looks. It also pairs with the drop of a lock, as in `freeze`.
@@ -182,7 +184,7 @@ impl Slot {
             }
         }
         let passed_on = self.pass_unused_grants_on(state::epoch(begun));
-        let may_be_stuck = graph::enabled() && self.looks_stuck();
+        let may_be_stuck = !foreign && graph::enabled() && self.looks_stuck();
         self.unfreeze();
         passed_on.wake();
         driver::somebody_waits(self);
@@ -191,15 +193,16 @@ impl Slot {
         }
     }
 
+    fn has_unused_turn(&'static self, epoch: u32) -> bool {
+        self.waits().any(|wait| wait.left_its_turn(epoch))
+    }
+
     /// The futurelock cure: a wait that had its turn before this poll began, and was not polled in it, belongs to a
     /// future that nobody polls (Oxide RFD 609). Its turn goes to the next one.
     fn pass_unused_grants_on(&'static self, epoch: u32) -> crate::raw::wakes::Wakes {
         let mut wakes = crate::raw::wakes::Wakes::new();
         for wait in self.waits() {
-            let had_turn = matches!(wait.phase(), cell::GRANTED | cell::NOTIFIED);
-            let unused =
-                wait.polled.load(Ordering::Relaxed) != epoch && wait.granted.load(Ordering::Relaxed) != epoch;
-            if had_turn && unused {
+            if wait.left_its_turn(epoch) {
                 // SAFETY: we have frozen the owner, and a cell in use has a source or none.
                 if let Some(lock) = unsafe { RawLock::of_cell(wait) } {
                     lock.pass_on(wait, &mut wakes);
