@@ -1,18 +1,25 @@
 //! What the locks and activities of freehold-sync cost, next to the locks they are compared with.
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use freehold_benches::cpu_time::{self, CpuClock};
-use freehold_benches::sync::comparison::{Cost, Figures, Subject, Target, compare, table};
+use freehold_benches::stats::Latency;
+use freehold_benches::sync::blocking::{self, LockProcess, peer_program};
+use freehold_benches::sync::chain::{self, ChainCost, Shape};
+use freehold_benches::sync::comparison::{Cost, Figures, Subject, Target, compare, per_operation, table};
 use freehold_benches::sync::contended::Section;
+use freehold_benches::sync::latency::{self, Crowd, RingFigures, Victim};
+use freehold_benches::sync::lock_child::Load;
+use freehold_benches::sync::sizes::{self, Size};
 use freehold_benches::sync::{activities, contended, uncontended};
 use freehold_benches::{pinning, report, run};
+use serde::Serialize;
 use tokio::runtime::{Builder, Runtime};
 
 /// What the locks and activities of freehold-sync cost, next to tokio's and to the blocking locks of others: rounds
@@ -26,7 +33,7 @@ struct Options {
     #[arg(long, default_value_t = 31, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rounds: u32,
     /// Operations of each subject in a round
-    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(64..=10_000_000))]
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
     operations: u32,
     /// The core on which everything with one thread runs
     #[arg(long, default_value_t = 0)]
@@ -43,6 +50,12 @@ struct Options {
     /// Run --instructions-once on two workers instead of one thread, for a profiler that samples
     #[arg(long)]
     on_two_workers: bool,
+    /// Folder of the programs with the locks of others [default: beside this program, or benches/peers/target/release]
+    #[arg(long, value_name = "DIR")]
+    peers: Option<PathBuf>,
+    /// Answer commands on standard input for Freehold's blocking lock, as the programs with the locks of others do
+    #[arg(long, hide = true)]
+    as_lock_process: bool,
     /// Also write all figures to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -71,6 +84,10 @@ enum Work {
     Spawns,
     /// Starts of plain tasks
     SpawnsPlain,
+    /// Starts of activities, 1,000 at a time
+    ManySpawns,
+    /// Starts of plain tasks, 1,000 at a time
+    ManySpawnsPlain,
     /// Freehold's mutex held across a suspension by each of 8 activities
     Held,
     /// Freehold's mutex held across a suspension by each of 8 plain tasks
@@ -81,6 +98,18 @@ enum Work {
 
 /// How many tasks share the mutex of `held`, on one thread.
 const HELD_TASKS: u32 = 8;
+
+/// Rings of each kind in a round of row 7.
+const RINGS: u32 = 100;
+
+/// Who waits elsewhere in the second half of row 7.
+const CROWD: usize = 10_000;
+
+/// Row 8: a waiter of a long chain may cost so many times as much as one of a short chain, for the caches' sake.
+const LINEAR: f64 = 2.0;
+
+/// Rounds of row 8, at most: each has 51,000 waiters.
+const CHAIN_ROUNDS: u32 = 7;
 
 impl Work {
     fn start(self, operations: u32) -> Pin<Box<dyn Future<Output = Result<()>>>> {
@@ -94,8 +123,10 @@ impl Work {
             Self::ReadTokio => Box::pin(uncontended::read_of_tokio(operations)),
             Self::Polls => Box::pin(activities::polls_of_activity(operations)),
             Self::PollsPlain => Box::pin(activities::polls_plainly(operations)),
-            Self::Spawns => Box::pin(activities::spawns_of_activities(operations)),
-            Self::SpawnsPlain => Box::pin(activities::spawns_plainly(operations)),
+            Self::Spawns => Box::pin(activities::spawns_of_activities(operations, 50)),
+            Self::SpawnsPlain => Box::pin(activities::spawns_plainly(operations, 50)),
+            Self::ManySpawns => Box::pin(activities::spawns_of_activities(operations, 1_000)),
+            Self::ManySpawnsPlain => Box::pin(activities::spawns_plainly(operations, 1_000)),
             Self::Held => Box::pin(contended::activities(HELD_TASKS, sections, Section::AcrossYield)),
             Self::HeldPlain => Box::pin(contended::plain_tasks(HELD_TASKS, sections, Section::AcrossYield)),
             Self::HeldTokio => {
@@ -130,7 +161,7 @@ impl Bench {
         let (begun, cpu_before) = (Instant::now(), cpu_time::of_this_thread()?);
         self.measured(work, operations)?;
         let cpu = cpu_time::of_this_thread()? - cpu_before;
-        Ok(per_operation(cpu.as_secs_f64(), begun.elapsed().as_secs_f64(), operations))
+        Ok(per_operation(cpu, begun.elapsed(), operations))
     }
 
     fn on_two_workers(&self, operations: u32, work: impl Future<Output = Result<()>>) -> Result<Cost> {
@@ -138,44 +169,150 @@ impl Bench {
         let (begun, cpu_before) = (Instant::now(), clock.read()?);
         self.two_workers.block_on(work)?;
         let cpu = clock.read()? - cpu_before;
-        Ok(per_operation(cpu.as_secs_f64(), begun.elapsed().as_secs_f64(), operations))
+        Ok(per_operation(cpu, begun.elapsed(), operations))
     }
 
-    fn row(&self, row: u8) -> Result<Vec<Figures>> {
+    fn row(&self, row: u8, results: &mut Results) -> Result<()> {
         match row {
-            1 => self.compare_on_one_thread(
-                &name("1", "mutex, uncontended"),
-                &[
-                    ("tokio, task", Target::None, Work::MutexTokio),
-                    ("freehold, activity", Target::Times(0.55), Work::Mutex),
-                    ("freehold, task", Target::None, Work::MutexPlain),
-                ],
-            ),
-            2 => self.compare_on_one_thread(
-                &name("2", "read, uncontended"),
-                &[
-                    ("tokio, task", Target::None, Work::ReadTokio),
-                    ("freehold, activity", Target::Times(0.65), Work::Read),
-                    ("freehold, task", Target::None, Work::ReadPlain),
-                ],
-            ),
-            3 => self.contended("3", "tiny sections", Section::Tiny, 0.6),
-            4 => self.contended("4", "held across yield", Section::AcrossYield, 1.05),
-            6 => self.overhead(),
-            10 => self.without_detection(),
-            _ => Ok(Vec::new()),
+            5 => results.compared.extend(self.blocking()?),
+            7 => results.rings.extend(self.rings()?),
+            8 => results.compared.extend(self.chains()?),
+            9 => {
+                results.sizes = sizes::sizes()?;
+                println!("{}", sizes::table(&results.sizes));
+            }
+            10 => results.compared.extend(self.without_detection()?),
+            row => results.compared.extend(self.detected(row)?),
+        }
+        Ok(())
+    }
+
+    /// The rows that are measured with detection and without.
+    fn detected(&self, row: u8) -> Result<Vec<Figures>> {
+        match row {
+            1 => {
+                let works = [Work::MutexTokio, Work::Mutex, Work::MutexPlain];
+                self.uncontended("1 mutex, uncontended", 0.55, works, "async-lock")
+            }
+            2 => {
+                let works = [Work::ReadTokio, Work::Read, Work::ReadPlain];
+                self.uncontended("2 read, uncontended", 0.65, works, "async-lock-read")
+            }
+            3 => self.contended("3 tiny sections", Section::Tiny, 0.6),
+            4 => self.contended("4 held across yield", Section::AcrossYield, 1.05),
+            _ => self.overhead(),
         }
     }
 
-    fn compare_on_one_thread(&self, row: &str, works: &[(&str, Target, Work)]) -> Result<Vec<Figures>> {
-        let subject = |&(name, target, work)| Subject::new(name, target, move || self.on_one_thread(work));
-        pinning::start_pinned(self.options.core, || {
-            compare(row, self.options.rounds, works.iter().map(subject).collect())
-        })
-        .map(printed)
+    /// Tokio's lock, Freehold's in an activity and in a task, and async-lock's if its program is there.
+    fn uncontended(&self, row: &str, times: f64, works: [Work; 3], other: &str) -> Result<Vec<Figures>> {
+        let [tokio, activity, task] = works;
+        let mut subjects = vec![
+            Subject::new("tokio, task", Target::None, || self.on_one_thread(tokio)),
+            Subject::new("freehold, activity", Target::Times(times), || self.on_one_thread(activity)),
+            Subject::new("freehold, task", Target::None, || self.on_one_thread(task)),
+        ];
+        let all = pinning::start_pinned(self.options.core, || {
+            match peer_program("peer-locks", self.options.peers.as_deref()) {
+                Ok(program) => {
+                    let process = LockProcess::start(&program, &[other])?;
+                    let name = "async-lock, task";
+                    subjects.push(self.in_process(name, Target::None, process, Load::Uncontended));
+                }
+                Err(missing) => println!("without async-lock: {missing:#}\n"),
+            }
+            compare(row, self.options.rounds, subjects)
+        })?;
+        Ok(printed(all))
     }
 
-    fn contended(&self, row: &str, what: &str, section: Section, times: f64) -> Result<Vec<Figures>> {
+    fn in_process<'a>(
+        &self,
+        name: &'a str,
+        target: Target,
+        mut process: LockProcess,
+        load: Load,
+    ) -> Subject<'a> {
+        // Two threads do half each.
+        let operations = self.options.operations / 2 * 2;
+        Subject::new(name, target, move || process.measure(load, operations))
+    }
+
+    fn blocking(&self) -> Result<Vec<Figures>> {
+        let peers = self.options.peers.as_deref();
+        let (others, detecting) =
+            (peer_program("peer-locks", peers)?, peer_program("peer-locks-detecting", peers)?);
+        let own = std::env::current_exe()?;
+        let mut all = Vec::new();
+        for load in [Load::Uncontended, Load::Contended] {
+            let start = |name, target, program: &Path, argument: &[&str]| {
+                let process = LockProcess::start(program, argument)?;
+                anyhow::Ok(self.in_process(name, target, process, load))
+            };
+            let freehold = |times| start("freehold", Target::Times(times), &own, &["--as-lock-process"]);
+            let beside_parking_lot = vec![
+                start("parking_lot, deadlock_detection", Target::None, &detecting, &[])?,
+                freehold(1.1)?,
+                start("parking_lot as it comes", Target::None, &others, &["parking-lot"])?,
+            ];
+            let beside_deloxide =
+                vec![start("Deloxide", Target::None, &others, &["deloxide"])?, freehold(1.0)?];
+            let row = format!("5 blocking mutex, {}", load.word());
+            for subjects in [beside_parking_lot, beside_deloxide] {
+                all.extend(printed(compare(&row, self.options.rounds, subjects)?));
+            }
+        }
+        Ok(all)
+    }
+
+    fn rings(&self) -> Result<Vec<RingFigures>> {
+        let one_worker = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let runtimes = [("1 worker", &one_worker), ("2 workers", &self.two_workers)];
+        let mut all = Vec::new();
+        for crowd in [0, CROWD] {
+            let (p50_target_us, p99_target_us) = if crowd == 0 { (Some(5.0), 50.0) } else { (None, 1_000.0) };
+            for (workers, runtime) in runtimes {
+                let latencies =
+                    runtime.block_on(runtime.spawn(rings_beside(crowd, self.options.rounds)))??;
+                for (victim, latencies) in VICTIMS.into_iter().zip(latencies) {
+                    let kind = format!("{workers}, victim {victim:?}, {crowd} wait elsewhere");
+                    let latency = Latency::of(latencies);
+                    all.push(RingFigures { kind, latency, p50_target_us, p99_target_us });
+                }
+            }
+        }
+        println!("{}", latency::table(&all));
+        Ok(all)
+    }
+
+    fn chains(&self) -> Result<Vec<Figures>> {
+        let build = |cost: ChainCost| cost.build;
+        let dissolve = |cost: ChainCost| cost.dissolve;
+        let parts: [(_, _, fn(ChainCost) -> Cost); 4] = [
+            ("8 chain, build", Shape::Chain, build),
+            ("8 chain, dissolve", Shape::Chain, dissolve),
+            ("8 queue, build", Shape::Queue, build),
+            ("8 queue, dissolve", Shape::Queue, dissolve),
+        ];
+        let sizes = [
+            ("1,000 waiters", 1_000, Target::None),
+            ("10,000 waiters", 10_000, Target::Times(LINEAR)),
+            ("40,000 waiters", 40_000, Target::Times(LINEAR)),
+        ];
+        let mut all = Vec::new();
+        for (row, shape, part) in parts {
+            let subject = |(name, waiters, target)| {
+                Subject::new(name, target, move || {
+                    self.one_thread.block_on(chain::build_and_dissolve(shape, waiters)).map(part)
+                })
+            };
+            let rounds = self.options.rounds.min(CHAIN_ROUNDS);
+            all.extend(printed(compare(row, rounds, sizes.into_iter().map(subject).collect())?));
+        }
+        Ok(all)
+    }
+
+    fn contended(&self, row: &str, section: Section, times: f64) -> Result<Vec<Figures>> {
         let mut all = Vec::new();
         for tasks in [2, 8, 64] {
             let sections = self.options.operations / tasks;
@@ -191,52 +328,65 @@ impl Bench {
                     self.on_two_workers(operations, contended::plain_tasks(tasks, sections, section))
                 }),
             ];
-            let row = name(row, &format!("{what}, {tasks} tasks"));
+            let row = format!("{row}, {tasks} tasks");
             all.extend(printed(compare(&row, self.options.rounds, subjects)?));
         }
         Ok(all)
     }
 
     fn overhead(&self) -> Result<Vec<Figures>> {
-        let mut all = self.compare_on_one_thread(
-            &name("6", "poll"),
-            &[
-                ("plain future", Target::Difference, Work::PollsPlain),
-                ("activity", Target::MoreNs(30.0), Work::Polls),
-            ],
-        )?;
-        all.extend(self.compare_on_one_thread(
-            &name("6", "spawn"),
-            &[
-                ("plain future", Target::Difference, Work::SpawnsPlain),
-                ("activity", Target::MoreNs(100.0), Work::Spawns),
-            ],
-        )?);
+        let rows = [
+            ("6 poll", Work::PollsPlain, Work::Polls, 30.0),
+            ("6 spawn, 50 at a time", Work::SpawnsPlain, Work::Spawns, 100.0),
+            ("6 spawn, 1,000 at a time", Work::ManySpawnsPlain, Work::ManySpawns, 100.0),
+        ];
+        let mut all = Vec::new();
+        for (row, plain, activity, more) in rows {
+            let subjects = vec![
+                Subject::new("plain future", Target::Difference, || self.on_one_thread(plain)),
+                Subject::new("activity", Target::MoreNs(more), || self.on_one_thread(activity)),
+            ];
+            let rounds = self.options.rounds;
+            let figures = pinning::start_pinned(self.options.core, || compare(row, rounds, subjects))?;
+            all.extend(printed(figures));
+        }
         Ok(all)
     }
 
     fn without_detection(&self) -> Result<Vec<Figures>> {
         freehold_sync::set_detection(false);
-        println!("10: without detection\n");
+        println!("10: the following without detection\n");
         let mut all = Vec::new();
         for row in [1, 2, 3, 4, 6] {
-            all.extend(self.row(row)?);
+            all.extend(self.detected(row)?);
         }
         freehold_sync::set_detection(true);
         for figures in &mut all {
-            figures.row.insert_str(0, "10, without detection: ");
+            figures.row.insert_str(0, "10 without detection: ");
         }
         Ok(all)
     }
 }
 
-fn name(row: &str, what: &str) -> String {
-    format!("{row} {what}")
-}
+const VICTIMS: [Victim; 2] = [Victim::Closer, Victim::Waiter];
 
-fn per_operation(cpu_seconds: f64, wall_seconds: f64, operations: u32) -> Cost {
-    let operations = f64::from(operations);
-    Cost { cpu_ns: cpu_seconds * 1e9 / operations, wall_ns: wall_seconds * 1e9 / operations }
+/// The latencies of [`RINGS`] rings a round, for each choice of the victim, while so many wait elsewhere. The first
+/// round warms everything up and does not count.
+async fn rings_beside(crowd: usize, rounds: u32) -> Result<[Vec<Duration>; 2]> {
+    let crowd = Crowd::gather(crowd).await;
+    let mut all = [Vec::new(), Vec::new()];
+    for round in 0..=rounds {
+        for (victim, latencies) in VICTIMS.into_iter().zip(&mut all) {
+            for _ in 0..RINGS {
+                let latency = latency::ring(victim).await?;
+                if round > 0 {
+                    latencies.push(latency);
+                }
+            }
+        }
+    }
+    crowd.disperse().await?;
+    Ok(all)
 }
 
 fn printed(figures: Vec<Figures>) -> Vec<Figures> {
@@ -244,11 +394,22 @@ fn printed(figures: Vec<Figures>) -> Vec<Figures> {
     figures
 }
 
+/// Everything that was measured.
+#[derive(Debug, Default, Serialize)]
+struct Results {
+    compared: Vec<Figures>,
+    rings: Vec<RingFigures>,
+    sizes: Vec<Size>,
+}
+
 fn main() -> ExitCode {
     run::exit_code(start(Options::parse()))
 }
 
 fn start(options: Options) -> Result<()> {
+    if options.as_lock_process {
+        return blocking::serve_freehold();
+    }
     let bench = Bench::new(options)?;
     let options = &bench.options;
     if let Some(operations) = options.instructions_once {
@@ -259,10 +420,12 @@ fn start(options: Options) -> Result<()> {
             false => bench.measured(work, operations),
         };
     }
-    let rows = if options.rows.is_empty() { (1..=10).collect() } else { options.rows.clone() };
-    let mut all = Vec::new();
+    let mut rows = if options.rows.is_empty() { (1..=10).collect() } else { options.rows.clone() };
+    // Bytes first: resident memory grows only for slots that were never used.
+    rows.sort_by_key(|row| *row != 9);
+    let mut results = Results::default();
     for row in rows {
-        all.extend(bench.row(row)?);
+        bench.row(row, &mut results)?;
     }
-    report::write_json(options.json.as_deref(), &all)
+    report::write_json(options.json.as_deref(), &results)
 }

@@ -43,18 +43,16 @@ pub async fn polls_of_activity(polls: u32) -> Result<()> {
     Ok(())
 }
 
-/// How many tasks are started before the first is awaited.
-pub const TOGETHER: u32 = 50;
-
-/// Starts so many tasks that do nothing, and awaits them.
+/// Starts so many tasks that do nothing, `together` of them before the first is awaited.
 ///
 /// # Errors
 ///
 /// As [`polls_plainly`].
-pub async fn spawns_plainly(spawns: u32) -> Result<()> {
-    for _ in 0..spawns / TOGETHER {
-        let tasks: [_; TOGETHER as usize] = std::array::from_fn(|_| tokio::spawn(async {}));
-        for task in tasks {
+pub async fn spawns_plainly(spawns: u32, together: u32) -> Result<()> {
+    let mut tasks = Vec::with_capacity(together as usize);
+    for _ in 0..spawns / together {
+        tasks.extend((0..together).map(|_| tokio::spawn(async {})));
+        for task in tasks.drain(..) {
             task.await?;
         }
     }
@@ -66,10 +64,11 @@ pub async fn spawns_plainly(spawns: u32) -> Result<()> {
 /// # Errors
 ///
 /// As [`polls_plainly`].
-pub async fn spawns_of_activities(spawns: u32) -> Result<()> {
-    for _ in 0..spawns / TOGETHER {
-        let tasks: [_; TOGETHER as usize] = std::array::from_fn(|_| tokio::spawn(activity(async |_| ())));
-        for task in tasks {
+pub async fn spawns_of_activities(spawns: u32, together: u32) -> Result<()> {
+    let mut tasks = Vec::with_capacity(together as usize);
+    for _ in 0..spawns / together {
+        tasks.extend((0..together).map(|_| tokio::spawn(activity(async |_| ()))));
+        for task in tasks.drain(..) {
             task.await??;
         }
     }

@@ -1,5 +1,7 @@
 //! Subjects that do the same work, measured in turn (A B A B ...), and compared within each round.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use serde::Serialize;
 
@@ -13,6 +15,13 @@ pub struct Cost {
     pub cpu_ns: f64,
     /// Time from the first operation to the last.
     pub wall_ns: f64,
+}
+
+/// Shares what so many operations took together.
+#[must_use]
+pub fn per_operation(cpu: Duration, wall: Duration, operations: u32) -> Cost {
+    let share = |time: Duration| time.as_secs_f64() * 1e9 / f64::from(operations);
+    Cost { cpu_ns: share(cpu), wall_ns: share(wall) }
 }
 
 /// What the CPU time of a subject should be, next to that of the first subject in the same round.
