@@ -11,17 +11,20 @@
 //! 4. The stamp of the poll comes before the coop budget is asked: who ran out of budget was polled, and keeps its turn.
 
 use crate::{
+    booking::Booking,
     clock::{self, NEVER, Ticks},
     driver,
     error::{LockError, Timeout},
-    graph, limits, metrics, order,
+    graph,
+    guard::{OfMutex, OfReader},
+    limits, metrics, order,
     raw::{self, Kind, Queued, RawLock, mutex, wakes::Wakes},
     report::{Grade, LockName},
     shim::Ordering,
     slot::{
         Slot,
         cell::{self, Parked, Source, WaitCell},
-        holds::HeldEntry,
+        holds::{HeldEntry, Timing},
         poll, state, waker,
     },
 };
@@ -56,12 +59,43 @@ impl Limit {
 /// What a successful wait got.
 #[derive(Clone, Copy)]
 pub(crate) struct Acquired {
-    pub(crate) hold: Option<&'static HeldEntry>,
-    /// When it was acquired, if its hold is timed; else zero.
-    pub(crate) since: Ticks,
-    pub(crate) place: u32,
-    /// One if it was waited for.
-    pub(crate) contended: u32,
+    pub(crate) booking: Booking,
+    /// As wide as the rest, so that it is copied the way it was written, which a processor passes on without a stall.
+    pub(crate) place: usize,
+}
+
+/// How a lock is taken that nobody has: the part of an acquisition that is worth a path of its own.
+pub(crate) trait Free {
+    /// Whether it looks free, and nobody is queued.
+    fn is_free(lock: &RawLock) -> bool;
+
+    /// Takes it if it is, for `holder`. The place, with [`raw::SAMPLED`] if this one is to be measured.
+    fn take(lock: &RawLock, holder: *mut Slot) -> Option<u32>;
+}
+
+impl Free for OfMutex {
+    #[inline(always)]
+    fn is_free(lock: &RawLock) -> bool {
+        lock.word.load(Ordering::Relaxed) == 0
+    }
+
+    #[inline(always)]
+    fn take(lock: &RawLock, holder: *mut Slot) -> Option<u32> {
+        let taken = mutex::take_free(lock, holder);
+        taken.then(|| if lock.count_one() { raw::SAMPLED } else { 0 })
+    }
+}
+
+impl Free for OfReader {
+    #[inline(always)]
+    fn is_free(lock: &RawLock) -> bool {
+        raw::rwlock::is_open(lock)
+    }
+
+    #[inline(always)]
+    fn take(lock: &RawLock, holder: *mut Slot) -> Option<u32> {
+        raw::rwlock::take_place(lock, holder, raw::QUEUED)
+    }
 }
 
 pub(crate) struct Acquire<'a> {
@@ -87,8 +121,7 @@ impl<'a> Acquire<'a> {
 
     #[inline]
     fn bound(&self) -> Option<&'static Slot> {
-        let slot = self.slot?;
-        poll::current().filter(|current| current.is(slot))
+        self.slot.filter(|slot| poll::is_current(slot))
     }
 
     pub(crate) fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<Acquired, LockError>> {
@@ -109,72 +142,34 @@ impl<'a> Acquire<'a> {
         result
     }
 
-    /// Polls for a mutex.
+    /// The common case of a poll: the first one, where it is free, and the activity, if there is one, holds nothing yet.
+    /// Nothing if anything is different; then nothing has happened, and [`poll`](Self::poll) does it all.
     #[inline(always)]
-    pub(crate) fn poll_mutex(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<Acquired, LockError>> {
-        self.poll_quickly(cx, Self::take_free_mutex)
-    }
-
-    /// Polls for a read-write lock, to read.
-    #[inline(always)]
-    pub(crate) fn poll_read(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<Acquired, LockError>> {
-        self.poll_quickly(cx, Self::take_free_read)
-    }
-
-    #[inline(always)]
-    fn poll_quickly(
-        &mut self,
-        cx: &mut TaskContext<'_>,
-        take: impl FnOnce(&Self) -> Option<Acquired>,
-    ) -> Poll<Result<Acquired, LockError>> {
-        if self.cell.is_none() {
-            #[cfg(feature = "tokio")]
-            let coop = std::task::ready!(tokio::task::coop::poll_proceed(cx));
-            if let Some(acquired) = take(self) {
-                #[cfg(feature = "tokio")]
-                coop.made_progress();
-                return Poll::Ready(Ok(acquired));
-            }
-        }
-        self.poll(cx)
-    }
-
-    /// The common case of a first poll: in the activity, which holds nothing yet, and the mutex is free. Nothing if
-    /// anything is different; then nothing has happened.
-    #[inline(always)]
-    pub(crate) fn take_free_mutex(&self) -> Option<Acquired> {
-        let slot = self.idle_slot()?;
-        if !mutex::take_free(self.lock, pointer(Some(slot))) {
+    pub(crate) fn poll_free<K: Free>(&mut self, cx: &mut TaskContext<'_>) -> Option<Poll<Acquired>> {
+        let bound = self.bound();
+        let plain = self.cell.is_none() && !self.lock.flag(raw::POISONING) && K::is_free(self.lock);
+        if !plain || bound.is_some_and(|slot| slot.busy.load(Ordering::Relaxed) != 0) {
             return None;
         }
-        let sampled = self.lock.count_one();
-        self.book_plain(slot, 0, sampled)
-    }
-
-    /// As [`take_free_mutex`](Self::take_free_mutex), to read.
-    #[inline(always)]
-    pub(crate) fn take_free_read(&self) -> Option<Acquired> {
-        let slot = self.idle_slot()?;
-        let place = raw::rwlock::take_place(self.lock, pointer(Some(slot)), raw::QUEUED)?;
-        self.book_plain(slot, place & !raw::SAMPLED, place & raw::SAMPLED != 0)
+        #[cfg(feature = "tokio")]
+        let Poll::Ready(coop) = tokio::task::coop::poll_proceed(cx) else { return Some(Poll::Pending) };
+        let place = K::take(self.lock, pointer(bound))?;
+        #[cfg(feature = "tokio")]
+        coop.made_progress();
+        let booking = self.book_free(bound, place & raw::SAMPLED != 0);
+        Some(Poll::Ready(Acquired { booking, place: (place & !raw::SAMPLED) as usize }))
     }
 
     #[inline(always)]
-    fn idle_slot(&self) -> Option<&'static Slot> {
-        self.bound().filter(|slot| slot.busy.load(Ordering::Relaxed) == 0)
-    }
-
-    #[inline(always)]
-    fn book_plain(&self, slot: &'static Slot, place: u32, sampled: bool) -> Option<Acquired> {
-        if self.lock.flag(raw::POISONED) {
-            self.lock.release(self.lock.kind(), self.need, place, pointer(Some(slot)), false);
-            return None;
-        }
-        let since = if sampled { measure(self.lock, None, true) } else { 0 };
-        let hold = slot.claim_hold();
-        hold.claim(self.lock.address(), self.lock.class_ref(), self.site, epoch_of(slot), since);
-        // Made in one piece and handed on by value: a copy of something that was just written piece by piece stalls.
-        Some(Acquired { hold: Some(hold), since, place, contended: 0 })
+    fn book_free(&self, bound: Option<&'static Slot>, sampled: bool) -> Booking {
+        let timing = if sampled { measure(self.lock, None, true) } else { Timing::NONE };
+        let Some(slot) = bound else {
+            self.lock.set_site(self.site);
+            return Booking::to_nobody(timing);
+        };
+        let hold = slot.claim_first_hold();
+        hold.claim(self.lock.address(), self.lock.class_ref(), self.site, epoch_of(slot), timing);
+        Booking::to(hold)
     }
 
     /// Takes it now or never: no wait, no error but the order's.
@@ -368,27 +363,37 @@ pub(crate) fn book(
     let sampled = lock.count_acquisition(need, place);
     let place = place & !raw::SAMPLED;
     if lock.kind() == Kind::Event {
-        return Ok(Acquired { hold: None, since: 0, place, contended: 0 });
+        return Ok(Acquired { booking: Booking::to_nobody(Timing::NONE), place: place as usize });
     }
     if lock.flag(raw::POISONED) {
-        lock.release(lock.kind(), need, place, pointer(bound), false);
-        return Err(LockError::Poisoned(LockName::of(lock)));
+        lock.release(lock.kind(), need, place, pointer(bound), || false);
+        return Err(LockError::Poisoned(Box::new(LockName::of(lock))));
     }
-    let since = if sampled || waited_since.is_some() { measure(lock, waited_since, sampled) } else { 0 };
-    let hold = bound.map(|slot| {
-        let hold = slot.claim_hold();
-        hold.claim(lock.address(), lock.class_ref(), site, epoch_of(slot), since);
-        hold
-    });
-    if hold.is_none() {
-        lock.set_site(site);
+    if lock.flag(raw::POISONING) && std::thread::panicking() {
+        // What is taken while the thread unwinds already does not poison. Of readers none poisons anyway.
+        if lock.kind() == Kind::Mutex || need == raw::ALL_READERS {
+            lock.set_flag(raw::UNWINDING);
+        }
     }
-    Ok(Acquired { hold, since, place, contended: u32::from(waited_since.is_some()) })
+    let timing =
+        if sampled || waited_since.is_some() { measure(lock, waited_since, sampled) } else { Timing::NONE };
+    let booking = match bound {
+        Some(slot) => {
+            let hold = slot.claim_hold();
+            hold.claim(lock.address(), lock.class_ref(), site, epoch_of(slot), timing);
+            Booking::to(hold)
+        }
+        None => {
+            lock.set_site(site);
+            Booking::to_nobody(timing)
+        }
+    };
+    Ok(Acquired { booking, place: place as usize })
 }
 
-/// Adds an acquisition to the measurements of its class; returns the time of it.
+/// Adds an acquisition to the measurements of its class; returns when that was.
 #[cold]
-fn measure(lock: &RawLock, waited_since: Option<Ticks>, sampled: bool) -> Ticks {
+fn measure(lock: &RawLock, waited_since: Option<Ticks>, sampled: bool) -> Timing {
     let metrics = &lock.class().metrics;
     let now = clock::now();
     if sampled {
@@ -398,11 +403,11 @@ fn measure(lock: &RawLock, waited_since: Option<Ticks>, sampled: bool) -> Ticks 
         metrics::add(&metrics.contended, 1);
         metrics.wait.record(clock::between(since, now));
     }
-    now
+    Timing::new(now, waited_since.is_some())
 }
 
 pub(crate) fn closed(lock: &RawLock) -> LockError {
-    LockError::Closed(LockName::of(lock))
+    LockError::Closed(Box::new(LockName::of(lock)))
 }
 
 pub(crate) fn timed_out(lock: &RawLock, bound: Option<&'static Slot>, waited: Duration) -> LockError {
@@ -451,32 +456,59 @@ pub(crate) fn give_cell_back(wait: &'static WaitCell, bound: Option<&'static Slo
     }
 }
 
-/// Gives back what `acquired` got; the end of every guard. `kind` is that of the lock, where it is known at compile time.
+/// Gives back what was booked; the end of every guard. `kind` is that of the lock, where it is known at compile time.
 #[inline(always)]
-pub(crate) fn give_back(lock: &RawLock, kind: Kind, need: u32, acquired: Acquired) {
-    if acquired.since != 0 {
-        record_hold(lock, acquired.since, acquired.contended != 0);
-    }
-    let Some(hold) = acquired.hold else {
-        return lock.release(kind, need, acquired.place, ptr::null_mut(), false);
+pub(crate) fn give_back(lock: &RawLock, kind: Kind, need: u32, place: u32, booking: Booking) {
+    let Some(hold) = booking.hold() else {
+        return give_back_of_nobody(lock, kind, need, place, booking.timing());
     };
     let owner = hold.owner();
-    let long = hold.epoch.load(Ordering::Relaxed) != epoch_of(owner);
-    let holder = ptr::from_ref(owner).cast_mut();
-    if poll::current().is_some_and(|current| current.is(owner)) {
-        hold.release(true);
-        lock.release(kind, need, acquired.place, holder, long);
+    if hold.timing() != Timing::NONE || !poll::is_current(owner) {
+        return give_back_slowly(lock, need, place, hold);
+    }
+    give_back_in_poll(lock, kind, need, place, hold);
+}
+
+#[inline(always)]
+fn give_back_of_nobody(lock: &RawLock, kind: Kind, need: u32, place: u32, timing: Timing) {
+    if timing != Timing::NONE {
+        record_hold(lock, timing);
+    }
+    lock.release(kind, need, place, ptr::null_mut(), || false);
+}
+
+#[cold]
+fn give_back_slowly(lock: &RawLock, need: u32, place: u32, hold: &'static HeldEntry) {
+    let timing = hold.timing();
+    if timing != Timing::NONE {
+        record_hold(lock, timing);
+    }
+    if poll::is_current(hold.owner()) {
+        give_back_in_poll(lock, lock.kind(), need, place, hold);
     } else {
-        give_back_elsewhere(lock, need, acquired.place, hold);
+        give_back_elsewhere(lock, need, place, hold);
     }
 }
 
+/// In a poll of the activity it is booked to.
+#[inline(always)]
+fn give_back_in_poll(lock: &RawLock, kind: Kind, need: u32, place: u32, hold: &'static HeldEntry) {
+    let owner = hold.owner();
+    hold.release_by_poller(owner);
+    // Nobody but us can use the entry again, so it still says when it was claimed.
+    let long = || hold.epoch.load(Ordering::Relaxed) != epoch_of(owner);
+    lock.release(kind, need, place, ptr::from_ref(owner).cast_mut(), long);
+}
+
 /// Outside of a poll of the activity it is booked to: by another activity, by a scoped thread, by a thread for itself.
-#[cold]
 fn give_back_elsewhere(lock: &RawLock, need: u32, place: u32, hold: &'static HeldEntry) {
     let owner = hold.owner();
-    hold.release(owner.is_thread());
-    lock.release(lock.kind(), need, place, ptr::from_ref(owner).cast_mut(), false);
+    if owner.is_thread() {
+        hold.release_by_poller(owner);
+    } else {
+        hold.release();
+    }
+    lock.release(lock.kind(), need, place, ptr::from_ref(owner).cast_mut(), || false);
     if !owner.is_thread() {
         // Pairs with `finish`: it sees the entry free, or we see it done.
         crate::shim::fence(Ordering::SeqCst);
@@ -485,10 +517,10 @@ fn give_back_elsewhere(lock: &RawLock, need: u32, place: u32, hold: &'static Hel
 }
 
 #[cold]
-fn record_hold(lock: &RawLock, since: Ticks, contended: bool) {
+fn record_hold(lock: &RawLock, timing: Timing) {
     let metrics = &lock.class().metrics;
-    let held = clock::between(since, clock::now());
-    if contended {
+    let held = clock::between(timing.since(), clock::now());
+    if timing.contended() {
         metrics.hold_contended.record(held);
     } else {
         metrics.hold_sampled.record(held);

@@ -8,7 +8,6 @@ use crate::{
     error::{Ended, LockError},
     limits,
     raw::{self, Kind, RawLock, event},
-    report::LockName,
     settings::OrderMode,
     shim::{Mutex, Ordering, PoisonError},
     signal_wait,
@@ -401,7 +400,7 @@ impl<T> Completion<T> {
     /// The result, once it is done.
     pub(crate) fn take(&self) -> Result<T, LockError> {
         let result = self.result.lock().unwrap_or_else(PoisonError::into_inner).take();
-        result.ok_or_else(|| LockError::Closed(LockName::of(&self.lock)))
+        result.ok_or_else(|| crate::acquire::closed(&self.lock))
     }
 }
 
@@ -417,6 +416,6 @@ impl<T> Completer<T> {
 
 impl<T> Drop for Completer<T> {
     fn drop(&mut self) {
-        self.0.lock.release(Kind::Event, 1, 0, ptr::null_mut(), false);
+        self.0.lock.release(Kind::Event, 1, 0, ptr::null_mut(), || false);
     }
 }

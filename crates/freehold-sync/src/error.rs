@@ -19,10 +19,10 @@ pub enum LockError {
     /// Taking it now would be against the order of levels, and the order is enforced. Trying again gives the same.
     Order(Box<OrderViolation>),
     /// A panic happened while it was held, and it was made to be poisoned by that.
-    Poisoned(LockName),
+    Poisoned(Box<LockName>),
     /// The pool was closed; or the activity waited for is gone without a result: it panicked, was dropped, or was ended as
     /// an orphan.
-    Closed(LockName),
+    Closed(Box<LockName>),
 }
 
 impl LockError {

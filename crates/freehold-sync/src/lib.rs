@@ -68,6 +68,7 @@
 mod acquire;
 mod activity;
 pub mod blocking;
+mod booking;
 mod class;
 mod clock;
 mod context;

@@ -248,6 +248,12 @@ impl<'a, T: ?Sized> Lock<'a, T> {
 
     limits_of!();
 
+    #[inline(never)]
+    fn poll_slowly(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<MutexGuard<'a, T>, LockError>> {
+        let mutex = self.mutex;
+        self.acquire.poll(cx).map(|acquired| Ok(mutex.guard(acquired?)))
+    }
+
     /// It is not the first of a set that is taken together, so its level may be held already.
     pub(crate) fn of_a_set(mut self) -> Self {
         self.acquire.in_set = true;
@@ -261,8 +267,10 @@ impl<'a, T: ?Sized> Future for Lock<'a, T> {
     // Into the body: the guard is then made where it lives, and not copied piece by piece on the way.
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        let mutex = self.mutex;
-        self.acquire.poll_mutex(cx).map(|acquired| Ok(mutex.guard(acquired?)))
+        if let Some(free) = self.acquire.poll_free::<OfMutex>(cx) {
+            return free.map(|acquired| Ok(self.mutex.guard(acquired)));
+        }
+        self.poll_slowly(cx)
     }
 }
 
@@ -330,7 +338,7 @@ impl<T: ?Sized + fmt::Display> fmt::Display for MutexGuard<'_, T> {
 #[must_use = "the mutex is unlocked at once if the guard is not kept"]
 #[clippy::has_significant_drop]
 pub struct OwnedMutexGuard<T: ?Sized> {
-    held: Owned,
+    held: Owned<OfMutex>,
     value: NonNull<T>,
     mutex: Arc<Mutex<T>>,
 }
@@ -349,7 +357,7 @@ impl<T: ?Sized> OwnedMutexGuard<T> {
 
 impl<T: ?Sized> Drop for OwnedMutexGuard<T> {
     fn drop(&mut self) {
-        self.held.give_back(&self.mutex.raw, 1);
+        self.held.give_back(&self.mutex.raw);
     }
 }
 

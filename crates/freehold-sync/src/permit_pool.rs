@@ -202,12 +202,12 @@ impl Permit<'_> {
     /// How many permits these are.
     #[must_use]
     pub fn count(&self) -> u32 {
-        self.held.need
+        self.held.need()
     }
 }
 
 impl fmt::Debug for Permit<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Permit").field("count", &self.held.need).finish()
+        f.debug_struct("Permit").field("count", &self.held.need()).finish()
     }
 }

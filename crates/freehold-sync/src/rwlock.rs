@@ -5,7 +5,7 @@ use crate::{
     class::{ClassRef, LockClass},
     clock,
     error::LockError,
-    guard::{Held, OfRwLock, Owned},
+    guard::{Held, OfReader, OfWriter, Owned},
     mutex::limits_of,
     raw::{
         self, ALL_READERS,
@@ -233,6 +233,12 @@ impl<'a, T: ?Sized> Read<'a, T> {
     }
 
     limits_of!();
+
+    #[inline(never)]
+    fn poll_slowly(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<RwLockReadGuard<'a, T>, LockError>> {
+        let lock = self.lock;
+        self.acquire.poll(cx).map(|acquired| Ok(lock.read_guard(acquired?)))
+    }
 }
 
 impl<'a, T: ?Sized> Future for Read<'a, T> {
@@ -241,8 +247,10 @@ impl<'a, T: ?Sized> Future for Read<'a, T> {
     // Into the body: the guard is then made where it lives, and not copied piece by piece on the way.
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        let lock = self.lock;
-        self.acquire.poll_read(cx).map(|acquired| Ok(lock.read_guard(acquired?)))
+        if let Some(free) = self.acquire.poll_free::<OfReader>(cx) {
+            return free.map(|acquired| Ok(self.lock.read_guard(acquired)));
+        }
+        self.poll_slowly(cx)
     }
 }
 
@@ -292,7 +300,7 @@ impl<T: ?Sized> fmt::Debug for Write<'_, T> {
 #[must_use = "the lock is given back at once if the guard is not kept"]
 #[clippy::has_significant_drop]
 pub struct RwLockReadGuard<'a, T: ?Sized> {
-    held: Held<'a, OfRwLock>,
+    held: Held<'a, OfReader>,
     value: NonNull<T>,
     _value: PhantomData<&'a T>,
 }
@@ -301,7 +309,7 @@ pub struct RwLockReadGuard<'a, T: ?Sized> {
 #[must_use = "the lock is given back at once if the guard is not kept"]
 #[clippy::has_significant_drop]
 pub struct RwLockWriteGuard<'a, T: ?Sized> {
-    held: Held<'a, OfRwLock>,
+    held: Held<'a, OfWriter>,
     value: NonNull<T>,
     _value: PhantomData<&'a mut T>,
 }
@@ -336,11 +344,10 @@ impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
 
     /// Goes on reading, without letting a writer in between. Readers that wait are let in.
     pub fn downgrade(this: Self) -> RwLockReadGuard<'a, T> {
-        let RwLockWriteGuard { mut held, value, .. } = this;
+        let RwLockWriteGuard { held, value, .. } = this;
         rwlock::downgrade(held.lock, held.holder());
-        held.need = 1;
         held.lock.let_in();
-        RwLockReadGuard { held, value, _value: PhantomData }
+        RwLockReadGuard { held: held.into(1, 0), value, _value: PhantomData }
     }
 }
 
@@ -388,7 +395,7 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLockWriteGuard<'_, T> {
 #[must_use = "the lock is given back at once if the guard is not kept"]
 #[clippy::has_significant_drop]
 pub struct OwnedRwLockReadGuard<T: ?Sized> {
-    held: Owned,
+    held: Owned<OfReader>,
     lock: Arc<RwLock<T>>,
 }
 
@@ -396,19 +403,19 @@ pub struct OwnedRwLockReadGuard<T: ?Sized> {
 #[must_use = "the lock is given back at once if the guard is not kept"]
 #[clippy::has_significant_drop]
 pub struct OwnedRwLockWriteGuard<T: ?Sized> {
-    held: Owned,
+    held: Owned<OfWriter>,
     lock: Arc<RwLock<T>>,
 }
 
 impl<T: ?Sized> Drop for OwnedRwLockReadGuard<T> {
     fn drop(&mut self) {
-        self.held.give_back(self.lock.raw.raw(), 1);
+        self.held.give_back(self.lock.raw.raw());
     }
 }
 
 impl<T: ?Sized> Drop for OwnedRwLockWriteGuard<T> {
     fn drop(&mut self) {
-        self.held.give_back(self.lock.raw.raw(), ALL_READERS);
+        self.held.give_back(self.lock.raw.raw());
     }
 }
 

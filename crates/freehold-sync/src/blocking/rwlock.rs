@@ -5,7 +5,7 @@ use crate::{
     acquire::{Acquired, Limit},
     class::{ClassRef, LockClass},
     error::LockError,
-    guard::{Held, OfRwLock},
+    guard::{Held, OfReader, OfWriter},
     raw::{ALL_READERS, rwlock::RawRwLock},
     shim::const_unless_modelled,
 };
@@ -156,7 +156,7 @@ impl<T: ?Sized> fmt::Debug for RwLock<T> {
 #[clippy::has_significant_drop]
 pub struct RwLockReadGuard<'a, T: ?Sized> {
     #[expect(dead_code, reason = "gives the lock back when it is dropped")]
-    held: Held<'a, OfRwLock>,
+    held: Held<'a, OfReader>,
     value: &'a UnsafeCell<T>,
     thread: PhantomData<*mut ()>,
 }
@@ -166,7 +166,7 @@ pub struct RwLockReadGuard<'a, T: ?Sized> {
 #[clippy::has_significant_drop]
 pub struct RwLockWriteGuard<'a, T: ?Sized> {
     #[expect(dead_code, reason = "gives the lock back when it is dropped")]
-    held: Held<'a, OfRwLock>,
+    held: Held<'a, OfWriter>,
     value: &'a UnsafeCell<T>,
     thread: PhantomData<*mut ()>,
 }

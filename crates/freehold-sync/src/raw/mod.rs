@@ -50,6 +50,8 @@ pub(crate) const POISONING: u8 = 2;
 pub(crate) const SHUT: u8 = 4;
 /// A cell that is not queued may point here although its future is gone.
 pub(crate) const STRAY: u8 = 8;
+/// Its holder took it while its thread was unwinding; that one's end does not poison it.
+pub(crate) const UNWINDING: u8 = 16;
 /// What kind of thing a queue belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
@@ -307,13 +309,20 @@ impl RawLock {
     // ---- giving back -----------------------------------------------------------------------------------------------
 
     /// Gives back what `holder` took at `place`. `long`: it was held across a suspension, so the next one should get it
-    /// handed over instead of racing for it. `kind` is the lock's, where that is known at compile time.
+    /// handed over instead of racing for it; asked only when somebody waits. `kind` is the lock's, where that is known at compile time.
     #[inline(always)]
-    pub(crate) fn release(&self, kind: Kind, units: u32, place: u32, holder: *mut Slot, long: bool) {
+    pub(crate) fn release(
+        &self,
+        kind: Kind,
+        units: u32,
+        place: u32,
+        holder: *mut Slot,
+        long: impl FnOnce() -> bool,
+    ) {
         match kind {
             Kind::Mutex => {
                 if !mutex::try_release(self) {
-                    self.release_slow(units, holder, long);
+                    self.release_slow(units, holder, long());
                 }
             }
             Kind::RwLock => {
@@ -321,7 +330,7 @@ impl RawLock {
                     self.hand_over_queued();
                 }
             }
-            Kind::Pool | Kind::Event => self.release_slow(units, holder, long),
+            Kind::Pool | Kind::Event => self.release_slow(units, holder, false),
         }
     }
 

@@ -12,13 +12,43 @@ use crate::{
 };
 use std::{panic::Location, ptr};
 
+/// When something was acquired, if its hold is timed, and whether it was waited for; in one word.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Timing(u64);
+
+impl Timing {
+    /// Nobody looked at the clock.
+    pub(crate) const NONE: Self = Self(0);
+
+    pub(crate) fn new(since: Ticks, contended: bool) -> Self {
+        Self(since << 1 | u64::from(contended))
+    }
+
+    /// In a word whose last bit is free; nothing if it does not fit.
+    pub(crate) fn packed(self) -> Option<usize> {
+        self.0.checked_mul(2).and_then(|packed| usize::try_from(packed).ok())
+    }
+
+    pub(crate) fn unpacked(packed: usize) -> Self {
+        Self(packed as u64 >> 1)
+    }
+
+    pub(crate) fn since(self) -> Ticks {
+        self.0 >> 1
+    }
+
+    pub(crate) fn contended(self) -> bool {
+        self.0 & 1 != 0
+    }
+}
+
 pub(crate) struct HeldEntry {
     /// The address of the lock; zero if the entry is unused. Written last when claimed.
     lock: AtomicUsize,
     class: AtomicPtr<()>,
     site: AtomicPtr<Location<'static>>,
-    /// When it was acquired; zero if nobody looked at the clock.
-    pub(crate) since: AtomicTicks,
+    /// When it was acquired, and whether it was waited for.
+    timing: AtomicTicks,
     /// The epoch of the poll in which it was acquired.
     pub(crate) epoch: AtomicU32,
     owner: AtomicPtr<Slot>,
@@ -32,7 +62,7 @@ impl HeldEntry {
             lock: AtomicUsize::new(0),
             class: AtomicPtr::new(ptr::null_mut()),
             site: AtomicPtr::new(ptr::null_mut()),
-            since: AtomicTicks::new(0),
+            timing: AtomicTicks::new(Timing::NONE.0),
             epoch: AtomicU32::new(0),
             owner: AtomicPtr::new(ptr::null_mut()),
             bit: AtomicU32::new(0),
@@ -63,24 +93,38 @@ impl HeldEntry {
         class: ClassRef,
         site: &'static Location<'static>,
         epoch: u32,
-        since: Ticks,
+        timing: Timing,
     ) {
         self.class.store(class.to_ptr(), Ordering::Relaxed);
         self.site.store(ptr::from_ref(site).cast_mut(), Ordering::Relaxed);
-        self.since.set(since);
+        self.timing.set(timing.0);
         self.epoch.store(epoch, Ordering::Relaxed);
         self.lock.store(lock, Ordering::Release);
     }
 
-    /// Gives the entry back. `by_poller`: the caller is the poller of the owner, who also keeps the `busy` word; the bit
-    /// that anybody else leaves behind says "look", and a look finds the entry free.
+    /// Gives the entry back. The bit that is left behind in the `busy` word of the owner says "look", and a look finds the
+    /// entry free.
     #[inline]
-    pub(crate) fn release(&self, by_poller: bool) {
+    pub(crate) fn release(&self) {
         self.lock.store(0, Ordering::Release);
-        if by_poller {
-            let busy = &self.owner().busy;
-            busy.store(busy.load(Ordering::Relaxed) & !self.bit.load(Ordering::Relaxed), Ordering::Relaxed);
-        }
+    }
+
+    /// As [`release`](Self::release), by the poller of `owner`, whose entry it is.
+    #[inline(always)]
+    pub(crate) fn release_by_poller(&self, owner: &Slot) {
+        self.release();
+        let busy = owner.busy.load(Ordering::Relaxed);
+        owner.busy.store(busy & !self.bit.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    #[inline(always)]
+    pub(crate) fn timing(&self) -> Timing {
+        Timing(self.timing.get())
+    }
+
+    /// When it was acquired; zero if nobody looked at the clock.
+    pub(crate) fn since(&self) -> Ticks {
+        self.timing().since()
     }
 
     pub(crate) fn lock(&self) -> usize {

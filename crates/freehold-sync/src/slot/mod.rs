@@ -445,6 +445,14 @@ impl Slot {
 
     // ---- holds -----------------------------------------------------------------------------------------------------
 
+    /// As [`claim_hold`](Self::claim_hold), where nothing is held.
+    #[inline(always)]
+    pub(crate) fn claim_first_hold(&'static self) -> &'static HeldEntry {
+        debug_assert_eq!(self.busy.load(Ordering::Relaxed), 0, "nothing is held");
+        self.busy.store(1, Ordering::Relaxed);
+        &self.holds[0]
+    }
+
     /// Claims an unused entry, which the caller fills. Only the poller may.
     #[inline]
     pub(crate) fn claim_hold(&'static self) -> &'static HeldEntry {

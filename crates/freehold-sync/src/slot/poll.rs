@@ -25,6 +25,12 @@ pub(crate) fn current() -> Option<&'static Slot> {
     CURRENT.try_with(|current| unsafe { current.get().as_ref() }).ok().flatten()
 }
 
+/// Whether the current thread polls `slot`, innermost.
+#[inline(always)]
+pub(crate) fn is_current(slot: &Slot) -> bool {
+    CURRENT.try_with(|current| ptr::eq(current.get(), slot)).unwrap_or(false)
+}
+
 /// The activities whose polls are on this thread's stack, innermost first.
 pub(crate) fn stack() -> impl Iterator<Item = &'static Slot> {
     // SAFETY: only ever set from slots, which are never freed.
