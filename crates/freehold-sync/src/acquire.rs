@@ -17,14 +17,15 @@ use crate::{
     error::{LockError, Timeout},
     graph,
     guard::{OfMutex, OfReader},
-    limits, metrics, order,
+    measure::{self, Timing, Waited},
+    metrics, order,
     raw::{self, Kind, Queued, RawLock, mutex, wakes::Wakes},
     report::{Grade, LockName},
     shim::Ordering,
     slot::{
         Slot,
         cell::{self, Parked, Source, WaitCell},
-        holds::{HeldEntry, Timing},
+        holds::HeldEntry,
         poll, state, waker,
     },
 };
@@ -162,7 +163,7 @@ impl<'a> Acquire<'a> {
 
     #[inline(always)]
     fn book_free(&self, bound: Option<&'static Slot>, sampled: bool) -> Booking {
-        let timing = if sampled { measure(self.lock, None, true) } else { Timing::NONE };
+        let timing = if sampled { measure::acquired(self.lock, None, true) } else { Timing::NONE };
         let Some(slot) = bound else {
             self.lock.set_site(self.site);
             return Booking::to_nobody(timing);
@@ -328,9 +329,9 @@ impl<'a> Acquire<'a> {
         bound: Option<&'static Slot>,
         place: u32,
     ) -> Poll<Result<Acquired, LockError>> {
-        let since = wait.since.get();
+        let waited = wait.waited();
         self.give_cell_back(wait, bound);
-        Poll::Ready(book(self.lock, self.need, self.site, bound, place, Some(since)))
+        Poll::Ready(book(self.lock, self.need, self.site, bound, place, Some(waited)))
     }
 
     fn failed(&mut self, wait: &'static WaitCell, bound: Option<&'static Slot>, phase: u8) -> LockError {
@@ -358,7 +359,7 @@ pub(crate) fn book(
     site: &'static Location<'static>,
     bound: Option<&'static Slot>,
     place: u32,
-    waited_since: Option<Ticks>,
+    waited: Option<Waited>,
 ) -> Result<Acquired, LockError> {
     let sampled = lock.count_acquisition(need, place);
     let place = place & !raw::SAMPLED;
@@ -376,7 +377,7 @@ pub(crate) fn book(
         }
     }
     let timing =
-        if sampled || waited_since.is_some() { measure(lock, waited_since, sampled) } else { Timing::NONE };
+        if sampled || waited.is_some() { measure::acquired(lock, waited, sampled) } else { Timing::NONE };
     let booking = match bound {
         Some(slot) => {
             let hold = slot.claim_hold();
@@ -389,21 +390,6 @@ pub(crate) fn book(
         }
     };
     Ok(Acquired { booking, place: place as usize })
-}
-
-/// Adds an acquisition to the measurements of its class; returns when that was.
-#[cold]
-fn measure(lock: &RawLock, waited_since: Option<Ticks>, sampled: bool) -> Timing {
-    let metrics = &lock.class().metrics;
-    let now = clock::now();
-    if sampled {
-        metrics::add(&metrics.acquisitions, u64::from(limits::SAMPLE));
-    }
-    if let Some(since) = waited_since {
-        metrics::add(&metrics.contended, 1);
-        metrics.wait.record(clock::between(since, now));
-    }
-    Timing::new(now, waited_since.is_some())
 }
 
 pub(crate) fn closed(lock: &RawLock) -> LockError {
@@ -472,7 +458,7 @@ pub(crate) fn give_back(lock: &RawLock, kind: Kind, need: u32, place: u32, booki
 #[inline(always)]
 fn give_back_of_nobody(lock: &RawLock, kind: Kind, need: u32, place: u32, timing: Timing) {
     if timing != Timing::NONE {
-        record_hold(lock, timing);
+        measure::given_back(lock, timing);
     }
     lock.release(kind, need, place, ptr::null_mut(), || false);
 }
@@ -481,7 +467,7 @@ fn give_back_of_nobody(lock: &RawLock, kind: Kind, need: u32, place: u32, timing
 fn give_back_slowly(lock: &RawLock, need: u32, place: u32, hold: &'static HeldEntry) {
     let timing = hold.timing();
     if timing != Timing::NONE {
-        record_hold(lock, timing);
+        measure::given_back(lock, timing);
     }
     if poll::is_current(hold.owner()) {
         give_back_in_poll(lock, lock.kind(), need, place, hold);
@@ -513,16 +499,5 @@ fn give_back_elsewhere(lock: &RawLock, need: u32, place: u32, hold: &'static Hel
         // Pairs with `finish`: it sees the entry free, or we see it done.
         crate::shim::fence(Ordering::SeqCst);
         owner.try_return();
-    }
-}
-
-#[cold]
-fn record_hold(lock: &RawLock, timing: Timing) {
-    let metrics = &lock.class().metrics;
-    let held = clock::between(timing.since(), clock::now());
-    if timing.contended() {
-        metrics.hold_contended.record(held);
-    } else {
-        metrics.hold_sampled.record(held);
     }
 }

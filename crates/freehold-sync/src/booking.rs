@@ -1,6 +1,6 @@
 //! Whom something that was acquired is booked to.
 
-use crate::slot::holds::{HeldEntry, Timing};
+use crate::{measure::Timing, slot::holds::HeldEntry};
 use std::ptr;
 
 /// The entry of the holder; or, of a holder nobody knows, when it was acquired. In one word, so that a guard stays small
@@ -29,7 +29,8 @@ impl Booking {
             return Self(ptr::null());
         }
         // Where a word is too short for a time, holds of nobody are not timed.
-        Self(timing.packed().map_or(ptr::null(), |packed| ptr::without_provenance(packed | A_TIME)))
+        let packed = timing.bits().checked_mul(2).and_then(|bits| usize::try_from(bits).ok());
+        Self(packed.map_or(ptr::null(), |bits| ptr::without_provenance(bits | A_TIME)))
     }
 
     #[inline(always)]
@@ -45,7 +46,7 @@ impl Booking {
     pub(crate) fn timing(self) -> Timing {
         match self.hold() {
             Some(hold) => hold.timing(),
-            None => Timing::unpacked(self.0.addr() & !A_TIME),
+            None => Timing::from_bits(self.0.addr() as u64 >> 1),
         }
     }
 }

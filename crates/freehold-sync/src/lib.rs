@@ -82,6 +82,7 @@ pub mod held;
 mod join;
 mod level;
 pub mod limits;
+mod measure;
 pub mod metrics;
 #[cfg(all(test, any(loom, shuttle)))]
 mod models;

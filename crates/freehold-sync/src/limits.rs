@@ -56,6 +56,15 @@ pub(crate) const THREAD_SLOTS: usize = 64;
 /// Every how many acquisitions of a lock its hold is timed and its count is added to its class.
 pub(crate) const SAMPLE: u32 = 64;
 
+/// Waits of a lock that are all measured.
+pub(crate) const MEASURED_WAITS: u8 = 64;
+
+/// Beyond those every how many are measured.
+pub(crate) const SAMPLED_WAITS: u8 = 8;
+
+/// A wait or a hold that lasts so long is measured in any case: two looks of the driver, which tell it without a clock.
+pub(crate) const LONG: Duration = Duration::from_millis(20);
+
 /// Deadlock reports kept for inspection; the oldest go first.
 pub const KEPT_REPORTS: usize = 64;
 

@@ -174,9 +174,8 @@ fn lock_parked(
     limit: Limit,
     site: &'static Location<'static>,
 ) -> Result<Acquired, LockError> {
-    let since = crate::clock::now();
     match park::wait(lock, need, holder, limit, site)? {
-        park::Parking::Taken(place) => acquire::book(lock, need, site, holder, place, Some(since)),
+        park::Parking::Taken(place, waited) => acquire::book(lock, need, site, holder, place, Some(waited)),
         park::Parking::Shut => Err(acquire::closed(lock)),
         park::Parking::Failed(cell::EXPIRED, waited) => Err(acquire::timed_out(lock, holder, waited)),
         park::Parking::Failed(cell::VICTIM, _) => {

@@ -6,6 +6,7 @@ use crate::{
     clock, driver,
     error::LockError,
     graph,
+    measure::Waited,
     raw::{Queued, RawLock, mutex},
     shim::Ordering,
     slot::{
@@ -18,8 +19,15 @@ use std::{panic::Location, time::Duration};
 
 /// How a wait ended.
 pub(super) enum Parking {
-    Taken(u32),
+    /// The place, and what is measured of it.
+    Taken(u32, Waited),
     Failed(u8, Duration),
+    Shut,
+}
+
+enum Ended {
+    Taken(u32),
+    Failed(u8),
     Shut,
 }
 
@@ -54,34 +62,36 @@ pub(super) fn wait(
     wait.deadline.set(deadline);
     wait.book(holder);
     let ended = park(lock, owner, wait);
+    let waited = wait.waited();
     owner.free_cell(wait);
     if lasting.is_none() {
         owner.release_outside();
     }
     Ok(match ended {
-        Parking::Failed(phase, _) => Parking::Failed(phase, clock::between(now, clock::now())),
-        ended => ended,
+        Ended::Taken(place) => Parking::Taken(place, waited),
+        Ended::Shut => Parking::Shut,
+        Ended::Failed(phase) => Parking::Failed(phase, clock::between(now, clock::now())),
     })
 }
 
-fn park(lock: &RawLock, owner: &'static Slot, wait: &'static WaitCell) -> Parking {
+fn park(lock: &RawLock, owner: &'static Slot, wait: &'static WaitCell) -> Ended {
     let mut front = false;
     loop {
         match lock.enqueue(wait, front, Sleeper::Thread(std::thread::current())) {
-            Queued::Taken(place) => return Parking::Taken(place),
-            Queued::Shut => return Parking::Shut,
+            Queued::Taken(place) => return Ended::Taken(place),
+            Queued::Shut => return Ended::Shut,
             Queued::Waiting => {}
         }
         sleep(owner, wait);
         match wait.phase() {
-            cell::GRANTED => return Parking::Taken(wait.place.load(Ordering::Relaxed)),
-            cell::NOTIFIED if mutex::take_notified(lock, wait.holder()) => return Parking::Taken(0),
+            cell::GRANTED => return Ended::Taken(wait.place.load(Ordering::Relaxed)),
+            cell::NOTIFIED if mutex::take_notified(lock, wait.holder()) => return Ended::Taken(0),
             cell::NOTIFIED => {
                 wait.overtaken.store(1, Ordering::Relaxed);
                 front = true;
             }
             cell::DORMANT => front = true,
-            phase => return Parking::Failed(phase, Duration::ZERO),
+            phase => return Ended::Failed(phase),
         }
     }
 }

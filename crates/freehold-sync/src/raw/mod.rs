@@ -23,7 +23,7 @@ pub(crate) mod wakes;
 
 use crate::{
     class::{ClassRef, LockClass},
-    limits,
+    limits, measure,
     shim::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering, QueueLock, Watch, const_unless_modelled},
     slot::{
         self, Slot,
@@ -77,6 +77,8 @@ pub(crate) struct RawLock {
     queue: QueueLock,
     kind: Kind,
     flags: AtomicU8,
+    /// Waits, as far as it matters for how many each counts in the measurements; written in the section.
+    waits: AtomicU8,
     /// Read by who gets here by a cell, written by the end of the lock.
     alive: Watch,
 }
@@ -105,6 +107,7 @@ impl RawLock {
                 queue: QueueLock::new(),
                 kind,
                 flags: AtomicU8::new(flags),
+                waits: AtomicU8::new(0),
                 alive: Watch::new(),
             }
         }
@@ -208,6 +211,9 @@ impl RawLock {
         let section = self.queue.enter();
         if self.flag(SHUT) {
             return Queued::Shut;
+        }
+        if !front {
+            wait.weight.store(measure::weigh(&self.waits), Ordering::Relaxed);
         }
         if self.kind == Kind::Mutex && front && wait.phase() == cell::NOTIFIED {
             self.word.fetch_and(!NOTIFIED, Ordering::Relaxed);

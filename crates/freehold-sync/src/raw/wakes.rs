@@ -51,7 +51,9 @@ impl Wakes {
         if let Some(first) = self.first {
             first.now();
         }
-        self.more.into_iter().for_each(Wake::now);
+        if !self.more.is_empty() {
+            self.more.into_iter().for_each(Wake::now);
+        }
     }
 }
 

@@ -13,6 +13,7 @@
 use super::Slot;
 use crate::{
     clock::{AtomicTicks, NEVER},
+    measure::Waited,
     shim::{AtomicPtr, AtomicU8, AtomicU32, Ordering, Watch},
 };
 use std::{cell::UnsafeCell, panic::Location, ptr, task::Waker};
@@ -75,6 +76,8 @@ pub(crate) struct WaitCell {
     pub(crate) kind: AtomicU8,
     /// Set once somebody else took what this cell was woken for; the next release transfers.
     pub(crate) overtaken: AtomicU8,
+    /// For how many waits it counts in the measurements.
+    pub(crate) weight: AtomicU8,
     pub(crate) need: AtomicU32,
     /// Which of several places a grant got (a reader's).
     pub(crate) place: AtomicU32,
@@ -106,6 +109,7 @@ impl WaitCell {
             phase: AtomicU8::new(UNUSED),
             kind: AtomicU8::new(Source::Lock as u8),
             overtaken: AtomicU8::new(0),
+            weight: AtomicU8::new(0),
             need: AtomicU32::new(0),
             place: AtomicU32::new(0),
             polled: AtomicU32::new(0),
@@ -163,6 +167,11 @@ impl WaitCell {
             2 => Source::Signal,
             _ => Source::Lock,
         }
+    }
+
+    /// What is measured of it, once it was successful.
+    pub(crate) fn waited(&self) -> Waited {
+        Waited { since: self.since.get(), weight: self.weight.load(Ordering::Relaxed) }
     }
 
     pub(crate) fn site(&self) -> Option<&'static Location<'static>> {

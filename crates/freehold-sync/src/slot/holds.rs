@@ -7,48 +7,19 @@
 use super::Slot;
 use crate::{
     class::ClassRef,
-    clock::{AtomicTicks, Ticks},
-    shim::{AtomicPtr, AtomicU32, AtomicUsize, Ordering},
+    clock::Ticks,
+    measure::Timing,
+    shim::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering},
 };
 use std::{panic::Location, ptr};
-
-/// When something was acquired, if its hold is timed, and whether it was waited for; in one word.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Timing(u64);
-
-impl Timing {
-    /// Nobody looked at the clock.
-    pub(crate) const NONE: Self = Self(0);
-
-    pub(crate) fn new(since: Ticks, contended: bool) -> Self {
-        Self(since << 1 | u64::from(contended))
-    }
-
-    /// In a word whose last bit is free; nothing if it does not fit.
-    pub(crate) fn packed(self) -> Option<usize> {
-        self.0.checked_mul(2).and_then(|packed| usize::try_from(packed).ok())
-    }
-
-    pub(crate) fn unpacked(packed: usize) -> Self {
-        Self(packed as u64 >> 1)
-    }
-
-    pub(crate) fn since(self) -> Ticks {
-        self.0 >> 1
-    }
-
-    pub(crate) fn contended(self) -> bool {
-        self.0 & 1 != 0
-    }
-}
 
 pub(crate) struct HeldEntry {
     /// The address of the lock; zero if the entry is unused. Written last when claimed.
     lock: AtomicUsize,
     class: AtomicPtr<()>,
     site: AtomicPtr<Location<'static>>,
-    /// When it was acquired, and whether it was waited for.
-    timing: AtomicTicks,
+    /// A `Timing`.
+    timing: AtomicU64,
     /// The epoch of the poll in which it was acquired.
     pub(crate) epoch: AtomicU32,
     owner: AtomicPtr<Slot>,
@@ -62,7 +33,7 @@ impl HeldEntry {
             lock: AtomicUsize::new(0),
             class: AtomicPtr::new(ptr::null_mut()),
             site: AtomicPtr::new(ptr::null_mut()),
-            timing: AtomicTicks::new(Timing::NONE.0),
+            timing: AtomicU64::new(Timing::NONE.bits()),
             epoch: AtomicU32::new(0),
             owner: AtomicPtr::new(ptr::null_mut()),
             bit: AtomicU32::new(0),
@@ -97,7 +68,7 @@ impl HeldEntry {
     ) {
         self.class.store(class.to_ptr(), Ordering::Relaxed);
         self.site.store(ptr::from_ref(site).cast_mut(), Ordering::Relaxed);
-        self.timing.set(timing.0);
+        self.timing.store(timing.bits(), Ordering::Relaxed);
         self.epoch.store(epoch, Ordering::Relaxed);
         self.lock.store(lock, Ordering::Release);
     }
@@ -119,10 +90,10 @@ impl HeldEntry {
 
     #[inline(always)]
     pub(crate) fn timing(&self) -> Timing {
-        Timing(self.timing.get())
+        Timing::from_bits(self.timing.load(Ordering::Relaxed))
     }
 
-    /// When it was acquired; zero if nobody looked at the clock.
+    /// When it was acquired, or a little before; zero if nobody looked at a clock.
     pub(crate) fn since(&self) -> Ticks {
         self.timing().since()
     }

@@ -185,7 +185,7 @@ impl Slot {
             // and then looks. It also pairs with the drop of a lock, as in `freeze`.
             match self.state.compare_exchange_weak(state, new, Ordering::SeqCst, Ordering::Relaxed) {
                 Ok(_) if idle => break,
-                Ok(_) => return driver::somebody_waits(self),
+                Ok(_) => return driver::waits_visibly(self),
                 Err(now) => state = now,
             }
         }
@@ -193,7 +193,7 @@ impl Slot {
         let may_be_stuck = !foreign && graph::enabled() && self.looks_stuck();
         self.unfreeze();
         passed_on.wake();
-        driver::somebody_waits(self);
+        driver::waits_visibly(self);
         if may_be_stuck {
             graph::detect(self);
         }
