@@ -15,8 +15,8 @@ use crate::{
     clock::{self, NEVER, Ticks},
     driver,
     error::{LockError, Timeout},
+    free::{self, Free},
     graph,
-    guard::{OfMutex, OfReader},
     measure::{self, Timing, Waited},
     metrics, order,
     raw::{self, Kind, Queued, RawLock, mutex, wakes::Wakes},
@@ -65,40 +65,6 @@ pub(crate) struct Acquired {
     pub(crate) place: usize,
 }
 
-/// How a lock is taken that nobody has: the part of an acquisition that is worth a path of its own.
-pub(crate) trait Free {
-    /// Whether it looks free, and nobody is queued.
-    fn is_free(lock: &RawLock) -> bool;
-
-    /// Takes it if it is, for `holder`. The place, with [`raw::SAMPLED`] if this one is to be measured.
-    fn take(lock: &RawLock, holder: *mut Slot) -> Option<u32>;
-}
-
-impl Free for OfMutex {
-    #[inline(always)]
-    fn is_free(lock: &RawLock) -> bool {
-        lock.word.load(Ordering::Relaxed) == 0
-    }
-
-    #[inline(always)]
-    fn take(lock: &RawLock, holder: *mut Slot) -> Option<u32> {
-        let taken = mutex::take_free(lock, holder);
-        taken.then(|| if lock.count_one() { raw::SAMPLED } else { 0 })
-    }
-}
-
-impl Free for OfReader {
-    #[inline(always)]
-    fn is_free(lock: &RawLock) -> bool {
-        raw::rwlock::is_open(lock)
-    }
-
-    #[inline(always)]
-    fn take(lock: &RawLock, holder: *mut Slot) -> Option<u32> {
-        raw::rwlock::take_place(lock, holder, raw::QUEUED)
-    }
-}
-
 pub(crate) struct Acquire<'a> {
     pub(crate) lock: &'a RawLock,
     slot: Option<&'static Slot>,
@@ -143,34 +109,20 @@ impl<'a> Acquire<'a> {
         result
     }
 
-    /// The common case of a poll: the first one, where it is free, and the activity, if there is one, holds nothing yet.
-    /// Nothing if anything is different; then nothing has happened, and [`poll`](Self::poll) does it all.
+    /// The common case of a poll: the first one, of something that is free. Nothing if anything is different; then nothing
+    /// has happened, and [`poll`](Self::poll) does it all.
     #[inline(always)]
     pub(crate) fn poll_free<K: Free>(&mut self, cx: &mut TaskContext<'_>) -> Option<Poll<Acquired>> {
         let bound = self.bound();
-        let plain = self.cell.is_none() && !self.lock.flag(raw::POISONING) && K::is_free(self.lock);
-        if !plain || bound.is_some_and(|slot| slot.busy.load(Ordering::Relaxed) != 0) {
+        if self.cell.is_some() || !free::is_plain::<K>(self.lock, bound) {
             return None;
         }
         #[cfg(feature = "tokio")]
         let Poll::Ready(coop) = tokio::task::coop::poll_proceed(cx) else { return Some(Poll::Pending) };
-        let place = K::take(self.lock, pointer(bound))?;
+        let acquired = free::take::<K>(self.lock, bound, self.site)?;
         #[cfg(feature = "tokio")]
         coop.made_progress();
-        let booking = self.book_free(bound, place & raw::SAMPLED != 0);
-        Some(Poll::Ready(Acquired { booking, place: (place & !raw::SAMPLED) as usize }))
-    }
-
-    #[inline(always)]
-    fn book_free(&self, bound: Option<&'static Slot>, sampled: bool) -> Booking {
-        let timing = if sampled { measure::acquired(self.lock, None, true) } else { Timing::NONE };
-        let Some(slot) = bound else {
-            self.lock.set_site(self.site);
-            return Booking::to_nobody(timing);
-        };
-        let hold = slot.claim_first_hold();
-        hold.claim(self.lock.address(), self.lock.class_ref(), self.site, epoch_of(slot), timing);
-        Booking::to(hold)
+        Some(Poll::Ready(acquired))
     }
 
     /// Takes it now or never: no wait, no error but the order's.
@@ -416,7 +368,8 @@ impl Drop for Acquire<'_> {
     }
 }
 
-fn epoch_of(slot: &Slot) -> u32 {
+#[inline(always)]
+pub(crate) fn epoch_of(slot: &Slot) -> u32 {
     state::epoch(slot.state.load(Ordering::Relaxed))
 }
 
@@ -442,37 +395,47 @@ pub(crate) fn give_cell_back(wait: &'static WaitCell, bound: Option<&'static Slo
     }
 }
 
-/// Gives back what was booked; the end of every guard. `kind` is that of the lock, where it is known at compile time.
+/// Gives back what was booked; the end of every guard. `kind` is that of the lock, and `on_thread` says that the guard
+/// never left its thread, where these are known at compile time.
 #[inline(always)]
-pub(crate) fn give_back(lock: &RawLock, kind: Kind, need: u32, place: u32, booking: Booking) {
-    let Some(hold) = booking.hold() else {
-        return give_back_of_nobody(lock, kind, need, place, booking.timing());
-    };
-    let owner = hold.owner();
-    if hold.timing() != Timing::NONE || !poll::is_current(owner) {
-        return give_back_slowly(lock, need, place, hold);
+pub(crate) fn give_back(
+    lock: &RawLock,
+    kind: Kind,
+    on_thread: bool,
+    need: u32,
+    place: u32,
+    booking: Booking,
+) {
+    let plain = booking.timing() == Timing::NONE;
+    match booking.hold() {
+        None if plain => lock.release(kind, need, place, ptr::null_mut(), || false),
+        Some(hold) if plain && is_mine(hold.owner(), on_thread) => {
+            give_back_in_poll(lock, kind, need, place, hold);
+        }
+        _ => give_back_slowly(lock, need, place, booking),
     }
-    give_back_in_poll(lock, kind, need, place, hold);
 }
 
+/// Whether the caller is the poller of `owner`.
 #[inline(always)]
-fn give_back_of_nobody(lock: &RawLock, kind: Kind, need: u32, place: u32, timing: Timing) {
-    if timing != Timing::NONE {
-        measure::given_back(lock, timing);
-    }
-    lock.release(kind, need, place, ptr::null_mut(), || false);
+fn is_mine(owner: &Slot, on_thread: bool) -> bool {
+    if on_thread && owner.is_thread() { true } else { poll::is_current(owner) }
 }
 
+/// As [`give_back`], of anything.
 #[cold]
-fn give_back_slowly(lock: &RawLock, need: u32, place: u32, hold: &'static HeldEntry) {
-    let timing = hold.timing();
+#[inline(never)]
+pub(crate) fn give_back_slowly(lock: &RawLock, need: u32, place: u32, booking: Booking) {
+    let timing = booking.timing();
     if timing != Timing::NONE {
         measure::given_back(lock, timing);
     }
-    if poll::is_current(hold.owner()) {
-        give_back_in_poll(lock, lock.kind(), need, place, hold);
-    } else {
-        give_back_elsewhere(lock, need, place, hold);
+    match booking.hold() {
+        None => lock.release(lock.kind(), need, place, ptr::null_mut(), || false),
+        Some(hold) if poll::is_current(hold.owner()) => {
+            give_back_in_poll(lock, lock.kind(), need, place, hold);
+        }
+        Some(hold) => give_back_elsewhere(lock, need, place, hold),
     }
 }
 

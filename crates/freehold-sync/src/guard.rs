@@ -14,6 +14,8 @@ pub(crate) trait Of: Copy {
     const KIND: Kind;
     /// Whether it can leave the value half changed.
     const WRITES: bool;
+    /// Whether its guard stays on the thread it was taken by.
+    const ON_THREAD: bool = false;
 
     fn new(need: u32, place: usize) -> Self;
     fn need(self) -> u32;
@@ -38,6 +40,31 @@ pub(crate) struct OfWriter;
 #[derive(Clone, Copy)]
 pub(crate) struct OfPool {
     need: usize,
+}
+
+/// What a guard holds that stays on its thread.
+#[derive(Clone, Copy)]
+pub(crate) struct OnThread<K>(K);
+
+impl<K: Of> Of for OnThread<K> {
+    const KIND: Kind = K::KIND;
+    const WRITES: bool = K::WRITES;
+    const ON_THREAD: bool = true;
+
+    #[inline(always)]
+    fn new(need: u32, place: usize) -> Self {
+        Self(K::new(need, place))
+    }
+
+    #[inline(always)]
+    fn need(self) -> u32 {
+        self.0.need()
+    }
+
+    #[inline(always)]
+    fn place(self) -> u32 {
+        self.0.place()
+    }
 }
 
 impl Of for OfMutex {
@@ -168,19 +195,21 @@ impl<K: Of> Drop for Held<'_, K> {
 #[inline(always)]
 fn give_back<K: Of>(lock: &RawLock, booking: Booking, of: K) {
     if K::WRITES && lock.flag(raw::POISONING) {
-        poison(lock);
+        return give_back_poisoning(lock, of.need(), of.place(), booking);
     }
-    acquire::give_back(lock, K::KIND, of.need(), of.place(), booking);
+    acquire::give_back(lock, K::KIND, K::ON_THREAD, of.need(), of.place(), booking);
 }
 
-/// A lock that is poisoned by panics is given back.
+/// Gives back a lock that is poisoned by panics.
 #[cold]
-fn poison(lock: &RawLock) {
+#[inline(never)]
+fn give_back_poisoning(lock: &RawLock, need: u32, place: u32, booking: Booking) {
     if lock.flag(raw::UNWINDING) {
         lock.clear_flag(raw::UNWINDING);
     } else if std::thread::panicking() {
         lock.set_flag(raw::POISONED);
     }
+    acquire::give_back_slowly(lock, need, place, booking);
 }
 
 /// Something of a lock that is held, without the lock.

@@ -75,6 +75,7 @@ mod context;
 mod driver;
 mod error;
 mod events;
+mod free;
 mod graph;
 mod guard;
 pub mod guide;

@@ -41,6 +41,10 @@ pub(crate) const CHAIN: usize = 16;
 #[cfg_attr(any(loom, shuttle), expect(dead_code, reason = "models yield at once"))]
 pub(crate) const SPINS_BEFORE_YIELD: u32 = 64;
 
+/// Tries for a blocking lock before the thread is parked. The first half spins, 2 turns, 4, 8 and so on; the others give
+/// the processor away.
+pub(crate) const TURNS_BEFORE_PARK: u32 = 8;
+
 /// Wait cells inside a slot; more are added in blocks.
 pub(crate) const INLINE_CELLS: usize = 2;
 

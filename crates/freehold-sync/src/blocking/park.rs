@@ -5,10 +5,10 @@ use crate::{
     acquire::Limit,
     clock, driver,
     error::LockError,
-    graph,
+    graph, limits,
     measure::Waited,
-    raw::{Queued, RawLock, mutex},
-    shim::Ordering,
+    raw::{QUEUED, Queued, RawLock, mutex},
+    shim::{Ordering, yield_now},
     slot::{
         Slot,
         cell::{self, Parked as Sleeper, Source, WaitCell},
@@ -29,6 +29,29 @@ enum Ended {
     Taken(u32),
     Failed(u8),
     Shut,
+}
+
+/// Tries again for a moment, as long as nobody is queued: most sections are shorter than it takes to park a thread.
+pub(super) fn spin(lock: &RawLock, need: u32, holder: *mut Slot) -> Option<u32> {
+    for turn in 0..limits::TURNS_BEFORE_PARK {
+        if lock.word.load(Ordering::Relaxed) & QUEUED != 0 {
+            return None;
+        }
+        wait_a_little(turn);
+        if let Some(place) = lock.try_take(need, holder) {
+            return Some(place);
+        }
+    }
+    None
+}
+
+/// Twice as long each time, and then long enough for others to run.
+fn wait_a_little(turn: u32) {
+    if turn < limits::TURNS_BEFORE_PARK / 2 {
+        (0..2_u32 << turn).for_each(|_| std::hint::spin_loop());
+    } else {
+        yield_now();
+    }
 }
 
 /// Queues for `lock` and parks the thread until the wait has ended. `holder` is who the lock is booked to.
