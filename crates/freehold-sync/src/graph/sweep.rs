@@ -57,7 +57,7 @@ fn break_rings(old: &[(&'static Slot, Ticks)]) {
     }
     as_detector(|findings| {
         for start in starts {
-            break_from(start, Strictness::Exact, usize::MAX, findings);
+            break_from(start, usize::MAX, findings);
         }
     });
 }
@@ -91,17 +91,16 @@ fn ring_members(snapshot: &Snapshot, stuck: &[bool]) -> Vec<&'static Slot> {
     let mut seen_from = vec![UNSEEN; stuck.len()];
     let mut members = Vec::new();
     for start in (0..stuck.len()).filter(|index| stuck[*index]) {
-        let (mut at, mut before) = (start, start);
+        let mut at = start;
         // Each member has one step, so each is passed once over all starts.
         while seen_from[at] == UNSEEN {
             seen_from[at] = start;
-            before = at;
             match snapshot.step(at, stuck) {
                 Some((_, next)) => at = next,
                 None => break,
             }
         }
-        if seen_from[at] == start && !snapshot.members[before].live {
+        if seen_from[at] == start {
             members.push(snapshot.members[if snapshot.step(at, stuck).is_some() { at } else { start }].slot);
         }
     }

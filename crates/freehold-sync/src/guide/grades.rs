@@ -65,10 +65,12 @@
 //!
 //! # When it is found
 //!
-//! At the end of the poll that closes the ring, for rings of up to 64 activities. By a sweep, every 50 ms while somebody
-//! waits, for longer ones, and where no poll closed it: the last clone of a waker was dropped without waking.
+//! At the end of the poll that closes the ring, for rings of up to 64 activities. By a sweep for longer ones, and where no
+//! poll closed it: the last clone of a waker was dropped without waking. While somebody waits a sweep begins 50 to 60 ms
+//! after the last one ended, and starts from the waits that are older than 10 ms. So such a ring is proven some 70 ms
+//! after it closed at the latest, and the time a sweep takes later where many thousands wait.
 //!
 //! A clone that is left behind looks like life: `select!` in a loop leaves one in the receiver that lost, until its next
-//! send. So an activity that has waited for 10 ms, and would be stuck but for such clones, is *probed*: polled once under
-//! a second waker. Every future that is still polled replaces its clone then; clones of the old waker are left over and
+//! send. So an activity that has waited for 10 ms, and would be stuck but for such clones, is *probed* by a sweep: polled
+//! once under a second waker. A ring with such a member is proven at the end of that poll, not when it closes. Every future that is still polled replaces its clone then; clones of the old waker are left over and
 //! no longer count. It rests on the contract of [`Future::poll`]: only the waker of the most recent poll must be woken.
