@@ -48,7 +48,7 @@
 //! | Activities and what their bodies get | [`activity`], [`spawn!`], [`Activity`], [`Context`] |
 //! | Locks | [`Mutex`], [`RwLock`], [`PermitPool`]; for threads: [`blocking`]; without a guard: [`ScopedMutex`] |
 //! | Waiting for each other | [`joinable`], [`JoinHandle`], [`reply`]; one-shot broadcast: [`Signal`] |
-//! | Errors and reports | [`LockError`], [`Ended`], [`Timeout`], [`Deadlock`], [`OrderViolation`] |
+//! | Errors and reports | [`LockError`], [`Ended`], [`Panic`], [`Timeout`], [`Deadlock`], [`OrderViolation`] |
 //! | Order | [`LockClass`], [`LockLevel`], [`lock_levels!`], [`OrderMode`] |
 //! | Watching | [`subscribe`], [`metrics`], [`observe`], [`recent_reports`] |
 //! | Settings and bounds | the `set_*` functions, [`limits`] |
@@ -102,7 +102,7 @@ mod victim;
 pub use activity::{Activity, ActivityHandle, activity};
 pub use class::{LockClass, all as lock_classes};
 pub use context::{Aside, Cancelled, Context, Selected, Within, within};
-pub use error::{Ended, LockError, Timeout};
+pub use error::{Ended, LockError, Panic, Timeout};
 pub use events::{Event, Subscription, recent_reports, subscribe};
 pub use join::{BoundReply, Join, JoinHandle, Reply, joinable, reply};
 pub use level::LockLevel;

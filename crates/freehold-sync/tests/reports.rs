@@ -128,7 +128,7 @@ async fn an_ended_holder_as_text_and_dot() {
         );
         until(|| GATE.is_locked()).await;
         let waiter = spawn!("visitor", async move |ctx| ctx.lock(&GATE).await.map(drop));
-        let Err(Ended::Deadlock(report)) = holder.await.unwrap() else { panic!("it is ended") };
+        let Err(Ended::Orphan(report)) = holder.await.unwrap() else { panic!("it is ended") };
         end(waiter).await.unwrap();
         let text = "\
 deadlock FH-N [FINGERPRINT]: PROVEN chain of 1 over gate; 0 more behind it

@@ -13,7 +13,7 @@
 use super::Slot;
 use crate::{
     clock::{AtomicTicks, NEVER},
-    shim::{AtomicPtr, AtomicU8, AtomicU32, Ordering, Watch},
+    shim::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, Ordering, Watch},
 };
 use std::{cell::UnsafeCell, panic::Location, ptr, task::Waker};
 
@@ -75,6 +75,8 @@ pub(crate) struct WaitCell {
     pub(crate) kind: AtomicU8,
     /// Set once somebody else took what this cell was woken for; the next release transfers.
     pub(crate) overtaken: AtomicU8,
+    /// Its wait may last: it is no reason for a suspicion.
+    pub(crate) patient: AtomicBool,
     pub(crate) need: AtomicU32,
     /// Which of several places a grant got (a reader's).
     pub(crate) place: AtomicU32,
@@ -106,6 +108,7 @@ impl WaitCell {
             phase: AtomicU8::new(UNUSED),
             kind: AtomicU8::new(Source::Lock as u8),
             overtaken: AtomicU8::new(0),
+            patient: AtomicBool::new(false),
             need: AtomicU32::new(0),
             place: AtomicU32::new(0),
             polled: AtomicU32::new(0),
