@@ -6,13 +6,43 @@
 //! | `Timeout(timeout)` | the deadline passed; `holder` and `chain` say behind whom | answer "busy"; run again only if the caller's own deadline leaves time |
 //! | `Order(violation)` | refused before it could block | a bug: fix the order; running again gives the same |
 //! | `Poisoned(lock)` | somebody panicked while they held it | check the value, then `clear_poison()` |
-//! | `Closed(lock)` | the pool was closed, or the activity waited for ended without a result | stop |
+//! | `Closed(lock)` | the pool was closed | stop |
+//! | `Ended(ended)` | the activity waited for has no result: it panicked, was aborted or dropped, or was an orphan | see below |
 //!
-//! An activity's own output may be [`Ended`](crate::Ended): `Deadlock(report)` if it was an orphan (below), `Dropped` if a
-//! child or callee was dropped.
 //!
 //! In all cases the wait is over when the error is there: nothing is queued, and nothing is held *by that wait*. What you
 //! held before, you still hold.
+//!
+//! # An activity without a result
+//!
+//! | [`Ended`](crate::Ended) | It means | Who is told |
+//! |---|---|---|
+//! | `Panicked(panic)` | its body panicked; `panic.message()`, and `panic.take_payload()` to go on with the panic | who waits for its [`JoinHandle`](crate::JoinHandle) |
+//! | `Aborted` | somebody called [`abort`](crate::JoinHandle::abort) | the same, and who polls it |
+//! | `Dropped` | its executor, or whoever else had it, dropped it; or a [`reply`](crate::reply) was dropped unsent | who waits for its handle |
+//! | `Orphan(report)` | others waited for what it held, and nothing was left to wake it ([below](#orphans)) | who waits for its handle, and who polls it |
+//!
+//! ```
+//! # #[cfg(not(feature = "tokio"))] fn main() {}
+//! # #[cfg(feature = "tokio")]
+//! # #[tokio::main] async fn main() {
+//! use freehold_sync::{Ended, LockError, spawn};
+//!
+//! let parent = spawn!(async |ctx| {
+//!     let child = spawn!(async |_ctx| -> u32 { panic!("division by zero") });
+//!     match child.join(ctx).await {
+//!         Ok(n) => n.to_string(),
+//!         Err(LockError::Ended(Ended::Panicked(panic))) => panic.message().unwrap_or("?").to_owned(),
+//!         Err(other) => other.to_string(),
+//!     }
+//! });
+//! assert_eq!(parent.await.unwrap(), "division by zero");
+//! # }
+//! ```
+//!
+//! The panic of an activity from [`spawn!`](crate::spawn) or [`joinable`](crate::joinable) goes to its handle, as with
+//! `tokio::spawn`. That of a plain [`activity`](crate::activity), and of a child from `ctx.join` and its sisters, passes
+//! through the poll to whoever polls it.
 //!
 //! # Running again
 //!
@@ -87,8 +117,8 @@
 //! An activity that others wait for, that waits for nobody who lives, and that nothing can wake (the task that should have
 //! sent is gone, and its sender with it forgotten) would hold its locks for ever. To end those who wait would not help, so
 //! the *holder* is ended: its body is dropped, which gives its locks back, and its output is
-//! [`Ended::Deadlock`](crate::Ended::Deadlock). Whoever joins it through a [`JoinHandle`](crate::JoinHandle) gets
-//! [`LockError::Closed`](crate::LockError::Closed).
+//! [`Ended::Orphan`](crate::Ended::Orphan), which whoever waits for it through a [`JoinHandle`](crate::JoinHandle) gets,
+//! too.
 //!
 //! # Choosing the victim
 //!
