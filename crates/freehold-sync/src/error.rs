@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-/// Why a lock, a permit or the end of an activity could not be had.
+/// Why a lock, a permit or the result of an activity could not be had.
 ///
 /// Whatever the reason, this wait is over when it is returned: it is in no queue and holds nothing. What the activity held
 /// before it still holds. What to do with each: [`guide::recovery`](crate::guide::recovery).
@@ -28,6 +28,9 @@ pub enum LockError {
     Poisoned(LockName),
     /// The pool was closed.
     Closed(LockName),
+    /// The lock is in a set twice that was to be taken with [`lock_all`](crate::Context::lock_all): name it once. Nothing of
+    /// the set was taken.
+    Twice(LockName),
     /// The activity waited for has no result, and will have none; of a reply: it was dropped without being sent. Only a
     /// wait for a [`JoinHandle`](crate::JoinHandle) ends this way.
     Ended(Ended),
@@ -72,6 +75,7 @@ impl fmt::Display for LockError {
                 )
             }
             Self::Closed(lock) => write!(f, "{lock} is closed"),
+            Self::Twice(lock) => write!(f, "{lock} is in one set twice; name it once"),
             Self::Ended(ended) => write!(f, "what was waited for has no result: {ended}"),
         }
     }

@@ -81,6 +81,7 @@ pub mod held;
 mod join;
 mod level;
 pub mod limits;
+mod lock_set;
 pub mod metrics;
 #[cfg(all(test, any(loom, shuttle)))]
 mod models;
@@ -106,6 +107,7 @@ pub use error::{Ended, LockError, Panic, Timeout};
 pub use events::{Event, Subscription, recent_reports, subscribe};
 pub use join::{BoundReply, Join, JoinHandle, Reply, joinable, reply};
 pub use level::LockLevel;
+pub use lock_set::{LockAll, LockSet, Lockable};
 pub use mutex::{Lock, Mutex, MutexGuard, OwnedMutexGuard};
 pub use observe::{Holding, Observation, Observed, Waiting, observe};
 pub use permit_pool::{AcquirePermits, Permit, PermitPool};

@@ -173,10 +173,6 @@ impl<T: ?Sized> Mutex<T> {
         self.raw.class()
     }
 
-    pub(crate) fn address(&self) -> usize {
-        self.raw.address()
-    }
-
     fn guard(&self, acquired: Acquired) -> MutexGuard<'_, T> {
         // SAFETY: never null.
         let value = unsafe { NonNull::new_unchecked(self.value.get()) };
@@ -233,7 +229,7 @@ pub(crate) use limits_of;
 /// Waits for a [`Mutex`]; see [`Context::lock`](crate::Context::lock) and [`Mutex::lock`].
 #[must_use = "futures do nothing unless polled"]
 pub struct Lock<'a, T: ?Sized> {
-    acquire: Acquire<'a>,
+    pub(crate) acquire: Acquire<'a>,
     mutex: &'a Mutex<T>,
 }
 
@@ -247,12 +243,6 @@ impl<'a, T: ?Sized> Lock<'a, T> {
     }
 
     limits_of!();
-
-    /// It is not the first of a set that is taken together, so its level may be held already.
-    pub(crate) fn of_a_set(mut self) -> Self {
-        self.acquire.in_set = true;
-        self
-    }
 }
 
 impl<'a, T: ?Sized> Future for Lock<'a, T> {

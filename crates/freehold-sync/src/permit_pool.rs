@@ -156,7 +156,7 @@ impl fmt::Debug for PermitPool {
 /// Waits for permits; see [`Context::permits`](crate::Context::permits) and [`PermitPool::acquire`].
 #[must_use = "futures do nothing unless polled"]
 pub struct AcquirePermits<'a> {
-    acquire: Acquire<'a>,
+    pub(crate) acquire: Acquire<'a>,
     pool: &'a PermitPool,
     count: u32,
 }

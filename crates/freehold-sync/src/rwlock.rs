@@ -219,7 +219,7 @@ impl<T: ?Sized> fmt::Debug for RwLock<T> {
 /// Waits to read; see [`Context::read`](crate::Context::read) and [`RwLock::read`].
 #[must_use = "futures do nothing unless polled"]
 pub struct Read<'a, T: ?Sized> {
-    acquire: Acquire<'a>,
+    pub(crate) acquire: Acquire<'a>,
     lock: &'a RwLock<T>,
 }
 
@@ -249,7 +249,7 @@ impl<'a, T: ?Sized> Future for Read<'a, T> {
 /// Waits to write; see [`Context::write`](crate::Context::write) and [`RwLock::write`].
 #[must_use = "futures do nothing unless polled"]
 pub struct Write<'a, T: ?Sized> {
-    acquire: Acquire<'a>,
+    pub(crate) acquire: Acquire<'a>,
     lock: &'a RwLock<T>,
 }
 

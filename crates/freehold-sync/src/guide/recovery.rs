@@ -7,6 +7,7 @@
 //! | `Order(violation)` | refused before it could block | a bug: fix the order; running again gives the same |
 //! | `Poisoned(lock)` | somebody panicked while they held it | check the value, then `clear_poison()` |
 //! | `Closed(lock)` | the pool was closed | stop |
+//! | `Twice(lock)` | one lock was in the set of a `lock_all` twice, say because both came from a request | answer, or name it once |
 //! | `Ended(ended)` | the activity waited for has no result: it panicked, was aborted or dropped, or was an orphan | see below |
 //!
 //!

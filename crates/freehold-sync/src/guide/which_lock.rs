@@ -5,7 +5,7 @@
 //! | Code inside an activity that awaits while it holds something | [`ctx.lock(&mutex)`](crate::Context::lock) | proven |
 //! | Many readers, few writers, and reads that last | [`ctx.read`](crate::Context::read), [`ctx.write`](crate::Context::write) on an [`RwLock`](crate::RwLock) | proven |
 //! | A limited number of something: connections, slots | [`ctx.permit(&pool)`](crate::Context::permit) on a [`PermitPool`](crate::PermitPool) | proven |
-//! | Several locks of one kind at a time | [`ctx.lock_all`](crate::Context::lock_all) | cannot arise among its callers |
+//! | Several locks at a time, of one kind or of several | [`ctx.lock_all`](crate::Context::lock_all) | cannot arise among its callers |
 //! | To wait for another activity's result | [`JoinHandle::join`](crate::JoinHandle::join), or [`reply`](crate::reply) for channels of your own | proven |
 //! | Code outside of any activity | [`mutex.lock()`](crate::Mutex::lock) | suspected |
 //! | A guard that has to go to another task | [`mutex.lock_owned()`](crate::Mutex::lock_owned) | suspected |
