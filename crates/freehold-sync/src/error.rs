@@ -46,6 +46,12 @@ impl LockError {
         }
     }
 
+    /// Whether the wait was ended to break a deadlock; what [`Context::retry`](crate::Context::retry) asks for.
+    #[must_use]
+    pub fn is_deadlock(&self) -> bool {
+        self.deadlock().is_some()
+    }
+
     /// Why the activity waited for has no result, if that is what happened.
     #[must_use]
     pub fn ended(&self) -> Option<&Ended> {

@@ -91,6 +91,7 @@ mod order;
 mod permit_pool;
 mod raw;
 mod report;
+mod retry;
 mod rwlock;
 mod scoped_mutex;
 mod settings;
@@ -112,6 +113,7 @@ pub use mutex::{Lock, Mutex, MutexGuard, OwnedMutexGuard};
 pub use observe::{Holding, Observation, Observed, Waiting, observe};
 pub use permit_pool::{AcquirePermits, Permit, PermitPool};
 pub use report::{Action, Actor, Deadlock, Edge, Grade, LockName, Mode, OrderViolation, Rule, Site};
+pub use retry::Retry;
 pub use rwlock::{
     OwnedRwLockReadGuard, OwnedRwLockWriteGuard, Read, RwLock, RwLockReadGuard, RwLockWriteGuard, Write,
 };

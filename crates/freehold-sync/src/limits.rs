@@ -72,3 +72,13 @@ pub(crate) const ROUNDS: usize = 256;
 /// Suspicions told in one sweep; those left are told by the next ones. Thousands that wait behind one holder are not
 /// told at once, and their chains not walked at once.
 pub(crate) const SUSPICIONS: usize = 64;
+
+/// How often [`Context::retry`](crate::Context::retry) runs something unless told otherwise, the first time included. Who is
+/// a victim three times meets a conflict that is a bug.
+pub const RETRY_ATTEMPTS: u32 = 3;
+
+/// The bound of the first pause before something is run again: about what a critical section lasts.
+pub const RETRY_FIRST_PAUSE: Duration = Duration::from_millis(2);
+
+/// The longest pause before something is run again, short beside the patience of a caller.
+pub const RETRY_LONGEST_PAUSE: Duration = Duration::from_millis(100);

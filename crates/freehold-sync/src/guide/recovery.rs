@@ -48,11 +48,13 @@
 //! # Running again
 //!
 //! The victim of a ring gets its error so that others get on; they do when it drops its guards. So put everything that is
-//! locked into a function, let `?` drop it, and loop outside. In the same activity, every attempt has the activity's age:
+//! locked into a function, let `?` drop it, and run that function again, with [`ctx.retry`](crate::Context::retry). All
+//! attempts are those of one activity and have its age; there are [three](crate::limits::RETRY_ATTEMPTS) unless you say
+//! otherwise, with random pauses in between whose bound doubles each time.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
-//! use freehold_sync::{Context, LockError, Mutex, activity};
+//! use freehold_sync::{Context, LockError, Mutex, Retry, activity};
 //!
 //! async fn attempt(ctx: &Context, a: &Mutex<u32>, b: &Mutex<u32>) -> Result<u32, LockError> {
 //!     let a = ctx.lock(a).await?;
@@ -62,13 +64,7 @@
 //! }
 //!
 //! async fn retried(ctx: &Context, a: &Mutex<u32>, b: &Mutex<u32>) -> Result<u32, LockError> {
-//!     for _ in 0..2 {
-//!         match attempt(ctx, a, b).await {
-//!             Err(LockError::Deadlock(_)) => tokio::task::yield_now().await, // the back-off, see below
-//!             ended => return ended,
-//!         }
-//!     }
-//!     attempt(ctx, a, b).await
+//!     ctx.retry(Retry::default(), LockError::is_deadlock, || attempt(ctx, a, b)).await
 //! }
 //!
 //! let (a, b) = (Mutex::new(1), Mutex::new(2));
@@ -78,6 +74,9 @@
 //! assert_eq!((one.unwrap().unwrap(), two.unwrap().unwrap()), (3, 3));
 //! # }
 //! ```
+//!
+//! The second argument says which errors are worth another attempt, of any error type of yours; with
+//! `|e| e.is_deadlock() || e.is_timeout()` suspected deadlocks are tried again, too.
 //!
 //! If each attempt is an activity of its own, hand its birth stamp on with [`Activity::born`](crate::Activity::born).
 //! The default policy takes the youngest as the victim; an attempt that keeps its stamp gets older than everybody new, so
@@ -102,8 +101,8 @@
 //! Rules of thumb:
 //!
 //! * Run again only what has had no effect outside: nothing sent, nothing committed.
-//! * Few attempts (three), then give the error to the caller: it names the ring.
-//! * Back off between attempts where the conflict is constant: a random time, doubled each time. Hold nothing meanwhile.
+//! * Few attempts, then give the error to the caller: it names the ring.
+//! * Hold nothing in between: what `retry` runs again has to be all that the activity holds.
 //! * A ring that comes back is a bug: its [`fingerprint`](crate::Deadlock::fingerprint) is the same each time. Fix the
 //!   [order](super::order).
 //!
