@@ -115,6 +115,8 @@ impl Context {
 
     /// Locks `mutex` if it is free now; `Ok(None)` if somebody has it. Never waits.
     ///
+    /// `Ok(None)` says "later, perhaps", an error says "not like this": who takes one for the other would try for ever.
+    ///
     /// # Errors
     ///
     /// [`LockError::Order`] and [`LockError::Poisoned`], as [`lock`](Self::lock).

@@ -86,7 +86,8 @@ impl PermitPool {
         AcquirePermits::new(self, None, count, Location::caller())
     }
 
-    /// Takes one permit if one is free now, nobody waits, and the pool is not closed.
+    /// Takes one permit if one is free now, nobody waits, and the pool is not closed. An `Option`, as with
+    /// [`Mutex::try_lock`](crate::Mutex::try_lock).
     ///
     /// # Panics
     ///

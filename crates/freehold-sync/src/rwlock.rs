@@ -62,6 +62,10 @@ unsafe impl<T: ?Sized + Send + Sync> Sync for RwLock<T> {}
 impl<T> RwLock<T> {
     const_unless_modelled! {
         /// A lock around `value`, whose class is named by the place of this call.
+        ///
+        /// Called through a function of the standard library, as in `iter.map(RwLock::new)`, that place is in there, and
+        /// the class is one with all others made so: write `iter.map(|v| RwLock::new(v))`, or name it,
+        /// [`with_class`](Self::with_class).
         #[track_caller]
         pub const fn new(value: T) -> Self {
             let class = ClassRef::made_at(Location::caller());

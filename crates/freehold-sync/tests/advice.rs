@@ -318,3 +318,22 @@ async fn a_wait_behind_nobody_knows_whom_and_one_behind_somebody_slow() {
     })
     .await;
 }
+
+// ---- names ---------------------------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn locks_made_through_a_function_of_the_standard_library() {
+    let made: Vec<_> = (0..2).map(Mutex::new).collect();
+    assert_eq!(made[0].class().name(), "unnamed (core::ops::function)");
+    let defaults: [Mutex<u8>; 2] = Default::default();
+    assert!(defaults[0].class().name().starts_with("unnamed (core::array"), "{:?}", defaults[0]);
+    let by_closure: Vec<_> = (0..2).map(|i| Mutex::new(i)).collect();
+    assert!(by_closure[0].class().name().contains("advice.rs:"), "{:?}", by_closure[0]);
+    let report = alone(async |ctx| {
+        let _m = ctx.lock(&made[0]).await?;
+        ctx.lock(&made[0]).await.map(drop)
+    });
+    let advice = "it locks unnamed (core::ops::function) twice: hand the guard on, or drop it before; name what is \
+                  unnamed here, with `with_class`";
+    advises(&report.await, advice);
+}

@@ -116,7 +116,8 @@
 //! arms that never block each other, for the reason above.
 //!
 //! Classes that were not named are told apart by the place where their locks are made: `Mutex::new` in one function is
-//! one class. Name classes that matter: their names are what reports show.
+//! one class. (Through a function of the standard library, as in `iter.map(Mutex::new)`, the place is in there, and the
+//! class is called `unnamed`.) Name classes that matter: their names are what reports show.
 //!
 //! # Why the compiler does not check the order
 //!

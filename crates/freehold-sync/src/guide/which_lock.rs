@@ -29,6 +29,28 @@
 //! * **ScopedMutex** gives no guard out. It neither fails nor times out and is not in the graph: it is for sections that
 //!   cannot wait for anything.
 //!
+//! # To try
+//!
+//! `ctx.try_lock`, `try_read`, `try_write` and `try_permits` give `Result<Option<_>, LockError>`: have it, not now, or never
+//! like this (a wrong order, a poisoned lock, a closed pool). Without a context, `mutex.try_lock()` and its sisters give an
+//! `Option`: no order is checked there, so all that is left to ask is whether it can be had. Neither waits, so neither is
+//! an edge of the graph.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! use freehold_sync::{Mutex, activity};
+//!
+//! let m = Mutex::new(1);
+//! let tried = activity(async |ctx| match ctx.try_lock(&m) {
+//!     Ok(Some(guard)) => format!("had it: {}", *guard),
+//!     Ok(None) => "somebody has it".to_owned(),
+//!     Err(never) => never.to_string(),
+//! });
+//! assert_eq!(tried.await.unwrap(), "had it: 1");
+//! assert!(m.try_lock().is_some());
+//! # }
+//! ```
+//!
 //! # Guards stay where they are
 //!
 //! A guard from a context borrows from it, so it cannot leave its activity. That is what makes "who holds this" exact.

@@ -1,12 +1,21 @@
 //! What to change so that a deadlock does not come back: by the shape of its edges.
 
 use super::{Action, Deadlock, Edge, Mode};
+use crate::class::UNNAMED;
 use std::fmt::Write;
 
 impl Deadlock {
     /// What to change so that it does not come back, in a sentence; it depends on the shape of the report.
     #[must_use]
     pub fn advice(&self) -> String {
+        let mut advice = self.by_shape();
+        if self.edges.iter().any(|edge| edge.lock.class.starts_with(UNNAMED)) {
+            advice.push_str("; name what is unnamed here, with `with_class`");
+        }
+        advice
+    }
+
+    fn by_shape(&self) -> String {
         let Some(last) = self.edges.last() else { return String::new() };
         match (self.action, self.edges.as_slice()) {
             (Action::EndedHolder, _) => orphan(last),
