@@ -1,6 +1,8 @@
 //! The written forms of a deadlock.
 
-use super::{Action, Actor, Deadlock, Edge};
+#[cfg(feature = "json")]
+use super::Actor;
+use super::{Action, Deadlock, Edge};
 use std::fmt::{self, Write};
 
 impl fmt::Display for Deadlock {
