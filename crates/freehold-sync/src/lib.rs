@@ -47,6 +47,7 @@
 //! | How to use it, what PROVEN means, what is *not* detected | [`guide`] |
 //! | Activities and what their bodies get | [`activity`], [`spawn!`], [`Activity`], [`Context`] |
 //! | Locks | [`Mutex`], [`RwLock`], [`PermitPool`]; for threads: [`blocking`]; without a guard: [`ScopedMutex`] |
+//! | Several locks at a time; running again | [`Context::lock_all`], [`LockSet`]; [`Context::retry`], [`Retry`] |
 //! | Waiting for each other | [`joinable`], [`JoinHandle`], [`reply`]; one-shot broadcast: [`Signal`] |
 //! | Errors and reports | [`LockError`], [`Ended`], [`Panic`], [`Timeout`], [`Deadlock`], [`OrderViolation`] |
 //! | Order | [`LockClass`], [`LockLevel`], [`lock_levels!`], [`OrderMode`] |

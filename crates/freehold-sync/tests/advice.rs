@@ -9,7 +9,7 @@ use freehold_sync::{
     joinable, reply, set_suspect_after, spawn,
 };
 use std::{future::pending, sync::Arc};
-use support::{Meeting, Told, end, end_all, limited, ms, one_victim, pause, proven, take_both, until, waits};
+use support::{Meeting, Told, end, end_all, limited, ms, one_victim, proven, take_both, until, waits};
 use tokio::sync::oneshot;
 
 static LEDGER: LockClass = LockClass::new("ledger");
@@ -303,9 +303,10 @@ async fn a_wait_behind_nobody_knows_whom_and_one_behind_somebody_slow() {
         end(behind_plain).await.unwrap();
 
         let told = Told::about("advice slow/");
+        let (send, receive) = oneshot::channel::<()>();
         let slow = spawn!("advice slow/holder", async move |ctx| {
             let _slow = ctx.lock(&SLOW).await;
-            pause(300).await;
+            receive.await.unwrap();
         });
         until(|| SLOW.is_locked()).await;
         let behind_slow = spawn!("advice slow/waiter", async move |ctx| ctx.lock(&SLOW).await.map(drop));
@@ -313,6 +314,7 @@ async fn a_wait_behind_nobody_knows_whom_and_one_behind_somebody_slow() {
         let advice = "it may only be slow: see what the last one waits for while it has account, and give it back \
                       before, or limit this wait";
         advises(&report, advice);
+        send.send(()).unwrap();
         end(behind_slow).await.unwrap();
         end(slow).await;
     })

@@ -90,17 +90,16 @@ async fn a_lock_waited_for_beside_a_join_is_suspected() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reply_has_the_default_limit_and_is_suspected_before() {
+async fn a_reply_has_the_default_limit_and_may_be_suspected() {
     short_limits();
     limited(async {
-        let told = Told::about("owed/");
         let (_owed, answer) = reply::<()>();
         let asking = spawn!("owed/asking", async move |ctx| answer.join(ctx).await);
         assert!(end(asking).await.unwrap_err().is_timeout());
-        told.first(Grade::Suspected).await;
+        let told = Told::about("owed/patient");
         let (owed, answer) = reply::<()>();
         let patient = spawn!("owed/patient", async move |ctx| answer.join(ctx).without_deadline().await);
-        pause(300).await;
+        told.first(Grade::Suspected).await;
         owed.send(());
         end(patient).await.unwrap();
     })

@@ -152,20 +152,17 @@ async fn an_abort_from_inside_takes_effect_at_the_next_poll() {
 async fn a_victim_that_is_aborted_afterwards_is_no_orphan() {
     static M: Mutex<()> = Mutex::new(());
     limited(async {
+        let (tell, told) = tokio::sync::oneshot::channel();
         let victim = spawn!("abort/victim", async move |ctx| {
             let _m = ctx.lock(&M).await.unwrap();
             proven(&ctx.lock(&M).await.unwrap_err());
+            tell.send(()).unwrap();
             pending::<()>().await;
         });
-        let reached = || {
-            !freehold_sync::observe()
-                .members
-                .iter()
-                .any(|m| m.actor.name == "abort/victim" && !m.waits.is_empty())
-        };
-        until(|| M.is_locked() && reached()).await;
+        told.await.unwrap();
         victim.abort();
         assert!(matches!(victim.await, Err(LockError::Ended(Ended::Aborted))));
+        assert!(M.try_lock().is_some());
     })
     .await;
 }
@@ -185,8 +182,10 @@ async fn aborts_at_any_moment_leave_nothing_behind() {
                 }
                 Ok::<_, LockError>(())
             });
-            if round % 3 == 0 {
-                tokio::task::yield_now().await;
+            match round % 16 {
+                0 => until(|| busy.is_done()).await,
+                1..6 => tokio::task::yield_now().await,
+                _ => {}
             }
             busy.abort();
             match busy.await {
