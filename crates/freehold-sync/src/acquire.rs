@@ -73,6 +73,8 @@ pub(crate) struct Acquire<'a> {
     pub(crate) limit: Limit,
     /// One of a set of locks taken together in one order: those of its own level do not count against it.
     pub(crate) in_set: bool,
+    /// It may take as long as it takes: its age is no reason for a suspicion.
+    pub(crate) patient: bool,
     cell: Option<&'static WaitCell>,
 }
 
@@ -83,7 +85,7 @@ impl<'a> Acquire<'a> {
         need: u32,
         site: &'static Location<'static>,
     ) -> Self {
-        Self { lock, slot, need, site, limit: Limit::Default, in_set: false, cell: None }
+        Self { lock, slot, need, site, limit: Limit::Default, in_set: false, patient: false, cell: None }
     }
 
     #[inline]
@@ -174,6 +176,7 @@ impl<'a> Acquire<'a> {
         wait.kind.store(Source::Lock as u8, Ordering::Relaxed);
         wait.need.store(self.need, Ordering::Relaxed);
         wait.overtaken.store(0, Ordering::Relaxed);
+        wait.patient.store(self.patient, Ordering::Relaxed);
         wait.book(bound);
         wait.polled.store(epoch_of(slot), Ordering::Relaxed);
         wait.set_site(self.site);

@@ -12,7 +12,8 @@ pub const SUSPECT_AFTER: Duration = Duration::from_secs(1);
 /// A wait older than this may be probed for stale wakers: longer than healthy waits, shorter than anybody notices.
 pub const PROBE_AFTER: Duration = Duration::from_millis(10);
 
-/// How often the whole graph is swept while somebody waits.
+/// While somebody waits a sweep of the graph begins this long after the last one ended, or up to 10 ms later. It starts from
+/// waits older than [`PROBE_AFTER`].
 pub const SWEEP_EVERY: Duration = Duration::from_millis(50);
 
 /// How often deadlines are looked at while somebody waits. Waits with an earlier deadline ask for an earlier look.
@@ -24,7 +25,7 @@ pub(crate) const SHORTEST_TICK: Duration = Duration::from_millis(1);
 /// The driver sleeps until it is called after this long without any wait.
 pub(crate) const DRIVER_IDLE: Duration = Duration::from_secs(1);
 
-/// A grant that a wait outside of activities has not picked up for this long goes to the next waiter.
+/// A grant that a wait outside of activities has not picked up for at least this long goes to the next waiter.
 pub(crate) const FUTURELOCK_OUTSIDE: Duration = Duration::from_millis(100);
 
 /// Activities visited by the walk at the end of a poll; longer rings are found by the next sweep. A chain of waiters
@@ -84,3 +85,13 @@ pub(crate) const ROUNDS: usize = 256;
 /// Suspicions told in one sweep; those left are told by the next ones. Thousands that wait behind one holder are not
 /// told at once, and their chains not walked at once.
 pub(crate) const SUSPICIONS: usize = 64;
+
+/// How often [`Context::retry`](crate::Context::retry) runs something unless told otherwise, the first time included. Who is
+/// a victim three times meets a conflict that is a bug.
+pub const RETRY_ATTEMPTS: u32 = 3;
+
+/// The bound of the first pause before something is run again: about what a critical section lasts.
+pub const RETRY_FIRST_PAUSE: Duration = Duration::from_millis(2);
+
+/// The longest pause before something is run again, short beside the patience of a caller.
+pub const RETRY_LONGEST_PAUSE: Duration = Duration::from_millis(100);

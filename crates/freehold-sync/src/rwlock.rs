@@ -62,6 +62,10 @@ unsafe impl<T: ?Sized + Send + Sync> Sync for RwLock<T> {}
 impl<T> RwLock<T> {
     const_unless_modelled! {
         /// A lock around `value`, whose class is named by the place of this call.
+        ///
+        /// Called through a function of the standard library, as in `iter.map(RwLock::new)`, that place is in there, and
+        /// the class is one with all others made so: write `iter.map(|v| RwLock::new(v))`, or name it,
+        /// [`with_class`](Self::with_class).
         #[track_caller]
         pub const fn new(value: T) -> Self {
             let class = ClassRef::made_at(Location::caller());
@@ -219,7 +223,7 @@ impl<T: ?Sized> fmt::Debug for RwLock<T> {
 /// Waits to read; see [`Context::read`](crate::Context::read) and [`RwLock::read`].
 #[must_use = "futures do nothing unless polled"]
 pub struct Read<'a, T: ?Sized> {
-    acquire: Acquire<'a>,
+    pub(crate) acquire: Acquire<'a>,
     lock: &'a RwLock<T>,
 }
 
@@ -257,7 +261,7 @@ impl<'a, T: ?Sized> Future for Read<'a, T> {
 /// Waits to write; see [`Context::write`](crate::Context::write) and [`RwLock::write`].
 #[must_use = "futures do nothing unless polled"]
 pub struct Write<'a, T: ?Sized> {
-    acquire: Acquire<'a>,
+    pub(crate) acquire: Acquire<'a>,
     lock: &'a RwLock<T>,
 }
 

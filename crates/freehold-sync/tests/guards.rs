@@ -5,7 +5,7 @@
 mod support;
 
 use freehold_sync::{
-    Actor, Context, Event, LockClass, LockError, LockName, Mutex, MutexGuard, PermitPool, RwLock,
+    Actor, Context, Ended, Event, LockClass, LockError, LockName, Mutex, MutexGuard, PermitPool, RwLock,
     RwLockReadGuard, RwLockWriteGuard, Subscription, activity, observe, spawn, subscribe,
 };
 use std::sync::{Arc, Mutex as StdMutex};
@@ -148,7 +148,10 @@ async fn panic_while_holding_gives_back_what_was_held() {
             Ok::<_, LockError>(*m)
         });
         let told: Result<(), LockError> = panics.await;
-        assert!(matches!(told, Err(LockError::Closed(_))), "who waits for its end is told: {told:?}");
+        assert!(
+            matches!(told, Err(LockError::Ended(Ended::Panicked(_)))),
+            "who waits for its end is told: {told:?}"
+        );
         assert_eq!(end(waiter).await.unwrap(), 1);
         assert_eq!(holds("panics/one"), 0);
         assert_eq!(P.available(), 2);

@@ -71,8 +71,11 @@ pub(crate) fn waits(slot: &'static Slot) -> Vec<Edge> {
     edges
 }
 
+/// One of its waits; rather one that is not meant to last.
 fn first_wait(slot: &'static Slot) -> Option<&'static WaitCell> {
-    slot.waits().find(|wait| is_edge(wait))
+    slot.waits()
+        .filter(|wait| is_edge(wait))
+        .min_by_key(|wait| wait.kind() == Source::Lock && wait.patient.load(crate::shim::Ordering::Relaxed))
 }
 
 fn is_edge(wait: &WaitCell) -> bool {

@@ -14,7 +14,7 @@ use super::Slot;
 use crate::{
     clock::{AtomicTicks, NEVER},
     measure::Waited,
-    shim::{AtomicPtr, AtomicU8, AtomicU32, Ordering, Watch},
+    shim::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, Ordering, Watch},
 };
 use std::{cell::UnsafeCell, panic::Location, ptr, task::Waker};
 
@@ -78,6 +78,8 @@ pub(crate) struct WaitCell {
     pub(crate) overtaken: AtomicU8,
     /// For how many waits it counts in the measurements.
     pub(crate) weight: AtomicU8,
+    /// Its wait may last: it is no reason for a suspicion.
+    pub(crate) patient: AtomicBool,
     pub(crate) need: AtomicU32,
     /// Which of several places a grant got (a reader's).
     pub(crate) place: AtomicU32,
@@ -110,6 +112,7 @@ impl WaitCell {
             kind: AtomicU8::new(Source::Lock as u8),
             overtaken: AtomicU8::new(0),
             weight: AtomicU8::new(0),
+            patient: AtomicBool::new(false),
             need: AtomicU32::new(0),
             place: AtomicU32::new(0),
             polled: AtomicU32::new(0),
