@@ -348,10 +348,12 @@ impl ActivityHandle {
     /// Cancels the activity: [`Context::cancelled`] becomes ready. Its body decides what to do. Nothing happens if it is
     /// done already, or was cancelled before.
     pub fn cancel(&self) {
-        // Held meanwhile, so that the slot is not given to another activity.
+        // Held meanwhile, so that the slot is not given to another activity; but not while anybody is woken.
         let reach = self.reach.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = *reach {
-            signal_wait::cancel(slot);
+        let wakes = (*reach).map(signal_wait::cancel);
+        drop(reach);
+        if let Some(wakes) = wakes {
+            wakes.wake();
         }
     }
 

@@ -7,7 +7,7 @@ use crate::{
     error::LockError,
     graph,
     raw::{Queued, RawLock, mutex},
-    shim::Ordering,
+    shim::{Ordering, fence},
     slot::{
         Slot,
         cell::{self, Parked as Sleeper, Source, WaitCell},
@@ -54,6 +54,8 @@ pub(super) fn wait(
     wait.deadline.set(deadline);
     wait.book(holder);
     let ended = park(lock, owner, wait);
+    // While the lock is there; see `acquire::give_cell_back`.
+    wait.source.store(std::ptr::null_mut(), Ordering::Release);
     owner.free_cell(wait);
     if lasting.is_none() {
         owner.release_outside();
@@ -88,6 +90,8 @@ fn park(lock: &RawLock, owner: &'static Slot, wait: &'static WaitCell) -> Parkin
 
 /// Parks until the wait is over.
 fn sleep(owner: &'static Slot, wait: &'static WaitCell) {
+    // Pairs with the fence in the driver's look at the deadlines.
+    fence(Ordering::SeqCst);
     owner.due.lower(wait.deadline.get());
     let _parked = Parked::new(poll::stack().chain([owner]).collect(), wait);
     driver::somebody_waits(owner);
@@ -97,4 +101,6 @@ fn sleep(owner: &'static Slot, wait: &'static WaitCell) {
     while wait.phase() == cell::WAITING {
         std::thread::park();
     }
+    // What woke the thread may have been meant for whoever polls here: an executor that parks the same way.
+    std::thread::current().unpark();
 }
