@@ -212,6 +212,10 @@ impl<'a> Acquire<'a> {
             }
             Queued::Waiting => {
                 let owner = wait.owner();
+                if outside {
+                    // Pairs with the fence in the driver's look at the deadlines.
+                    crate::shim::fence(Ordering::SeqCst);
+                }
                 owner.due.lower(wait.deadline.get());
                 if outside {
                     driver::somebody_waits(owner);
@@ -388,6 +392,8 @@ pub(crate) fn is_own(waker: &Waker, bound: Option<&'static Slot>) -> bool {
 /// The future that used `wait` is done with it.
 pub(crate) fn give_cell_back(wait: &'static WaitCell, bound: Option<&'static Slot>) {
     let owner = wait.owner();
+    // While the lock is there: its drop must not take this for the cell of a forgotten future.
+    wait.source.store(ptr::null_mut(), Ordering::Release);
     if owner.is_outsider() {
         wait.set_phase(cell::UNUSED);
         owner.release_outside();

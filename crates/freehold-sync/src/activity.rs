@@ -372,10 +372,15 @@ impl ActivityHandle {
     /// Cancels the activity: [`Context::cancelled`] becomes ready. Its body decides what to do. Nothing happens if it is
     /// done already, or was cancelled before.
     pub fn cancel(&self) {
-        // Held meanwhile, so that the slot is not given to another activity.
+        // Held meanwhile, so that the slot is not given to another activity; but not while anybody is woken.
         let stage = self.reach.stage();
-        if let Stage::Running(slot) | Stage::Aborting(slot) = *stage {
-            signal_wait::cancel(slot);
+        let wakes = match *stage {
+            Stage::Running(slot) | Stage::Aborting(slot) => Some(signal_wait::cancel(slot)),
+            _ => None,
+        };
+        drop(stage);
+        if let Some(wakes) = wakes {
+            wakes.wake();
         }
     }
 

@@ -93,6 +93,8 @@ fn expire_slot(slot: &'static Slot, now: Ticks, wakes: &mut Wakes) {
     // First, so that a wait outside of activities (which a freeze does not stop) cannot note its deadline in between and
     // have it overwritten.
     slot.due.set(NEVER);
+    // Pairs with the fence of who waits outside of a poll: either the wait is seen here, or its deadline is noted after.
+    fence(Ordering::SeqCst);
     for wait in slot.waits().filter(|wait| wait.phase() == cell::WAITING) {
         if wait.deadline.get() > now {
             slot.due.lower(wait.deadline.get());
@@ -152,7 +154,7 @@ fn run() {
     loop {
         let now = clock::now();
         LOOKED.store(now, Ordering::Relaxed);
-        let (waiting, next) = expire(now);
+        let (waiting, next) = expire_guarded(now);
         if waiting {
             waited = now;
             if now.saturating_sub(swept) >= limits::SWEEP_EVERY.as_nanos() as u64 {
@@ -173,13 +175,19 @@ fn run() {
     }
 }
 
+/// A waker of a user that panics ends one look, not all.
+#[cfg(not(any(loom, shuttle)))]
+fn expire_guarded(now: Ticks) -> (bool, Ticks) {
+    std::panic::catch_unwind(|| expire(now)).unwrap_or((true, now))
+}
+
 /// Sleeps until somebody waits.
 #[cfg(not(any(loom, shuttle)))]
 fn go_idle() {
     PLANNED.store(NEVER, Ordering::Relaxed);
     STATE.store(IDLE, Ordering::SeqCst);
     fence(Ordering::SeqCst);
-    let (waiting, _) = expire(clock::now());
+    let (waiting, _) = expire_guarded(clock::now());
     if waiting {
         STATE.store(RUNNING, Ordering::Relaxed);
         return;

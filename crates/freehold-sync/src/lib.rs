@@ -119,7 +119,8 @@ pub use permit_pool::{AcquirePermits, Permit, PermitPool};
 pub use report::{Action, Actor, Deadlock, Edge, Grade, LockName, Mode, OrderViolation, Rule, Site};
 pub use retry::Retry;
 pub use rwlock::{
-    OwnedRwLockReadGuard, OwnedRwLockWriteGuard, Read, RwLock, RwLockReadGuard, RwLockWriteGuard, Write,
+    MappedRwLockWriteGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, Read, RwLock, RwLockReadGuard,
+    RwLockWriteGuard, Write,
 };
 pub use scoped_mutex::ScopedMutex;
 pub use settings::{

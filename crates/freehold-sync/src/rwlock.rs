@@ -318,6 +318,19 @@ pub struct RwLockWriteGuard<'a, T: ?Sized> {
     _value: PhantomData<&'a mut T>,
 }
 
+/// Writes to a part of what is under a [`RwLock`], which it holds as a whole; see [`RwLockWriteGuard::map`].
+#[must_use = "the lock is given back at once if the guard is not kept"]
+#[clippy::has_significant_drop]
+pub struct MappedRwLockWriteGuard<'a, T: ?Sized> {
+    held: Held<'a, OfWriter>,
+    value: NonNull<T>,
+    _value: PhantomData<&'a mut T>,
+}
+
+// SAFETY: as `&mut T`; the lock itself may be given back by any thread.
+unsafe impl<T: ?Sized + Send> Send for MappedRwLockWriteGuard<'_, T> {}
+// SAFETY: as `&T`.
+unsafe impl<T: ?Sized + Sync> Sync for MappedRwLockWriteGuard<'_, T> {}
 // SAFETY: as `&T`; the lock itself may be given back by any thread.
 unsafe impl<T: ?Sized + Sync> Send for RwLockReadGuard<'_, T> {}
 // SAFETY: as `&T`.
@@ -339,11 +352,21 @@ impl<'a, T: ?Sized> RwLockReadGuard<'a, T> {
 
 impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
     /// A guard of a part of the value. An associated function, so that it does not hide methods of the value.
-    pub fn map<U: ?Sized>(this: Self, part: impl FnOnce(&mut T) -> &mut U) -> RwLockWriteGuard<'a, U> {
+    ///
+    /// It cannot be downgraded: `part` may have gone through `&mut` into something that readers of the whole could change
+    /// through `&` (the inside of a `Cell`, of a `Mutex`).
+    ///
+    /// ```compile_fail,E0308
+    /// use freehold_sync::{RwLock, RwLockWriteGuard};
+    /// let lock = RwLock::new(std::cell::Cell::new(1));
+    /// let inside = RwLockWriteGuard::map(lock.try_write().unwrap(), |cell| cell.get_mut());
+    /// let read = RwLockWriteGuard::downgrade(inside);
+    /// ```
+    pub fn map<U: ?Sized>(this: Self, part: impl FnOnce(&mut T) -> &mut U) -> MappedRwLockWriteGuard<'a, U> {
         let RwLockWriteGuard { held, mut value, .. } = this;
         // SAFETY: we hold the lock for writing, and the guard that could reach the value is gone.
         let value = NonNull::from(part(unsafe { value.as_mut() }));
-        RwLockWriteGuard { held, value, _value: PhantomData }
+        MappedRwLockWriteGuard { held, value, _value: PhantomData }
     }
 
     /// Goes on reading, without letting a writer in between. Readers that wait are let in.
@@ -355,6 +378,16 @@ impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
     }
 }
 
+impl<'a, T: ?Sized> MappedRwLockWriteGuard<'a, T> {
+    /// A guard of a part of the part.
+    pub fn map<U: ?Sized>(this: Self, part: impl FnOnce(&mut T) -> &mut U) -> MappedRwLockWriteGuard<'a, U> {
+        let MappedRwLockWriteGuard { held, mut value, .. } = this;
+        // SAFETY: we hold the lock for writing, and the guard that could reach the value is gone.
+        let value = NonNull::from(part(unsafe { value.as_mut() }));
+        MappedRwLockWriteGuard { held, value, _value: PhantomData }
+    }
+}
+
 impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
     type Target = T;
 
@@ -362,6 +395,30 @@ impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
     fn deref(&self) -> &T {
         // SAFETY: we hold the lock for reading.
         unsafe { self.value.as_ref() }
+    }
+}
+
+impl<T: ?Sized> Deref for MappedRwLockWriteGuard<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: we hold the lock for writing.
+        unsafe { self.value.as_ref() }
+    }
+}
+
+impl<T: ?Sized> DerefMut for MappedRwLockWriteGuard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: we hold the lock for writing.
+        unsafe { self.value.as_mut() }
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for MappedRwLockWriteGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }
 

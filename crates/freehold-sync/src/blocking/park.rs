@@ -8,7 +8,7 @@ use crate::{
     graph, limits,
     measure::Waited,
     raw::{QUEUED, Queued, RawLock, mutex},
-    shim::{Ordering, yield_now},
+    shim::{Ordering, fence, yield_now},
     slot::{
         Slot,
         cell::{self, Parked as Sleeper, Source, WaitCell},
@@ -87,6 +87,8 @@ pub(super) fn wait(
     wait.book(holder);
     let ended = park(lock, owner, wait);
     let waited = wait.waited();
+    // While the lock is there; see `acquire::give_cell_back`.
+    wait.source.store(std::ptr::null_mut(), Ordering::Release);
     owner.free_cell(wait);
     if lasting.is_none() {
         owner.release_outside();
@@ -122,6 +124,8 @@ fn park(lock: &RawLock, owner: &'static Slot, wait: &'static WaitCell) -> Ended 
 
 /// Parks until the wait is over.
 fn sleep(owner: &'static Slot, wait: &'static WaitCell) {
+    // Pairs with the fence in the driver's look at the deadlines.
+    fence(Ordering::SeqCst);
     owner.due.lower(wait.deadline.get());
     let _parked = Parked::new(poll::stack().chain([owner]).collect(), wait);
     driver::somebody_waits(owner);
@@ -131,4 +135,6 @@ fn sleep(owner: &'static Slot, wait: &'static WaitCell) {
     while wait.phase() == cell::WAITING {
         std::thread::park();
     }
+    // What woke the thread may have been meant for whoever polls here: an executor that parks the same way.
+    std::thread::current().unpark();
 }

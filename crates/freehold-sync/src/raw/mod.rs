@@ -11,7 +11,8 @@
 //!    has made it dormant and looked for the next.
 //! 4. A cell in use whose future lives is reached by the lock's owner through the future; one whose future was
 //!    forgotten is in the queue, or `word` says that something is taken or notified, or `STRAY` is set. So a drop that
-//!    sees none of these has no cell pointing to it.
+//!    sees none of these has no cell pointing to it. A cell that is not in use, and one whose wait has failed, points to
+//!    no lock.
 //!
 //! *Deadlock safety*: a section takes no other lock. Wakers are woken and dropped after it.
 
@@ -82,6 +83,10 @@ pub(crate) struct RawLock {
     /// Read by who gets here by a cell, written by the end of the lock.
     alive: Watch,
 }
+
+/// The source of a cell whose lock is being dropped: the drop has the cell in hand, and leaves it
+/// [`ABANDONED`](cell::ABANDONED).
+pub(crate) const GOING: *mut () = ptr::without_provenance_mut(1);
 
 /// Set in the place of an acquisition that is to be measured.
 pub(crate) const SAMPLED: u32 = 1 << 31;
@@ -167,9 +172,13 @@ impl RawLock {
         if wait.kind() != Source::Lock {
             return None;
         }
-        // SAFETY: a source that is not null is alive as long as the owner is frozen: the drop of a lock clears the
-        // source first, and then waits for the freeze to end.
-        let lock = unsafe { wait.source.load(Ordering::SeqCst).cast::<RawLock>().as_ref() };
+        let source = wait.source.load(Ordering::SeqCst);
+        if source == GOING {
+            return None;
+        }
+        // SAFETY: a source that is not null is alive as long as the owner is frozen: the drop of a lock marks the source
+        // first, and then waits for the freeze to end.
+        let lock = unsafe { source.cast::<RawLock>().as_ref() };
         if let Some(lock) = lock {
             lock.alive.reads();
         }
@@ -193,7 +202,9 @@ impl RawLock {
     pub(crate) fn try_take(&self, need: u32, holder: *mut Slot) -> Option<u32> {
         match self.kind {
             Kind::Mutex => mutex::take(self, holder).then_some(0),
-            Kind::RwLock => rwlock::try_take(self, need, holder),
+            Kind::RwLock => {
+                rwlock::try_take(self, need, holder).or_else(|| self.try_take_listed(need, holder))
+            }
             Kind::Pool => {
                 let _section = self.queue.enter();
                 let free = self.head.load(Ordering::Relaxed).is_null() && !self.flag(SHUT);
@@ -201,6 +212,15 @@ impl RawLock {
             }
             Kind::Event => self.take(need, holder),
         }
+    }
+
+    /// A reader for whom there is no place is named in the list, which takes the section.
+    fn try_take_listed(&self, need: u32, holder: *mut Slot) -> Option<u32> {
+        if !rwlock::has_no_place(self.word.load(Ordering::Relaxed), need) {
+            return None;
+        }
+        let _section = self.queue.enter();
+        if self.head.load(Ordering::Relaxed).is_null() { rwlock::take(self, need, holder) } else { None }
     }
 
     /// Queues `wait`, or takes what it asks for if it has become free.
@@ -391,6 +411,11 @@ impl RawLock {
         // Woken before the phase can be seen: an owner that is neither woken nor polling has not been granted anything
         // since its last poll began (slot invariant 4).
         wakes.add(owner, parked);
+        if !matches!(phase, cell::GRANTED | cell::NOTIFIED) {
+            // Neither the queue nor the word tells of this cell any more, so a drop of the lock would not look for it.
+            let me = ptr::from_ref(self).cast_mut().cast();
+            let _ = wait.source.compare_exchange(me, ptr::null_mut(), Ordering::Relaxed, Ordering::Relaxed);
+        }
         wait.set_phase(phase);
     }
 
@@ -638,28 +663,25 @@ impl Drop for RawLock {
 
 impl RawLock {
     /// Cells of forgotten futures still point here: tells them that there is nothing here any more, and waits until
-    /// nobody follows such a pointer.
+    /// nobody follows such a pointer. Only those: who is done with a cell takes its source away first.
     #[cold]
     fn forget_cells(&mut self) {
         let mut old = Vec::new();
+        let me = ptr::from_mut(self).cast();
         slot::pool::for_each(|slot| {
             slot.every_cell(|wait| {
                 // SeqCst, and then the look at FROZEN: either who freezes sees the source gone, or we wait for them.
-                let mine = ptr::from_mut(self).cast();
-                if wait
-                    .source
-                    .compare_exchange(mine, ptr::null_mut(), Ordering::SeqCst, Ordering::Relaxed)
-                    .is_err()
-                {
+                // From here on the cell is ours: the end of its owner waits for us.
+                if wait.source.compare_exchange(me, GOING, Ordering::SeqCst, Ordering::Relaxed).is_err() {
                     return;
                 }
                 slot.wait_thawed();
-                let _section = self.queue.enter();
-                if matches!(wait.phase(), cell::WAITING | cell::NOTIFIED | cell::GRANTED | cell::DORMANT) {
-                    wait.set_phase(cell::CLOSED);
-                    // SAFETY: in the section; nobody else reaches the cell through this lock any more.
-                    old.push(unsafe { std::mem::replace(wait.parked_mut(), Parked::Nobody) });
-                }
+                let section = self.queue.enter();
+                // SAFETY: in the section; nobody else reaches the cell through this lock any more.
+                old.push(unsafe { std::mem::replace(wait.parked_mut(), Parked::Nobody) });
+                drop(section);
+                // Last: whoever sees it may use the cell again.
+                wait.set_phase(cell::ABANDONED);
             });
         });
         drop(old);

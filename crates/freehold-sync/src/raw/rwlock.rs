@@ -82,7 +82,13 @@ pub(super) fn is_free(word: usize) -> bool {
 }
 
 pub(super) fn is_taken(word: usize, need: u32) -> bool {
-    if need == ALL_READERS { !is_free(word) } else { word & WRITER != 0 }
+    let full = PLACES | MORE_MASK;
+    if need == ALL_READERS { !is_free(word) } else { word & WRITER != 0 || word & full == full }
+}
+
+/// Whether a reader could come in but for the places.
+pub(super) fn has_no_place(word: usize, need: u32) -> bool {
+    need != ALL_READERS && word & (WRITER | PLACES) == PLACES
 }
 
 /// Whether the acquisition that led to `word` is one to measure.
