@@ -82,6 +82,18 @@ impl Frozen {
         Some(frozen)
     }
 
+    #[cfg(all(test, shuttle))]
+    fn tell_model(&self, stuck: &[bool], steps: &[Step], action: Action, report: &Arc<Deadlock>) {
+        let members = &self.snapshot.members;
+        let found: Vec<_> =
+            members.iter().zip(stuck).filter(|(_, stuck)| **stuck).map(|(member, _)| member.slot).collect();
+        let victim = match action {
+            Action::Victim(index) => Some(members[steps[index].member].slot),
+            _ => None,
+        };
+        crate::models::pronounced(&found, victim, report);
+    }
+
     /// Whether all members are stuck and none was woken since they were frozen.
     fn holds(&self, stuck: &[bool]) -> bool {
         stuck.iter().all(|stuck| *stuck)
@@ -150,6 +162,8 @@ pub(crate) fn pronounce(seen: &Snapshot, stuck: &[bool], start: usize, wakes: &m
     let behind = behind(snapshot, &steps);
     let report = Arc::new(report_of(Grade::Proven, edges, behind, action));
     metrics::add(&metrics::GLOBAL.proven, 1);
+    #[cfg(all(test, shuttle))]
+    frozen.tell_model(&still, &steps, action, &report);
     carry_out(snapshot, &steps, end, action, &report, wakes);
     Some(Verdict { report, ring })
 }

@@ -24,3 +24,5 @@ mod rwlock;
 
 #[cfg(shuttle)]
 mod programs;
+#[cfg(shuttle)]
+pub(crate) use programs::pronounced;

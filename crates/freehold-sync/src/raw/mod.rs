@@ -373,10 +373,17 @@ impl RawLock {
         wait.granted.store(slot::state::epoch(owner.state.load(Ordering::Relaxed)), Ordering::Relaxed);
         // SAFETY: in the section.
         let parked = unsafe { std::mem::replace(wait.parked_mut(), Parked::Nobody) };
+        let own = matches!(parked, Parked::Owner);
         // Woken before the phase can be seen: an owner that is neither woken nor polling has not been granted anything
         // since its last poll began (slot invariant 4).
         wakes.add(owner, parked);
         wait.set_phase(phase);
+        if own {
+            // And after it: a poll that began in between has used up the wake, and may not have seen the phase. Both
+            // are read-modify-writes of one word, so either this one is after that poll's beginning, or the poll sees
+            // the phase.
+            wakes.add(owner, Parked::Owner);
+        }
     }
 
     // ---- leaving ---------------------------------------------------------------------------------------------------

@@ -151,6 +151,14 @@ impl WaitCell {
             && self.granted.load(Ordering::Relaxed) != epoch
     }
 
+    /// Whether it was ended from outside before the poll of `epoch` began, and was not polled in it: its future is left
+    /// alone, so that nobody hears of it. It is no sign of life.
+    pub(crate) fn left_its_end(&self, epoch: u32) -> bool {
+        matches!(self.phase(), EXPIRED | VICTIM | CLOSED)
+            && self.polled.load(Ordering::Relaxed) != epoch
+            && self.granted.load(Ordering::Relaxed) != epoch
+    }
+
     /// Goes from `from` to `to`; false if somebody else was quicker. For phases that two may want to leave: a grant of a
     /// wait outside of activities is picked up by its future, or passed on by the watchdog.
     pub(crate) fn leave(&self, from: u8, to: u8) -> bool {
