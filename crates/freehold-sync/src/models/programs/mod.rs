@@ -23,7 +23,7 @@ use std::sync::{
 pub(crate) use world::pronounced;
 
 /// Programs of each family and scheduler in an ordinary run.
-const PROGRAMS: usize = 1_000;
+const PROGRAMS: usize = 2_000;
 /// Bytes; a verdict formats its report.
 const STACK: usize = 0x4_0000;
 /// Of one program: it takes some ten thousand.
@@ -58,13 +58,16 @@ fn one_program(family: Family, tally: &Tally) {
         assert!(family != Family::Ordered || error.is_timeout(), "{error}");
         add(&tally.errors, 1);
     }
+    if family == Family::Strict {
+        assert_eq!(outcome.world.swept(), 0, "the end of the poll that closes a ring sees it");
+    }
     assert_eq!(pool::model::in_use(), 0, "every slot goes back to the pool");
     // Here, and not when the next one begins: a schedule must not depend on the run before.
     pool::model::begin_run();
     add(&tally.programs, 1);
     add(&tally.with_verdicts, usize::from(!verdicts.is_empty()));
     add(&tally.verdicts, verdicts.len());
-    add(&tally.swept, outcome.swept);
+    add(&tally.swept, outcome.world.swept());
 }
 
 fn check(family: Family, scheduler: impl Scheduler + 'static) -> Arc<Tally> {

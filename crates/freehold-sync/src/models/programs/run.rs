@@ -112,7 +112,6 @@ struct Run {
     /// Threads that have not ended, and those that sleep.
     threads: Cell<usize>,
     asleep: Cell<usize>,
-    swept: Cell<usize>,
 }
 
 // SAFETY: all threads of a model run on one.
@@ -132,9 +131,9 @@ impl Run {
     /// The last one to go to sleep does what the driver's thread does: what no end of a poll could see is left to it.
     fn sweep_if_nobody_runs(&self) {
         if self.threads.get() > 0 && self.asleep.get() == self.threads.get() {
-            let before = self.world.verdicts().len();
+            self.world.sweeps(true);
             sweep::sweep(NEVER - 1);
-            self.swept.set(self.swept.get() + self.world.verdicts().len() - before);
+            self.world.sweeps(false);
         }
     }
 
@@ -328,8 +327,6 @@ async fn poll_at_most<F: Future + Unpin>(mut future: F, mut polls: usize) -> Opt
 pub(super) struct Outcome {
     pub(super) world: World,
     pub(super) results: Vec<Result<(), LockError>>,
-    /// Verdicts that were left to the sweep.
-    pub(super) swept: usize,
 }
 
 /// Runs `plan` to its end.
@@ -338,7 +335,7 @@ pub(super) fn run(plan: Plan) -> Outcome {
     let locks = plan.locks.iter().map(Lock::from).collect();
     let gates = (0..plan.gates).map(|_| Gate::new()).collect();
     let threads = Cell::new(plan.activities.len() + 1);
-    let run = Rc::new(Run { world, plan, locks, gates, threads, asleep: Cell::new(0), swept: Cell::new(0) });
+    let run = Rc::new(Run { world, plan, locks, gates, threads, asleep: Cell::new(0) });
     let activities: Vec<_> = (0..run.plan.activities.len())
         .map(|index| {
             on_thread(&run, move |run| {
@@ -354,7 +351,7 @@ pub(super) fn run(plan: Plan) -> Outcome {
     for (index, lock) in run.locks.iter().enumerate() {
         assert!(lock.is_free(), "lock {index} is still held");
     }
-    Outcome { world: run.world.clone(), results, swept: run.swept.get() }
+    Outcome { world: run.world.clone(), results }
 }
 
 /// What happens beside the activities.

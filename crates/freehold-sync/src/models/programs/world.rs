@@ -6,6 +6,7 @@
 
 use super::plan::{Kind, Plan, Take};
 use crate::{Action, Deadlock, raw::ALL_READERS, slot::Slot};
+use shuttle::thread::{self, ThreadId};
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
@@ -47,6 +48,9 @@ struct Book {
     nodes: Vec<Node>,
     next: usize,
     told: Vec<Arc<Deadlock>>,
+    /// Who is in a sweep, and how many verdicts were left to one.
+    sweepers: Vec<ThreadId>,
+    swept: usize,
     /// Who heard of which verdict.
     heard: BTreeMap<String, BTreeSet<usize>>,
 }
@@ -137,6 +141,21 @@ impl World {
         self.0.borrow_mut().heard.entry(report.id.clone()).or_default().insert(node);
     }
 
+    /// This thread begins or ends a sweep.
+    pub(super) fn sweeps(&self, begins: bool) {
+        let me = thread::current().id();
+        let sweepers = &mut self.0.borrow_mut().sweepers;
+        sweepers.retain(|sweeper| *sweeper != me);
+        if begins {
+            sweepers.push(me);
+        }
+    }
+
+    /// Verdicts that no end of a poll saw.
+    pub(super) fn swept(&self) -> usize {
+        self.0.borrow().swept
+    }
+
     pub(super) fn verdicts(&self) -> Vec<Arc<Deadlock>> {
         self.0.borrow().told.clone()
     }
@@ -210,6 +229,7 @@ pub(crate) fn pronounced(members: &[&'static Slot], victim: Option<&'static Slot
         assert!(stuck[node], "{node} is not stuck: {:#?}\n{report}", book.nodes);
         book.nodes[node].chosen |= victim.is_some_and(|victim| victim.is(*member));
     }
+    book.swept += usize::from(book.sweepers.contains(&thread::current().id()));
     book.told.push(report.clone());
 }
 
