@@ -24,7 +24,10 @@ pub(crate) mod wakes;
 use crate::{
     class::{ClassRef, LockClass},
     limits,
-    shim::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering, QueueLock, Watch, const_unless_modelled},
+    shim::{
+        AtomicPtr, AtomicU8, AtomicUsize, Ordering, PlainPtr, PlainU32, QueueLock, Watch,
+        const_unless_modelled,
+    },
     slot::{
         self, Slot,
         cell::{self, Parked, Source, WaitCell},
@@ -67,11 +70,11 @@ pub(crate) struct RawLock {
     pub(crate) word: AtomicUsize,
     head: AtomicPtr<WaitCell>,
     tail: AtomicPtr<WaitCell>,
-    class: AtomicPtr<()>,
+    class: PlainPtr<()>,
     /// Where its exclusive holder acquired it.
-    site: AtomicPtr<Location<'static>>,
+    site: PlainPtr<Location<'static>>,
     /// Acquisitions; only the holder of a mutex writes it.
-    pub(crate) count: AtomicU32,
+    pub(crate) count: PlainU32,
     queue: QueueLock,
     kind: Kind,
     flags: AtomicU8,
@@ -97,9 +100,9 @@ impl RawLock {
                 word: AtomicUsize::new(word),
                 head: AtomicPtr::new(ptr::null_mut()),
                 tail: AtomicPtr::new(ptr::null_mut()),
-                class: AtomicPtr::new(class.to_ptr()),
-                site: AtomicPtr::new(ptr::null_mut()),
-                count: AtomicU32::new(0),
+                class: PlainPtr::new(class.to_ptr()),
+                site: PlainPtr::new(ptr::null_mut()),
+                count: PlainU32::new(0),
                 queue: QueueLock::new(),
                 kind,
                 flags: AtomicU8::new(flags),

@@ -13,7 +13,7 @@
 use super::Slot;
 use crate::{
     clock::{AtomicTicks, NEVER},
-    shim::{AtomicPtr, AtomicU8, AtomicU32, Ordering, Watch},
+    shim::{AtomicPtr, AtomicU8, AtomicU32, Ordering, PlainPtr, Watch},
 };
 use std::{cell::UnsafeCell, panic::Location, ptr, task::Waker};
 
@@ -87,8 +87,8 @@ pub(crate) struct WaitCell {
     pub(crate) source: AtomicPtr<()>,
     pub(crate) since: AtomicTicks,
     pub(crate) deadline: AtomicTicks,
-    pub(crate) site: AtomicPtr<Location<'static>>,
-    owner: AtomicPtr<Slot>,
+    pub(crate) site: PlainPtr<Location<'static>>,
+    owner: PlainPtr<Slot>,
     /// Whom a grant is booked to; null if nobody we know.
     booked: AtomicPtr<Slot>,
     parked: UnsafeCell<Parked>,
@@ -115,8 +115,8 @@ impl WaitCell {
             source: AtomicPtr::new(ptr::null_mut()),
             since: AtomicTicks::new(0),
             deadline: AtomicTicks::new(NEVER),
-            site: AtomicPtr::new(ptr::null_mut()),
-            owner: AtomicPtr::new(ptr::null_mut()),
+            site: PlainPtr::new(ptr::null_mut()),
+            owner: PlainPtr::new(ptr::null_mut()),
             booked: AtomicPtr::new(ptr::null_mut()),
             parked: UnsafeCell::new(Parked::Nobody),
             parked_watch: Watch::new(),

@@ -8,34 +8,34 @@ use super::Slot;
 use crate::{
     class::ClassRef,
     clock::{AtomicTicks, Ticks},
-    shim::{AtomicPtr, AtomicU32, AtomicUsize, Ordering},
+    shim::{AtomicU32, AtomicUsize, Ordering, PlainPtr, PlainU32},
 };
 use std::{panic::Location, ptr};
 
 pub(crate) struct HeldEntry {
     /// The address of the lock; zero if the entry is unused. Written last when claimed.
     lock: AtomicUsize,
-    class: AtomicPtr<()>,
-    site: AtomicPtr<Location<'static>>,
+    class: PlainPtr<()>,
+    site: PlainPtr<Location<'static>>,
     /// When it was acquired; zero if nobody looked at the clock.
     pub(crate) since: AtomicTicks,
     /// The epoch of the poll in which it was acquired.
     pub(crate) epoch: AtomicU32,
-    owner: AtomicPtr<Slot>,
+    owner: PlainPtr<Slot>,
     /// Its bit in the `busy` word of its owner.
-    bit: AtomicU32,
+    bit: PlainU32,
 }
 
 impl HeldEntry {
     pub(crate) fn new() -> Self {
         Self {
             lock: AtomicUsize::new(0),
-            class: AtomicPtr::new(ptr::null_mut()),
-            site: AtomicPtr::new(ptr::null_mut()),
+            class: PlainPtr::new(ptr::null_mut()),
+            site: PlainPtr::new(ptr::null_mut()),
             since: AtomicTicks::new(0),
             epoch: AtomicU32::new(0),
-            owner: AtomicPtr::new(ptr::null_mut()),
-            bit: AtomicU32::new(0),
+            owner: PlainPtr::new(ptr::null_mut()),
+            bit: PlainU32::new(0),
         }
     }
 
