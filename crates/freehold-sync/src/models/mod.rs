@@ -21,6 +21,8 @@ mod mutex;
 mod ring;
 #[cfg(loom)]
 mod rwlock;
+#[cfg(loom)]
+mod validation;
 
 #[cfg(shuttle)]
 mod programs;
