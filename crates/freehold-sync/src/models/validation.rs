@@ -77,10 +77,12 @@ fn a_lock_that_changed_hands_between_two_looks_closes_no_ring() {
         let looks = has_and_wants(y, x);
         let moves_on = lets_go_and_wants(x, z, y);
         let ahead = queued(x);
-        let looker = spawn(|| block_on(looks).expect("there is no deadlock"));
-        drop(guard);
-        finish([moves_on, ahead]);
-        looker.join().unwrap();
+        let mover = spawn(|| {
+            drop(guard);
+            finish([moves_on, ahead]);
+        });
+        finish([looks]);
+        mover.join().unwrap();
         assert_eq!([x, y, z].map(|lock| lock.try_lock().expect("it is free").get()), [2, 2, 1]);
     });
 }
@@ -102,16 +104,15 @@ fn who_was_polled_between_two_looks_closes_no_ring() {
         })));
         let mut moves_on = lets_go_and_wants(x, z, y);
         assert!(poll_once(waits.as_mut()).is_pending());
-        let looker = spawn(|| {
-            let looks = activity(async |ctx| Ok::<_, LockError>(ctx.lock(y).await?.add_one()));
-            block_on(body(looks)).expect("there is no deadlock");
+        let mover = spawn(move || {
+            drop(guard);
+            assert!(poll_once(moves_on.as_mut()).is_pending());
+            assert!(poll_once(waits.as_mut()).is_pending());
+            drop(last);
+            finish([waits, moves_on]);
         });
-        drop(guard);
-        assert!(poll_once(moves_on.as_mut()).is_pending());
-        assert!(poll_once(waits.as_mut()).is_pending());
-        drop(last);
-        finish([waits, moves_on]);
-        looker.join().unwrap();
+        finish([body(activity(async |ctx| Ok(ctx.lock(y).await?.add_one())))]);
+        mover.join().unwrap();
         assert_eq!([w, x, y, z].map(|lock| lock.try_lock().expect("it is free").get()), [1, 1, 3, 1]);
     });
 }
