@@ -67,6 +67,7 @@ impl Frozen {
             };
             let now = now.ok()?;
             frozen.slots.push(member.slot);
+            // Polled since it was looked at. Reading it again would show that, too; this is cheaper.
             if state::epoch(now) != state::epoch(member.state) {
                 return None;
             }

@@ -117,7 +117,7 @@ fn a_cancel_is_seen() {
 /// the grant, or another poll follows.
 #[test]
 fn a_grant_is_not_lost_in_another_wake() {
-    model(3, || {
+    model(2, || {
         let mutex = keep(crate::Mutex::new(Number::new()));
         let guard = mutex.try_lock().unwrap();
         let mut waiter = Box::pin(activity(async |ctx| {
