@@ -8,7 +8,7 @@ use crate::{
     clock::{self, Ticks},
     driver, limits, metrics,
     raw::RawLock,
-    shim::{AtomicU8, Ordering},
+    shim::{Ordering, PlainU8},
 };
 
 /// When something was acquired, if its hold is timed, and for how many it counts; in one word.
@@ -58,7 +58,7 @@ pub(crate) struct Waited {
 }
 
 /// Counts one more wait of a lock, and returns for how many it counts. In the section.
-pub(crate) fn weigh(waits: &AtomicU8) -> u8 {
+pub(crate) fn weigh(waits: &PlainU8) -> u8 {
     let before = waits.load(Ordering::Relaxed);
     let last = limits::MEASURED_WAITS + limits::SAMPLED_WAITS - 1;
     waits.store(if before == last { limits::MEASURED_WAITS } else { before + 1 }, Ordering::Relaxed);
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn waits_count_for_as_many_as_there_were() {
-        let waits = AtomicU8::new(0);
+        let waits = PlainU8::new(0);
         let all = u32::from(limits::MEASURED_WAITS) + 10 * u32::from(limits::SAMPLED_WAITS);
         let counted: u32 = (0..all).map(|_| u32::from(weigh(&waits))).sum();
         assert_eq!(counted, all);

@@ -37,6 +37,13 @@ pub(crate) use shuttle::{
     thread_local,
 };
 
+/// Atomics that no model looks at: for what is only told (names, places, counts), or means the same whenever it is read.
+/// Each access of the others is a point where a model branches.
+pub(crate) use std::sync::atomic::{
+    AtomicBool as PlainBool, AtomicPtr as PlainPtr, AtomicU8 as PlainU8, AtomicU32 as PlainU32,
+    AtomicU64 as PlainU64,
+};
+
 /// Declares a function that is `const` except under loom, whose atomics cannot be made in a constant.
 macro_rules! const_unless_modelled {
     ($(#[$meta:meta])* $vis:vis const fn $($rest:tt)*) => {

@@ -178,3 +178,22 @@ async fn futurelock_outside_of_activities_is_cured_by_the_watchdog() {
     })
     .await;
 }
+
+/// The verdict on a ring may end a wait that nobody polls; then the ring is still there, and the next one is for the wait
+/// that is polled.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_verdict_that_nobody_hears_of_is_not_the_last_one() {
+    static M: Mutex<()> = Mutex::new(());
+    limited(async {
+        let begun = now();
+        let task = spawn!("unheard/task", async move |ctx| {
+            let _held = ctx.lock(&M).await?;
+            let mut left = pin!(ctx.lock(&M));
+            poll_once(left.as_mut()).await;
+            ctx.lock(&M).await.map(drop)
+        });
+        proven(&end(task).await.expect_err("it waits for itself"));
+        assert!(begun.elapsed() < SOON);
+    })
+    .await;
+}

@@ -111,6 +111,7 @@ impl Slot {
     /// At the end of a poll, under a freeze: whether every wait may be blocked, as far as a glance at the holders tells.
     pub(crate) fn looks_stuck(&'static self) -> bool {
         let mut blocked = false;
+        let epoch = state::epoch(self.state.load(Ordering::Relaxed));
         for wait in self.waits() {
             match (wait.kind(), wait.phase()) {
                 (Source::Signal, cell::EXPIRED) => return false,
@@ -131,6 +132,7 @@ impl Slot {
                     }
                     blocked = true;
                 }
+                (Source::Lock, _) if wait.left_its_end(epoch) => {}
                 (Source::Lock, _) => return false,
             }
         }

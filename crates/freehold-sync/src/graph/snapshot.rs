@@ -7,7 +7,7 @@ use crate::{
     slot::{
         Slot,
         cell::{self, Source, WaitCell},
-        state::{DONE, FREE, OUTSIDER, PARKED, POLLING, THREAD, WOKEN},
+        state::{self, DONE, FREE, OUTSIDER, PARKED, POLLING, THREAD, WOKEN},
     },
 };
 use std::{collections::HashMap, ptr};
@@ -76,6 +76,7 @@ impl Member {
     pub(crate) fn read_frozen(slot: &'static Slot, state: u64, strictness: Strictness) -> Self {
         let mut waits = Vec::new();
         let mut signals = false;
+        let epoch = state::epoch(state);
         for wait in slot.waits() {
             match (wait.kind(), wait.phase()) {
                 (Source::Signal, cell::EXPIRED) => return Self::live(slot, state),
@@ -90,6 +91,7 @@ impl Member {
                     Some(wait) => waits.push(wait),
                     None => return Self::live(slot, state),
                 },
+                (Source::Lock, _) if wait.left_its_end(epoch) => {}
                 // Granted, notified, expired, a victim, closed: it is on its way.
                 (Source::Lock, _) => return Self::live(slot, state),
             }

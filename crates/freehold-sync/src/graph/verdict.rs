@@ -67,6 +67,7 @@ impl Frozen {
             };
             let now = now.ok()?;
             frozen.slots.push(member.slot);
+            // Polled since it was looked at. Reading it again would show that, too; this is cheaper.
             if state::epoch(now) != state::epoch(member.state) {
                 return None;
             }
@@ -80,6 +81,18 @@ impl Frozen {
             frozen.snapshot.add(read);
         }
         Some(frozen)
+    }
+
+    #[cfg(all(test, shuttle))]
+    fn tell_model(&self, stuck: &[bool], steps: &[Step], action: Action, report: &Arc<Deadlock>) {
+        let members = &self.snapshot.members;
+        let found: Vec<_> =
+            members.iter().zip(stuck).filter(|(_, stuck)| **stuck).map(|(member, _)| member.slot).collect();
+        let victim = match action {
+            Action::Victim(index) => Some(members[steps[index].member].slot),
+            _ => None,
+        };
+        crate::models::pronounced(&found, victim, report);
     }
 
     /// Whether all members are stuck and none was woken since they were frozen.
@@ -150,6 +163,8 @@ pub(crate) fn pronounce(seen: &Snapshot, stuck: &[bool], start: usize, wakes: &m
     let behind = behind(snapshot, &steps);
     let report = Arc::new(report_of(Grade::Proven, edges, behind, action));
     metrics::add(&metrics::GLOBAL.proven, 1);
+    #[cfg(all(test, shuttle))]
+    frozen.tell_model(&still, &steps, action, &report);
     carry_out(snapshot, &steps, end, action, &report, wakes);
     Some(Verdict { report, ring })
 }

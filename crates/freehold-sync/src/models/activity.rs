@@ -1,10 +1,11 @@
 //! Wakes and polls of activities, and the return of their slots.
 
-use super::exhaustive::{Gate, block_on, keep, model, poll_once, run, spawn, threads};
+use super::exhaustive::{Gate, Number, block_on, keep, model, poll_once, run, spawn, threads};
 use crate::activity;
 use loom::sync::Mutex;
 use std::{
     future::poll_fn,
+    pin::pin,
     task::{Poll, Waker},
 };
 
@@ -109,5 +110,30 @@ fn a_cancel_is_seen() {
         let canceller = spawn(move || handle.cancel());
         block_on(cancelled).unwrap();
         canceller.join().unwrap();
+    });
+}
+
+/// A wake of its own, and a grant that finds the activity woken already: the poll that the first one asked for sees
+/// the grant, or another poll follows.
+#[test]
+fn a_grant_is_not_lost_in_another_wake() {
+    model(2, || {
+        let mutex = keep(crate::Mutex::new(Number::new()));
+        let guard = mutex.try_lock().unwrap();
+        let mut waiter = Box::pin(activity(async |ctx| {
+            let (mut lock, mut wakes) = (pin!(ctx.lock(mutex)), true);
+            poll_fn(|cx| {
+                if std::mem::take(&mut wakes) {
+                    cx.waker().wake_by_ref();
+                }
+                lock.as_mut().poll(cx).map(|number| number.unwrap().add_one())
+            })
+            .await;
+        }));
+        assert!(poll_once(waiter.as_mut()).is_pending());
+        let holder = spawn(|| drop(guard));
+        block_on(waiter).unwrap();
+        holder.join().unwrap();
+        assert_eq!(mutex.try_lock().expect("nobody has it").get(), 1);
     });
 }

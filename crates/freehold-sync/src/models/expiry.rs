@@ -10,7 +10,7 @@ fn expire_all() {
 
 #[test]
 fn a_grant_or_the_deadline_ends_a_wait_and_the_next_one_gets_its_turn() {
-    model(2, || {
+    model(1, || {
         let mutex = keep(Mutex::new(Number::new()));
         let guard = mutex.try_lock().unwrap();
         let waiter = spawn(|| {
@@ -29,7 +29,7 @@ fn a_grant_or_the_deadline_ends_a_wait_and_the_next_one_gets_its_turn() {
 
 #[test]
 fn a_wait_that_expires_while_it_is_dropped_takes_no_turn_along() {
-    model(2, || {
+    model(1, || {
         let mutex = keep(Mutex::new(Number::new()));
         let guard = mutex.try_lock().unwrap();
         let mut waiter = Box::pin(mutex.lock());

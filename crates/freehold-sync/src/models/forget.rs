@@ -6,7 +6,7 @@ use std::{mem, pin::Pin, task::Poll};
 
 /// Forgets a queued wait for a lock, and drops the lock while the driver follows the wait.
 fn lock_ends_under(look: fn()) {
-    model(2, move || {
+    model(1, move || {
         let (forgotten, end) = (keep(Gate::new()), keep(Gate::new()));
         let mutex = std::sync::Arc::new(Mutex::new(Number::new()));
         let holder = mutex.clone();

@@ -5,7 +5,7 @@ use crate::{Mutex, observe};
 
 #[test]
 fn a_look_holds_nobody_up_for_good() {
-    model(2, || {
+    model(1, || {
         let mutex = keep(Mutex::new(Number::new()));
         let guard = mutex.try_lock().unwrap();
         let waiter = spawn(|| run(async |ctx| ctx.lock(mutex).await.unwrap().add_one()));
@@ -20,7 +20,7 @@ fn a_look_holds_nobody_up_for_good() {
 /// A holder that is idle, but will be woken by something outside of the graph, is never taken for stuck.
 #[test]
 fn a_holder_that_somebody_may_wake_is_left_alone() {
-    model(2, || {
+    model(1, || {
         let mutex = keep(Mutex::new(Number::new()));
         let gate = keep(Gate::new());
         let mut holder = Box::pin(crate::activity(async |ctx| {

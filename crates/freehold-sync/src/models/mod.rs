@@ -21,6 +21,10 @@ mod mutex;
 mod ring;
 #[cfg(loom)]
 mod rwlock;
+#[cfg(loom)]
+mod validation;
 
 #[cfg(shuttle)]
 mod programs;
+#[cfg(shuttle)]
+pub(crate) use programs::pronounced;

@@ -13,7 +13,7 @@ fn write(lock: &'static RwLock<Number>) {
 
 #[test]
 fn a_writer_excludes_readers_and_everybody_gets_in() {
-    model(2, || {
+    model(1, || {
         let lock = keep(RwLock::new(Number::new()));
         threads([
             Box::new(|| write(lock)),
@@ -30,7 +30,7 @@ fn a_writer_excludes_readers_and_everybody_gets_in() {
 
 #[test]
 fn writers_exclude_each_other() {
-    model(3, || {
+    model(2, || {
         let lock = keep(RwLock::new(Number::new()));
         threads([Box::new(|| write(lock)), Box::new(|| write(lock))]);
         assert_eq!(read(lock), 2);
@@ -40,7 +40,7 @@ fn writers_exclude_each_other() {
 /// The last reader's release and the writer that queues: one sees the other.
 #[test]
 fn the_last_reader_lets_the_writer_in() {
-    model(3, || {
+    model(2, || {
         let lock = keep(RwLock::new(Number::new()));
         let (one, two) = (lock.try_read().unwrap(), lock.try_read().unwrap());
         let writer = spawn(|| write(lock));
@@ -70,7 +70,7 @@ fn a_dropped_writer_lets_readers_in() {
 
 #[test]
 fn permits_are_never_lost() {
-    model(2, || {
+    model(1, || {
         let pool = keep(PermitPool::new(2));
         let take = |count| move || run(async |ctx| drop(ctx.permits(pool, count).await.unwrap()));
         threads([Box::new(take(2)), Box::new(take(1)), Box::new(take(1))]);

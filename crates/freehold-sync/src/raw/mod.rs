@@ -25,7 +25,10 @@ pub(crate) mod wakes;
 use crate::{
     class::{ClassRef, LockClass},
     limits, measure,
-    shim::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering, QueueLock, Watch, const_unless_modelled},
+    shim::{
+        AtomicPtr, AtomicU8, AtomicUsize, Ordering, PlainPtr, PlainU8, PlainU32, QueueLock, Watch,
+        const_unless_modelled,
+    },
     slot::{
         self, Slot,
         cell::{self, Parked, Source, WaitCell},
@@ -70,16 +73,16 @@ pub(crate) struct RawLock {
     pub(crate) word: AtomicUsize,
     head: AtomicPtr<WaitCell>,
     tail: AtomicPtr<WaitCell>,
-    class: AtomicPtr<()>,
+    class: PlainPtr<()>,
     /// Where its exclusive holder acquired it.
-    site: AtomicPtr<Location<'static>>,
+    site: PlainPtr<Location<'static>>,
     /// Acquisitions; only the holder of a mutex writes it.
-    pub(crate) count: AtomicU32,
+    pub(crate) count: PlainU32,
     queue: QueueLock,
     kind: Kind,
     flags: AtomicU8,
     /// Waits, as far as it matters for how many each counts in the measurements; written in the section.
-    waits: AtomicU8,
+    waits: PlainU8,
     /// Read by who gets here by a cell, written by the end of the lock.
     alive: Watch,
 }
@@ -106,13 +109,13 @@ impl RawLock {
                 word: AtomicUsize::new(word),
                 head: AtomicPtr::new(ptr::null_mut()),
                 tail: AtomicPtr::new(ptr::null_mut()),
-                class: AtomicPtr::new(class.to_ptr()),
-                site: AtomicPtr::new(ptr::null_mut()),
-                count: AtomicU32::new(0),
+                class: PlainPtr::new(class.to_ptr()),
+                site: PlainPtr::new(ptr::null_mut()),
+                count: PlainU32::new(0),
                 queue: QueueLock::new(),
                 kind,
                 flags: AtomicU8::new(flags),
-                waits: AtomicU8::new(0),
+                waits: PlainU8::new(0),
                 alive: Watch::new(),
             }
         }
@@ -408,6 +411,7 @@ impl RawLock {
         wait.granted.store(slot::state::epoch(owner.state.load(Ordering::Relaxed)), Ordering::Relaxed);
         // SAFETY: in the section.
         let parked = unsafe { std::mem::replace(wait.parked_mut(), Parked::Nobody) };
+        let own = matches!(parked, Parked::Owner);
         // Woken before the phase can be seen: an owner that is neither woken nor polling has not been granted anything
         // since its last poll began (slot invariant 4).
         wakes.add(owner, parked);
@@ -417,6 +421,12 @@ impl RawLock {
             let _ = wait.source.compare_exchange(me, ptr::null_mut(), Ordering::Relaxed, Ordering::Relaxed);
         }
         wait.set_phase(phase);
+        if own {
+            // And after it: a poll that began in between has used up the wake, and may not have seen the phase. Both
+            // are read-modify-writes of one word, so either this one is after that poll's beginning, or the poll sees
+            // the phase.
+            wakes.add(owner, Parked::Owner);
+        }
     }
 
     // ---- leaving ---------------------------------------------------------------------------------------------------

@@ -38,7 +38,8 @@ pub(super) fn take(lock: &RawLock, holder: *mut Slot) -> bool {
 /// Takes a mutex that nobody has, waits for, or is on the way to.
 #[inline(always)]
 pub(crate) fn take_free(lock: &RawLock, holder: *mut Slot) -> bool {
-    lock.word.compare_exchange(0, LOCKED | bits(holder), Ordering::Acquire, Ordering::Relaxed).is_ok()
+    // The orderings of `take`.
+    lock.word.compare_exchange(0, LOCKED | bits(holder), Ordering::AcqRel, Ordering::Relaxed).is_ok()
 }
 
 /// Takes a mutex that a notification was for, and ends the notification.

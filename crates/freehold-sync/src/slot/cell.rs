@@ -14,7 +14,7 @@ use super::Slot;
 use crate::{
     clock::{AtomicTicks, NEVER},
     measure::Waited,
-    shim::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, Ordering, Watch},
+    shim::{AtomicPtr, AtomicU8, AtomicU32, Ordering, PlainBool, PlainPtr, PlainU8, Watch},
 };
 use std::{cell::UnsafeCell, panic::Location, ptr, task::Waker};
 
@@ -77,9 +77,9 @@ pub(crate) struct WaitCell {
     /// Set once somebody else took what this cell was woken for; the next release transfers.
     pub(crate) overtaken: AtomicU8,
     /// For how many waits it counts in the measurements.
-    pub(crate) weight: AtomicU8,
+    pub(crate) weight: PlainU8,
     /// Its wait may last: it is no reason for a suspicion.
-    pub(crate) patient: AtomicBool,
+    pub(crate) patient: PlainBool,
     pub(crate) need: AtomicU32,
     /// Which of several places a grant got (a reader's).
     pub(crate) place: AtomicU32,
@@ -92,8 +92,8 @@ pub(crate) struct WaitCell {
     pub(crate) source: AtomicPtr<()>,
     pub(crate) since: AtomicTicks,
     pub(crate) deadline: AtomicTicks,
-    pub(crate) site: AtomicPtr<Location<'static>>,
-    owner: AtomicPtr<Slot>,
+    pub(crate) site: PlainPtr<Location<'static>>,
+    owner: PlainPtr<Slot>,
     /// Whom a grant is booked to; null if nobody we know.
     booked: AtomicPtr<Slot>,
     parked: UnsafeCell<Parked>,
@@ -111,8 +111,8 @@ impl WaitCell {
             phase: AtomicU8::new(UNUSED),
             kind: AtomicU8::new(Source::Lock as u8),
             overtaken: AtomicU8::new(0),
-            weight: AtomicU8::new(0),
-            patient: AtomicBool::new(false),
+            weight: PlainU8::new(0),
+            patient: PlainBool::new(false),
             need: AtomicU32::new(0),
             place: AtomicU32::new(0),
             polled: AtomicU32::new(0),
@@ -122,8 +122,8 @@ impl WaitCell {
             source: AtomicPtr::new(ptr::null_mut()),
             since: AtomicTicks::new(0),
             deadline: AtomicTicks::new(NEVER),
-            site: AtomicPtr::new(ptr::null_mut()),
-            owner: AtomicPtr::new(ptr::null_mut()),
+            site: PlainPtr::new(ptr::null_mut()),
+            owner: PlainPtr::new(ptr::null_mut()),
             booked: AtomicPtr::new(ptr::null_mut()),
             parked: UnsafeCell::new(Parked::Nobody),
             parked_watch: Watch::new(),
@@ -154,6 +154,14 @@ impl WaitCell {
     /// Whether it had its turn before the poll of `epoch` began, and was not polled in it.
     pub(crate) fn left_its_turn(&self, epoch: u32) -> bool {
         matches!(self.phase(), GRANTED | NOTIFIED)
+            && self.polled.load(Ordering::Relaxed) != epoch
+            && self.granted.load(Ordering::Relaxed) != epoch
+    }
+
+    /// Whether it was ended from outside before the poll of `epoch` began, and was not polled in it: its future is left
+    /// alone, so that nobody hears of it. It is no sign of life.
+    pub(crate) fn left_its_end(&self, epoch: u32) -> bool {
+        matches!(self.phase(), EXPIRED | VICTIM | CLOSED)
             && self.polled.load(Ordering::Relaxed) != epoch
             && self.granted.load(Ordering::Relaxed) != epoch
     }

@@ -7,36 +7,36 @@
 use super::Slot;
 use crate::{
     class::ClassRef,
-    clock::Ticks,
+    clock::AtomicTicks,
     measure::Timing,
-    shim::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    shim::{AtomicU32, AtomicUsize, Ordering, PlainPtr, PlainU32},
 };
 use std::{panic::Location, ptr};
 
 pub(crate) struct HeldEntry {
     /// The address of the lock; zero if the entry is unused. Written last when claimed.
     lock: AtomicUsize,
-    class: AtomicPtr<()>,
-    site: AtomicPtr<Location<'static>>,
+    class: PlainPtr<()>,
+    site: PlainPtr<Location<'static>>,
     /// A `Timing`.
-    timing: AtomicU64,
+    timing: AtomicTicks,
     /// The epoch of the poll in which it was acquired.
     pub(crate) epoch: AtomicU32,
-    owner: AtomicPtr<Slot>,
+    owner: PlainPtr<Slot>,
     /// Its bit in the `busy` word of its owner.
-    bit: AtomicU32,
+    bit: PlainU32,
 }
 
 impl HeldEntry {
     pub(crate) fn new() -> Self {
         Self {
             lock: AtomicUsize::new(0),
-            class: AtomicPtr::new(ptr::null_mut()),
-            site: AtomicPtr::new(ptr::null_mut()),
-            timing: AtomicU64::new(Timing::NONE.bits()),
+            class: PlainPtr::new(ptr::null_mut()),
+            site: PlainPtr::new(ptr::null_mut()),
+            timing: AtomicTicks::new(Timing::NONE.bits()),
             epoch: AtomicU32::new(0),
-            owner: AtomicPtr::new(ptr::null_mut()),
-            bit: AtomicU32::new(0),
+            owner: PlainPtr::new(ptr::null_mut()),
+            bit: PlainU32::new(0),
         }
     }
 
@@ -68,7 +68,7 @@ impl HeldEntry {
     ) {
         self.class.store(class.to_ptr(), Ordering::Relaxed);
         self.site.store(ptr::from_ref(site).cast_mut(), Ordering::Relaxed);
-        self.timing.store(timing.bits(), Ordering::Relaxed);
+        self.timing.set(timing.bits());
         self.epoch.store(epoch, Ordering::Relaxed);
         self.lock.store(lock, Ordering::Release);
     }
@@ -90,11 +90,11 @@ impl HeldEntry {
 
     #[inline(always)]
     pub(crate) fn timing(&self) -> Timing {
-        Timing::from_bits(self.timing.load(Ordering::Relaxed))
+        Timing::from_bits(self.timing.get())
     }
 
     /// When it was acquired, or a little before; zero if nobody looked at a clock.
-    pub(crate) fn since(&self) -> Ticks {
+    pub(crate) fn since(&self) -> crate::clock::Ticks {
         self.timing().since()
     }
 

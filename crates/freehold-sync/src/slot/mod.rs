@@ -31,8 +31,8 @@ use crate::{
     limits,
     report::Deadlock,
     shim::{
-        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Backoff, Mutex, Ordering, PoisonError,
-        QueueLock, Watch,
+        AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Backoff, Mutex, Ordering, PlainBool, PlainPtr, PlainU8,
+        PlainU64, PoisonError, QueueLock, Watch,
     },
 };
 use cell::WaitCell;
@@ -83,15 +83,15 @@ pub(crate) struct Slot {
     more_cells: AtomicPtr<Block<WaitCell>>,
     more_holds: AtomicPtr<Block<HeldEntry>>,
     /// When it was born, in order; a re-run keeps it.
-    pub(crate) birth: AtomicU64,
-    site: AtomicPtr<Location<'static>>,
-    named: AtomicBool,
+    pub(crate) birth: PlainU64,
+    site: PlainPtr<Location<'static>>,
+    named: PlainBool,
     name: Mutex<Cow<'static, str>>,
-    pub(crate) priority: AtomicU8,
+    pub(crate) priority: PlainU8,
     /// Levels held by those who forked this activity, a bit each.
-    pub(crate) inherited: AtomicU64,
+    pub(crate) inherited: PlainU64,
     /// The order mode of this activity alone; zero: the one of the process.
-    pub(crate) order_mode: AtomicU8,
+    pub(crate) order_mode: PlainU8,
     /// A deadline for every wait.
     pub(crate) deadline: AtomicTicks,
     pub(crate) cancelled: AtomicBool,
@@ -106,7 +106,7 @@ pub(crate) struct Slot {
     /// The wait that was reported as suspected last, by the tick it began.
     pub(crate) suspected: AtomicTicks,
     /// The activity whose poll this one's poll is inside of.
-    below: AtomicPtr<Slot>,
+    below: PlainPtr<Slot>,
     /// The blocking wait of the thread that polls, while `PARKED`.
     pub(crate) parked_in: AtomicPtr<WaitCell>,
 }
@@ -130,13 +130,13 @@ impl Slot {
             cells: std::array::from_fn(|_| WaitCell::new()),
             more_cells: AtomicPtr::new(ptr::null_mut()),
             more_holds: AtomicPtr::new(ptr::null_mut()),
-            birth: AtomicU64::new(0),
-            site: AtomicPtr::new(ptr::null_mut()),
-            named: AtomicBool::new(false),
+            birth: PlainU64::new(0),
+            site: PlainPtr::new(ptr::null_mut()),
+            named: PlainBool::new(false),
             name: Mutex::new(Cow::Borrowed("")),
-            priority: AtomicU8::new(0),
-            inherited: AtomicU64::new(0),
-            order_mode: AtomicU8::new(0),
+            priority: PlainU8::new(0),
+            inherited: PlainU64::new(0),
+            order_mode: PlainU8::new(0),
             deadline: AtomicTicks::new(NEVER),
             cancelled: AtomicBool::new(false),
             cancel_awaited_elsewhere: AtomicBool::new(false),
@@ -145,7 +145,7 @@ impl Slot {
             signals: QueueLock::new(),
             probed: AtomicTicks::new(0),
             suspected: AtomicTicks::new(0),
-            below: AtomicPtr::new(ptr::null_mut()),
+            below: PlainPtr::new(ptr::null_mut()),
             parked_in: AtomicPtr::new(ptr::null_mut()),
         }
     }

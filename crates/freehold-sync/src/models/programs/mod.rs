@@ -1,0 +1,142 @@
+//! Random lock programs under random schedules. A program that hangs leaves no thread that can run, which shuttle tells;
+//! so a lost wake-up is one, and a deadlock that is not found.
+//!
+//! `FREEHOLD_PROGRAMS=n` runs n programs of each family under each scheduler. A failure prints a schedule;
+//! `FREEHOLD_SCHEDULE=...` runs that one again, program and all.
+
+mod plan;
+mod run;
+mod world;
+
+use crate::{metrics, slot::pool};
+use plan::{Family, Plan};
+use shuttle::{
+    Config, Runner,
+    rand::{Rng, thread_rng},
+    scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler},
+};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
+
+pub(crate) use world::pronounced;
+
+/// Programs of each family and scheduler in an ordinary run.
+const PROGRAMS: usize = 2_000;
+/// Bytes; a verdict formats its report.
+const STACK: usize = 0x4_0000;
+/// Of one program: it takes some ten thousand.
+const STEPS: usize = 2_000_000;
+
+/// What was seen over all programs of a test.
+#[derive(Default, Debug)]
+struct Tally {
+    programs: AtomicUsize,
+    with_verdicts: AtomicUsize,
+    verdicts: AtomicUsize,
+    errors: AtomicUsize,
+    swept: AtomicUsize,
+}
+
+fn add(counter: &AtomicUsize, n: usize) {
+    counter.fetch_add(n, Ordering::Relaxed);
+}
+
+fn one_program(family: Family, tally: &Tally) {
+    let plan = Plan::new(family, thread_rng().r#gen());
+    if std::env::var_os("FREEHOLD_SCHEDULE").is_some() {
+        println!("{plan:#?}");
+    }
+    let expires = plan.expiries > 0;
+    let outcome = run::run(plan);
+    let verdicts = outcome.world.verdicts();
+    outcome.world.check_heard(family == Family::Strict);
+    assert!(family != Family::Ordered || verdicts.is_empty(), "in order, yet: {}", verdicts[0]);
+    for error in outcome.results.iter().filter_map(|result| result.as_ref().err()) {
+        assert!(error.deadlock().is_some() || (expires && error.is_timeout()), "{error}");
+        assert!(family != Family::Ordered || error.is_timeout(), "{error}");
+        add(&tally.errors, 1);
+    }
+    if family == Family::Strict {
+        assert_eq!(outcome.world.swept(), 0, "the end of the poll that closes a ring sees it");
+    }
+    assert_eq!(pool::model::in_use(), 0, "every slot goes back to the pool");
+    // Here, and not when the next one begins: a schedule must not depend on the run before.
+    pool::model::begin_run();
+    add(&tally.programs, 1);
+    add(&tally.with_verdicts, usize::from(!verdicts.is_empty()));
+    add(&tally.verdicts, verdicts.len());
+    add(&tally.swept, outcome.world.swept());
+}
+
+fn check(family: Family, scheduler: impl Scheduler + 'static) -> Arc<Tally> {
+    /// The counters of the process are looked at.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut config = Config::new();
+    config.stack_size = STACK;
+    config.max_steps = shuttle::MaxSteps::FailAfter(STEPS);
+    config.silence_warnings = true;
+    let tally = Arc::new(Tally::default());
+    let seen = tally.clone();
+    let before = metrics::global();
+    match std::env::var("FREEHOLD_SCHEDULE") {
+        Ok(schedule) => Runner::new(ReplayScheduler::new_from_encoded(&schedule), config)
+            .run(move || one_program(family, &seen)),
+        Err(_) => Runner::new(scheduler, config).run(move || one_program(family, &seen)),
+    };
+    let phantoms = metrics::global().phantoms - before.phantoms;
+    println!("{family:?}: {tally:?}, {phantoms} looks that the validation did not confirm");
+    tally
+}
+
+fn programs() -> usize {
+    std::env::var("FREEHOLD_PROGRAMS")
+        .map_or(PROGRAMS, |text| text.parse().expect("FREEHOLD_PROGRAMS is a number"))
+}
+
+fn random() -> RandomScheduler {
+    RandomScheduler::new(programs())
+}
+
+/// Few preemptions, each anywhere.
+fn pct() -> PctScheduler {
+    PctScheduler::new(4, programs())
+}
+
+fn check_some_verdicts(tally: &Tally) {
+    let (programs, verdicts) =
+        (tally.programs.load(Ordering::Relaxed), tally.verdicts.load(Ordering::Relaxed));
+    assert!(programs < 500 || verdicts > programs / 50, "hardly a ring in {programs} programs: {verdicts}");
+}
+
+#[test]
+fn ordered_programs_get_no_verdict() {
+    check(Family::Ordered, random());
+}
+
+#[test]
+fn ordered_programs_get_no_verdict_under_few_preemptions() {
+    check(Family::Ordered, pct());
+}
+
+#[test]
+fn strict_programs_end_and_hear_of_every_verdict() {
+    check_some_verdicts(&check(Family::Strict, random()));
+}
+
+#[test]
+fn strict_programs_end_and_hear_of_every_verdict_under_few_preemptions() {
+    check_some_verdicts(&check(Family::Strict, pct()));
+}
+
+#[test]
+fn loose_programs_end() {
+    check_some_verdicts(&check(Family::Loose, random()));
+}
+
+#[test]
+fn loose_programs_end_under_few_preemptions() {
+    check_some_verdicts(&check(Family::Loose, pct()));
+}

@@ -1,0 +1,301 @@
+//! What is known of a running program from its own point of view: who holds what, who waits for what. It is written by
+//! the program before it asks and before it gives back, so whoever is idle is described exactly, and it says without the
+//! detector's help who can be stuck.
+//!
+//! All threads of a model run on one, and nothing in here is a point where another one may be scheduled.
+
+use super::plan::{Kind, Plan, Take};
+use crate::{Action, Deadlock, raw::ALL_READERS, slot::Slot};
+use shuttle::thread::{self, ThreadId};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    sync::Arc,
+};
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Wait {
+    Lock {
+        lock: usize,
+        need: u32,
+    },
+    Child(usize),
+    /// Queued, and polled by nobody.
+    Left {
+        lock: usize,
+        need: u32,
+    },
+}
+
+/// An activity.
+#[derive(Default, Debug)]
+struct Node {
+    slot: usize,
+    ended: bool,
+    /// Threads of control in it that do not wait for a lock or a child.
+    running: isize,
+    waits: BTreeMap<usize, Wait>,
+    held: Vec<(usize, u32)>,
+    /// Chosen by a verdict, and not polled since.
+    chosen: bool,
+}
+
+#[derive(Default)]
+struct Book {
+    totals: Vec<u32>,
+    ordered_queue: Vec<bool>,
+    nodes: Vec<Node>,
+    next: usize,
+    told: Vec<Arc<Deadlock>>,
+    /// Who is in a sweep, and how many verdicts were left to one.
+    sweepers: Vec<ThreadId>,
+    swept: usize,
+    /// Who heard of which verdict.
+    heard: BTreeMap<String, BTreeSet<usize>>,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct World(Rc<RefCell<Book>>);
+
+// SAFETY: all threads of a model run on one.
+unsafe impl Send for World {}
+// SAFETY: as above.
+unsafe impl Sync for World {}
+
+std::thread_local!(static THIS: RefCell<Option<World>> = const { RefCell::new(None) });
+
+pub(super) fn units(take: Take) -> u32 {
+    match take {
+        Take::Lock | Take::Read => 1,
+        Take::Write => ALL_READERS,
+        Take::Permits(count) => count,
+    }
+}
+
+impl World {
+    pub(super) fn begin(plan: &Plan) -> Self {
+        let total = |kind: &Kind| match kind {
+            Kind::Mutex => 1,
+            Kind::RwLock => ALL_READERS,
+            Kind::Pool(size) => *size,
+        };
+        let book = Book {
+            totals: plan.locks.iter().map(total).collect(),
+            ordered_queue: plan.locks.iter().map(|kind| *kind != Kind::Mutex).collect(),
+            ..Book::default()
+        };
+        let world = Self(Rc::new(RefCell::new(book)));
+        THIS.set(Some(world.clone()));
+        world
+    }
+
+    pub(super) fn node(&self, slot: &Slot, parent: Option<usize>) -> NodeEntry {
+        let mut book = self.0.borrow_mut();
+        let node = book.nodes.len();
+        book.nodes.push(Node { slot: std::ptr::from_ref(slot).addr(), ..Node::default() });
+        let link = parent.map(|parent| (parent, book.add_wait(parent, Wait::Child(node))));
+        drop(book);
+        NodeEntry { world: self.clone(), node, link }
+    }
+
+    pub(super) fn strand(&self, node: usize) -> Strand {
+        self.0.borrow_mut().nodes[node].running += 1;
+        Strand { world: self.clone(), node }
+    }
+
+    /// This thread of control is not what keeps the node going, until the entry is dropped.
+    pub(super) fn branches(&self, node: usize) -> Branched {
+        self.0.borrow_mut().nodes[node].running -= 1;
+        Branched { world: self.clone(), node }
+    }
+
+    pub(super) fn waits(&self, node: usize, lock: usize, take: Take) -> (WaitEntry, Branched) {
+        (self.add_wait(node, Wait::Lock { lock, need: units(take) }), self.branches(node))
+    }
+
+    pub(super) fn leaves(&self, node: usize, lock: usize, take: Take) -> WaitEntry {
+        self.add_wait(node, Wait::Left { lock, need: units(take) })
+    }
+
+    fn add_wait(&self, node: usize, wait: Wait) -> WaitEntry {
+        let wait = self.0.borrow_mut().add_wait(node, wait);
+        WaitEntry { world: self.clone(), node, wait }
+    }
+
+    pub(super) fn holds(&self, node: usize, lock: usize, take: Take) -> HoldEntry {
+        let mut book = self.0.borrow_mut();
+        book.nodes[node].held.push((lock, units(take)));
+        let all = book.nodes.iter().flat_map(|node| &node.held).filter(|(of, _)| *of == lock);
+        let taken: u64 = all.map(|(_, units)| u64::from(*units)).sum();
+        assert!(taken <= u64::from(book.totals[lock]), "lock {lock} was given out twice: {:?}", book.nodes);
+        drop(book);
+        HoldEntry { world: self.clone(), node, held: (lock, units(take)) }
+    }
+
+    pub(super) fn polls(&self, node: usize) {
+        self.0.borrow_mut().nodes[node].chosen = false;
+    }
+
+    pub(super) fn hears(&self, node: usize, report: &Deadlock) {
+        self.0.borrow_mut().heard.entry(report.id.clone()).or_default().insert(node);
+    }
+
+    /// This thread begins or ends a sweep.
+    pub(super) fn sweeps(&self, begins: bool) {
+        let me = thread::current().id();
+        let sweepers = &mut self.0.borrow_mut().sweepers;
+        sweepers.retain(|sweeper| *sweeper != me);
+        if begins {
+            sweepers.push(me);
+        }
+    }
+
+    /// Verdicts that no end of a poll saw.
+    pub(super) fn swept(&self) -> usize {
+        self.0.borrow().swept
+    }
+
+    pub(super) fn verdicts(&self) -> Vec<Arc<Deadlock>> {
+        self.0.borrow().told.clone()
+    }
+
+    /// Each verdict was heard of by one activity at most, and nobody heard of another one; `all`: by one exactly.
+    pub(super) fn check_heard(&self, all: bool) {
+        let book = self.0.borrow();
+        for (id, who) in &book.heard {
+            assert_eq!(who.len(), 1, "{id} was given to {who:?}");
+            assert!(book.told.iter().any(|report| report.id == *id), "nobody pronounced {id}");
+        }
+        for report in &book.told {
+            assert!(matches!(report.action, Action::Victim(_)), "nobody is an orphan here: {report}");
+            assert!(!all || book.heard.contains_key(&report.id), "no victim heard of {report}");
+        }
+    }
+}
+
+impl Book {
+    fn add_wait(&mut self, node: usize, wait: Wait) -> usize {
+        self.next += 1;
+        self.nodes[node].waits.insert(self.next, wait);
+        self.next
+    }
+
+    /// The greatest set of nodes whose every wait is blocked by members of the set, word for word. In a queue everybody
+    /// else may be ahead: that errs towards stuck only.
+    fn stuck(&self) -> Vec<bool> {
+        let mut set: Vec<bool> =
+            self.nodes.iter().map(|node| !node.ended && node.running == 0 && !node.chosen).collect();
+        loop {
+            let all_blocked =
+                |node: &Node| node.waits.iter().all(|(id, wait)| self.is_blocked(*id, *wait, &set));
+            let next: Vec<bool> =
+                self.nodes.iter().zip(&set).map(|(node, stuck)| *stuck && all_blocked(node)).collect();
+            if next == set {
+                return set;
+            }
+            set = next;
+        }
+    }
+
+    fn is_blocked(&self, id: usize, wait: Wait, set: &[bool]) -> bool {
+        let (lock, need) = match wait {
+            Wait::Child(child) => return set[child],
+            Wait::Left { .. } => return true,
+            Wait::Lock { lock, need } => (lock, need),
+        };
+        let of_the_set = || self.nodes.iter().zip(set).filter(|(_, stuck)| **stuck).map(|(node, _)| node);
+        let held = of_the_set().flat_map(|node| &node.held).filter(|(of, _)| *of == lock);
+        let free = self.totals[lock] - held.map(|(_, units)| *units).sum::<u32>();
+        let ahead = |(other, wait): (&usize, &Wait)| match wait {
+            Wait::Lock { lock: of, need } | Wait::Left { lock: of, need } => {
+                *other != id && *of == lock && free < *need
+            }
+            Wait::Child(_) => false,
+        };
+        free < need || (self.ordered_queue[lock] && of_the_set().flat_map(|node| &node.waits).any(ahead))
+    }
+}
+
+/// Called by the detector while the members are frozen: compares what it found with what the program knows.
+pub(crate) fn pronounced(members: &[&'static Slot], victim: Option<&'static Slot>, report: &Arc<Deadlock>) {
+    let Some(world) = THIS.with_borrow(Clone::clone) else { return };
+    let mut book = world.0.borrow_mut();
+    let stuck = book.stuck();
+    for member in members {
+        let slot = std::ptr::from_ref(*member).addr();
+        let node = book.nodes.iter().position(|node| node.slot == slot && !node.ended);
+        let node = node.unwrap_or_else(|| panic!("somebody is stuck who is not there: {report}"));
+        assert!(stuck[node], "{node} is not stuck: {:#?}\n{report}", book.nodes);
+        book.nodes[node].chosen |= victim.is_some_and(|victim| victim.is(*member));
+    }
+    book.swept += usize::from(book.sweepers.contains(&thread::current().id()));
+    book.told.push(report.clone());
+}
+
+/// An activity, until its body is gone.
+pub(super) struct NodeEntry {
+    world: World,
+    pub(super) node: usize,
+    link: Option<(usize, usize)>,
+}
+
+impl Drop for NodeEntry {
+    fn drop(&mut self) {
+        let mut book = self.world.0.borrow_mut();
+        book.nodes[self.node].ended = true;
+        if let Some((parent, wait)) = self.link {
+            book.nodes[parent].waits.remove(&wait);
+        }
+    }
+}
+
+/// A thread of control in a node.
+pub(super) struct Strand {
+    world: World,
+    pub(super) node: usize,
+}
+
+impl Drop for Strand {
+    fn drop(&mut self) {
+        self.world.0.borrow_mut().nodes[self.node].running -= 1;
+    }
+}
+
+pub(super) struct Branched {
+    world: World,
+    node: usize,
+}
+
+impl Drop for Branched {
+    fn drop(&mut self) {
+        self.world.0.borrow_mut().nodes[self.node].running += 1;
+    }
+}
+
+pub(super) struct WaitEntry {
+    world: World,
+    node: usize,
+    wait: usize,
+}
+
+impl Drop for WaitEntry {
+    fn drop(&mut self) {
+        self.world.0.borrow_mut().nodes[self.node].waits.remove(&self.wait);
+    }
+}
+
+pub(super) struct HoldEntry {
+    world: World,
+    node: usize,
+    held: (usize, u32),
+}
+
+impl Drop for HoldEntry {
+    fn drop(&mut self) {
+        let mut book = self.world.0.borrow_mut();
+        let held = &mut book.nodes[self.node].held;
+        let at = held.iter().position(|held| *held == self.held).expect("it was booked");
+        held.swap_remove(at);
+    }
+}
