@@ -344,6 +344,7 @@ impl<'a> Acquire<'a> {
 
     fn failed(&mut self, wait: &'static WaitCell, bound: Option<&'static Slot>, phase: u8) -> LockError {
         let waited = clock::between(wait.since.get(), clock::now());
+        self.lock.failure_taken();
         let verdict = if phase == cell::VICTIM { wait.owner().verdict() } else { None };
         self.give_cell_back(wait, bound);
         match (phase, verdict) {

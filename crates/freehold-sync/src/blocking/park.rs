@@ -83,7 +83,10 @@ fn park(lock: &RawLock, owner: &'static Slot, wait: &'static WaitCell) -> Parkin
                 front = true;
             }
             cell::DORMANT => front = true,
-            phase => return Parking::Failed(phase, Duration::ZERO),
+            phase => {
+                lock.failure_taken();
+                return Parking::Failed(phase, Duration::ZERO);
+            }
         }
     }
 }

@@ -11,8 +11,8 @@
 //!    has made it dormant and looked for the next.
 //! 4. A cell in use whose future lives is reached by the lock's owner through the future; one whose future was
 //!    forgotten is in the queue, or `word` says that something is taken or notified, or `STRAY` is set. So a drop that
-//!    sees none of these has no cell pointing to it. A cell that is not in use, and one whose wait has failed, points to
-//!    no lock.
+//!    sees none of these has no cell pointing to it. One whose wait has failed is counted in `failed`. A cell that is not
+//!    in use points to no lock.
 //!
 //! *Deadlock safety*: a section takes no other lock. Wakers are woken and dropped after it.
 
@@ -25,7 +25,9 @@ pub(crate) mod wakes;
 use crate::{
     class::{ClassRef, LockClass},
     limits,
-    shim::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering, QueueLock, Watch, const_unless_modelled},
+    shim::{
+        AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering, QueueLock, Watch, const_unless_modelled, fence,
+    },
     slot::{
         self, Slot,
         cell::{self, Parked, Source, WaitCell},
@@ -76,6 +78,8 @@ pub(crate) struct RawLock {
     queue: QueueLock,
     kind: Kind,
     flags: AtomicU8,
+    /// Waits that were ended from outside and whose futures have not come for it yet; from 255 on nobody counts back.
+    failed: AtomicU8,
     /// Read by who gets here by a cell, written by the end of the lock.
     alive: Watch,
 }
@@ -108,6 +112,7 @@ impl RawLock {
                 queue: QueueLock::new(),
                 kind,
                 flags: AtomicU8::new(flags),
+                failed: AtomicU8::new(0),
                 alive: Watch::new(),
             }
         }
@@ -396,11 +401,6 @@ impl RawLock {
         // Woken before the phase can be seen: an owner that is neither woken nor polling has not been granted anything
         // since its last poll began (slot invariant 4).
         wakes.add(owner, parked);
-        if !matches!(phase, cell::GRANTED | cell::NOTIFIED) {
-            // Neither the queue nor the word tells of this cell any more, so a drop of the lock would not look for it.
-            let me = ptr::from_ref(self).cast_mut().cast();
-            let _ = wait.source.compare_exchange(me, ptr::null_mut(), Ordering::Relaxed, Ordering::Relaxed);
-        }
         wait.set_phase(phase);
     }
 
@@ -412,6 +412,7 @@ impl RawLock {
         match wait.phase() {
             cell::WAITING => self.remove(wait, wakes),
             phase @ (cell::NOTIFIED | cell::GRANTED) => self.give_turn_back(wait, phase, wakes),
+            cell::EXPIRED | cell::VICTIM | cell::CLOSED => self.failure_taken(),
             _ => {}
         }
         wait.set_phase(cell::DORMANT);
@@ -467,6 +468,8 @@ impl RawLock {
         if wait.phase() != cell::WAITING {
             return false;
         }
+        // Before it leaves the queue: a drop of the lock that sees the queue empty sees this.
+        self.count_failed(1);
         self.remove(wait, wakes);
         self.leave_queue(wait, phase, wakes);
         true
@@ -480,12 +483,29 @@ impl RawLock {
         }
     }
 
+    /// The future of a wait that was ended from outside has come for it.
+    pub(crate) fn failure_taken(&self) {
+        self.count_failed(-1);
+    }
+
+    fn count_failed(&self, change: i8) {
+        let mut failed = self.failed.load(Ordering::Relaxed);
+        while failed != u8::MAX {
+            let new = failed.saturating_add_signed(change);
+            match self.failed.compare_exchange_weak(failed, new, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => failed = now,
+            }
+        }
+    }
+
     /// Refuses everybody from now on, and ends all waits with `CLOSED`.
     pub(crate) fn shut(&self) {
         let mut wakes = Wakes::new();
         let section = self.queue.enter();
         self.set_flag(SHUT);
         while let Some(first) = self.first() {
+            self.count_failed(1);
             self.unlink(first);
             self.leave_queue(first, cell::CLOSED, &mut wakes);
         }
@@ -548,7 +568,8 @@ impl RawLock {
             None => self.tail.store(prev, Ordering::Relaxed),
         }
         if self.kind != Kind::Pool && self.head.load(Ordering::Relaxed).is_null() {
-            self.word.fetch_and(!QUEUED, Ordering::Relaxed);
+            // Release pairs with the fence in the drop.
+            self.word.fetch_and(!QUEUED, Ordering::Release);
         }
     }
 
@@ -639,7 +660,13 @@ impl Drop for RawLock {
             // `RawPool` leaves zero here if nobody holds a permit.
             Kind::Mutex | Kind::Event | Kind::Pool => word != 0,
         };
-        if taken || self.flag(STRAY) || !self.head.load(Ordering::Relaxed).is_null() {
+        // Acquire pairs with `unlink`: who sees the queue empty sees what else there is to forget.
+        fence(Ordering::Acquire);
+        if taken
+            || self.flag(STRAY)
+            || self.failed.load(Ordering::Relaxed) != 0
+            || !self.head.load(Ordering::Relaxed).is_null()
+        {
             self.forget_cells();
         }
         self.alive.writes();
