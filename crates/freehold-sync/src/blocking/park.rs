@@ -87,8 +87,9 @@ pub(super) fn wait(
     wait.book(holder);
     let ended = park(lock, owner, wait);
     let waited = wait.waited();
-    // While the lock is there; see `acquire::give_cell_back`.
-    wait.source.store(std::ptr::null_mut(), Ordering::Release);
+    // While the lock is there, and nobody reads it any more; see `acquire::give_cell_back`.
+    wait.source.store(std::ptr::null_mut(), Ordering::SeqCst);
+    owner.wait_thawed();
     owner.free_cell(wait);
     if lasting.is_none() {
         owner.release_outside();

@@ -11,8 +11,7 @@
 //!    has made it dormant and looked for the next.
 //! 4. A cell in use whose future lives is reached by the lock's owner through the future; one whose future was
 //!    forgotten is in the queue, or `word` says that something is taken or notified, or `STRAY` is set. So a drop that
-//!    sees none of these has no cell pointing to it. A cell that is not in use, and one whose wait has failed, points to
-//!    no lock.
+//!    sees none of these has no cell pointing to it. A cell that is not in use points to no lock.
 //!
 //! *Deadlock safety*: a section takes no other lock. Wakers are woken and dropped after it.
 
@@ -415,11 +414,6 @@ impl RawLock {
         // Woken before the phase can be seen: an owner that is neither woken nor polling has not been granted anything
         // since its last poll began (slot invariant 4).
         wakes.add(owner, parked);
-        if !matches!(phase, cell::GRANTED | cell::NOTIFIED) {
-            // Neither the queue nor the word tells of this cell any more, so a drop of the lock would not look for it.
-            let me = ptr::from_ref(self).cast_mut().cast();
-            let _ = wait.source.compare_exchange(me, ptr::null_mut(), Ordering::Relaxed, Ordering::Relaxed);
-        }
         wait.set_phase(phase);
         if own {
             // And after it: a poll that began in between has used up the wake, and may not have seen the phase. Both
@@ -492,9 +486,16 @@ impl RawLock {
         if wait.phase() != cell::WAITING {
             return false;
         }
+        self.expect_strays();
         self.remove(wait, wakes);
         self.leave_queue(wait, phase, wakes);
         true
+    }
+
+    /// In the section, before a cell leaves the queue whose wait fails: from then on neither the queue nor the word tells of
+    /// it. It keeps pointing here, because who has frozen its owner may be on the way, and a drop has to wait for that.
+    fn expect_strays(&self) {
+        self.set_flag(STRAY);
     }
 
     /// In the section: unlinks a queued cell. Those behind it may have waited for it alone.
@@ -510,6 +511,7 @@ impl RawLock {
         let mut wakes = Wakes::new();
         let section = self.queue.enter();
         self.set_flag(SHUT);
+        self.expect_strays();
         while let Some(first) = self.first() {
             self.unlink(first);
             self.leave_queue(first, cell::CLOSED, &mut wakes);
@@ -565,7 +567,8 @@ impl RawLock {
         // SAFETY: cells are never freed.
         match unsafe { prev.as_ref() } {
             Some(prev) => prev.next.store(next, Ordering::Relaxed),
-            None => self.head.store(next, Ordering::Relaxed),
+            // Release pairs with the drop: who sees the queue empty sees the STRAY of before.
+            None => self.head.store(next, Ordering::Release),
         }
         // SAFETY: as above.
         match unsafe { next.as_ref() } {
@@ -664,7 +667,7 @@ impl Drop for RawLock {
             // `RawPool` leaves zero here if nobody holds a permit.
             Kind::Mutex | Kind::Event | Kind::Pool => word != 0,
         };
-        if taken || self.flag(STRAY) || !self.head.load(Ordering::Relaxed).is_null() {
+        if taken || !self.head.load(Ordering::Acquire).is_null() || self.flag(STRAY) {
             self.forget_cells();
         }
         self.alive.writes();
