@@ -28,6 +28,10 @@ pub(crate) const DRIVER_IDLE: Duration = Duration::from_secs(1);
 /// A grant that a wait outside of activities has not picked up for at least this long goes to the next waiter.
 pub(crate) const FUTURELOCK_OUTSIDE: Duration = Duration::from_millis(100);
 
+/// The same of an activity that was woken and is not polled. Longer, because in an overloaded runtime a task that was
+/// woken may wait for long, and its turn should not go round among such.
+pub(crate) const FUTURELOCK_OF_AN_ACTIVITY: Duration = Duration::from_millis(500);
+
 /// Activities visited by the walk at the end of a poll; longer rings are found by the next sweep. A chain of waiters
 /// that grows by one at a time would otherwise cost the square of its length.
 pub(crate) const EAGER_WALK: usize = 64;

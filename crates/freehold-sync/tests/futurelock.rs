@@ -4,7 +4,7 @@
 
 mod support;
 
-use freehold_sync::{LockError, Mutex, PermitPool, RwLock, spawn};
+use freehold_sync::{LockError, Mutex, PermitPool, RwLock, activity, spawn};
 use std::pin::pin;
 use support::{SOON, Told, end, limited, ms, now, pause, poll_once, proven, until, waits};
 
@@ -194,6 +194,25 @@ async fn a_verdict_that_nobody_hears_of_is_not_the_last_one() {
         });
         proven(&end(task).await.expect_err("it waits for itself"));
         assert!(begun.elapsed() < SOON);
+    })
+    .await;
+}
+
+/// Futurelock of a whole activity: half polled by a plain task, it is granted the mutex and never polled again. There is
+/// no end of a poll to pass its turn on.
+#[tokio::test]
+async fn futurelock_of_a_whole_activity_is_cured() {
+    static M: Mutex<()> = Mutex::new(());
+    limited(async {
+        let holder = spawn!(async |ctx| {
+            let _m = ctx.lock(&M).await.unwrap();
+            pause(50).await;
+        });
+        until(|| M.is_locked()).await;
+        let mut unpolled = pin!(activity(async |ctx| ctx.lock(&M).await.map(drop)));
+        poll_once(unpolled.as_mut()).await;
+        end(holder).await;
+        activity(async |ctx| ctx.lock(&M).await.map(drop)).await.unwrap().unwrap();
     })
     .await;
 }

@@ -42,9 +42,7 @@ pub(crate) fn sweep(now: Ticks) {
         {
             told += 1;
         }
-        if slot.is_outsider() {
-            pass_stale_grant_on(slot, &mut findings.wakes);
-        }
+        pass_stale_grant_on(slot, &mut findings.wakes);
     }
     findings.tell();
 }
@@ -150,10 +148,12 @@ fn suspect(slot: &'static Slot, since: Ticks, now: Ticks, findings: &mut Finding
     true
 }
 
-/// A turn that a wait outside of activities has not used for some sweeps goes to the next one: its future is not polled.
+/// A turn that a wait has not used for some sweeps goes to the next one: its future, or its whole activity, is not polled.
 fn pass_stale_grant_on(slot: &'static Slot, wakes: &mut Wakes) {
     const SEEN: u8 = 2;
-    let enough = SEEN + (limits::FUTURELOCK_OUTSIDE.as_millis() / limits::SWEEP_EVERY.as_millis()) as u8;
+    let patience =
+        if slot.is_outsider() { limits::FUTURELOCK_OUTSIDE } else { limits::FUTURELOCK_OF_AN_ACTIVITY };
+    let enough = SEEN + (patience.as_millis() / limits::SWEEP_EVERY.as_millis()) as u8;
     if slot.freeze_if_not_polling().is_err() {
         return;
     }
@@ -167,6 +167,7 @@ fn pass_stale_grant_on(slot: &'static Slot, wakes: &mut Wakes) {
             // SAFETY: the owner is frozen.
             if let Some(lock) = unsafe { RawLock::of_cell(wait) } {
                 lock.pass_on(wait, wakes);
+                wait.overtaken.store(0, Ordering::Relaxed);
             }
         }
     }

@@ -53,7 +53,8 @@
 //! # Outside
 //!
 //! For waits without a context a watchdog does the same after about 200 ms, in the fourth sweep that sees the turn
-//! unused. It cannot know whether the future is about to be polled, so it waits that long.
+//! unused. It cannot know whether the future is about to be polled, so it waits that long. A whole activity that was woken
+//! and is not polled loses its turn in the same way, after about 600 ms.
 //!
 //! # What it does not cure
 //!

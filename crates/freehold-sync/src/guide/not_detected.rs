@@ -23,12 +23,17 @@
 //!
 //! # Where a verdict could be wrong
 //!
-//! In two cases, and both take code that breaks a promise:
+//! In four cases, and each takes code that breaks a promise or does what hardly any does:
 //!
 //! * **A future that breaks the contract of [`Future::poll`]**: it was polled with a new waker, keeps the old one only,
 //!   and later wakes that. After a probe the old one counts as left over. Such a future also hangs when it is moved
 //!   between tasks, or inside `FuturesUnordered`. [`set_probing(false)`](crate::set_probing) avoids it at the price of the
 //!   line about wakers left behind.
+//! * **A future without any waker, which relies on being polled along with its siblings** in the same `join!`. It breaks the
+//!   same contract, and works as long as they run. If it holds what others wait for it is ended, since nobody will wake it.
+//! * **A guard that a thread of `std::thread::scope` gives back, inside of a poll that is blocked in a lock of
+//!   [`blocking`](crate::blocking) meanwhile**: the guard counts as held by the poll, which cannot go on. The same with a
+//!   [`BoundReply`](crate::BoundReply) that such a thread sends.
 //! * **[`ctx.aside`](crate::Context::aside) around a future that would have made progress**: you said that it would not.
 //!
 //! A victim hook that takes locks of this crate, or blocks, breaks its own contract and may hang the detector.
