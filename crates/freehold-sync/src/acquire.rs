@@ -12,7 +12,8 @@
 
 use crate::{
     booking::Booking,
-    clock::{self, NEVER, Ticks},
+    clock,
+    deadline::Limit,
     driver,
     error::{LockError, Timeout},
     free::{self, Free},
@@ -35,27 +36,6 @@ use std::{
     task::{Context as TaskContext, Poll, Waker},
     time::Duration,
 };
-
-/// How long a wait may last.
-#[derive(Clone, Copy)]
-pub(crate) enum Limit {
-    Default,
-    Within(Duration),
-    At(Ticks),
-    Never,
-}
-
-impl Limit {
-    pub(crate) fn deadline(self, now: Ticks, slot: Option<&'static Slot>) -> Ticks {
-        let own = match self {
-            Self::Default => clock::after(now, crate::settings::wait_limit()),
-            Self::Within(wait) => clock::after(now, wait),
-            Self::At(at) => at,
-            Self::Never => NEVER,
-        };
-        slot.map_or(own, |slot| own.min(slot.deadline.get()))
-    }
-}
 
 /// What a successful wait got.
 #[derive(Clone, Copy)]

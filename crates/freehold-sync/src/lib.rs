@@ -73,6 +73,7 @@ mod booking;
 mod class;
 mod clock;
 mod context;
+mod deadline;
 mod driver;
 mod error;
 mod events;

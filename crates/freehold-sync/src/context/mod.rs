@@ -11,8 +11,8 @@ pub use children::Selected;
 pub use within::{Within, within};
 
 use crate::{
-    acquire::Limit,
     blocking,
+    deadline::Limit,
     error::LockError,
     lock_set::{LockAll, LockSet},
     mutex::{Lock, Mutex, MutexGuard},

@@ -6,12 +6,11 @@ mod reply;
 pub use reply::{BoundReply, Reply, reply};
 
 use crate::{
-    acquire::{Acquire, Limit},
+    acquire::Acquire,
     activity::{Activity, ActivityHandle},
-    clock,
     context::Context,
+    deadline::{Limit, limits_of},
     error::{Ended, LockError, Panic},
-    mutex::limits_of,
     slot::Slot,
 };
 use completion::{Completer, Completion};
@@ -23,7 +22,6 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context as TaskContext, Poll},
-    time::{Duration, Instant},
 };
 
 /// Makes an activity of `body`, and a handle through which others wait for its end.

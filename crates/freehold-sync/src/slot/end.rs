@@ -19,18 +19,7 @@ impl Slot {
     /// Becomes the poller in order to drop the body. Waits for a detector that looks at the slot, not for a poll: the
     /// caller has the activity for itself.
     pub(crate) fn begin_close(&self) {
-        let mut backoff = Backoff::new();
-        loop {
-            let state = self.state.load(Ordering::Relaxed);
-            if state & FROZEN != 0 {
-                backoff.wait();
-                continue;
-            }
-            let new = ((state & !END) | POLLING).wrapping_add(EPOCH);
-            if self.state.compare_exchange(state, new, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-                return;
-            }
-        }
+        self.change_unless(FROZEN, |state| ((state & !END) | POLLING).wrapping_add(EPOCH));
     }
 
     /// The body is gone: ends the use of the slot, and reports what is still held under its name.
@@ -147,18 +136,7 @@ impl Slot {
     /// Gives a slot back that stood for a wait outside, or a thread. Its cells are unused.
     pub(crate) fn release_outside(&'static self) {
         self.used.store(0, Ordering::Relaxed);
-        let mut backoff = Backoff::new();
-        loop {
-            let state = self.state.load(Ordering::Acquire);
-            if state & FROZEN != 0 || state & WAKERS != 0 {
-                backoff.wait();
-                continue;
-            }
-            let free = (state & !(EPOCH - 1)) | FREE;
-            if self.state.compare_exchange(state, free, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-                break;
-            }
-        }
+        self.change_unless(FROZEN | WAKERS, |state| (state & !(EPOCH - 1)) | FREE);
         self.reset();
         pool::give_back(self);
     }

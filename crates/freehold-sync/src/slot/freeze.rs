@@ -63,17 +63,20 @@ impl Slot {
 
     /// The thread goes on: waits until nobody reads the wait it was parked in.
     pub(crate) fn leave_parked(&self) {
+        self.change_unless(FROZEN, |state| state & !PARKED);
+    }
+
+    /// Waits until nothing of `unless` is in the state, and changes it.
+    #[inline]
+    pub(super) fn change_unless(&self, unless: u64, change: impl Fn(u64) -> u64) {
         let mut backoff = Backoff::new();
         loop {
             let state = self.state.load(Ordering::Relaxed);
-            if state & FROZEN != 0 {
+            if state & unless != 0 {
                 backoff.wait();
                 continue;
             }
-            if self
-                .state
-                .compare_exchange(state, state & !PARKED, Ordering::AcqRel, Ordering::Relaxed)
-                .is_ok()
+            if self.state.compare_exchange(state, change(state), Ordering::AcqRel, Ordering::Relaxed).is_ok()
             {
                 return;
             }
