@@ -102,7 +102,7 @@ mod scoped_mutex;
 mod settings;
 mod shim;
 mod signal;
-mod signal_wait;
+mod signal_cell;
 mod slot;
 mod victim;
 

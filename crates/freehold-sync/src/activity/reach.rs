@@ -3,7 +3,7 @@
 use crate::{
     error::Ended,
     shim::{Mutex, Ordering, PoisonError},
-    signal_wait,
+    signal_cell,
     slot::{Slot, state},
 };
 use std::{fmt, ops::DerefMut, sync::Arc};
@@ -55,7 +55,7 @@ impl ActivityHandle {
         // Held meanwhile, so that the slot is not given to another activity; but not while anybody is woken.
         let stage = self.reach.stage();
         let wakes = match *stage {
-            Stage::Running(slot) | Stage::Aborting(slot) => Some(signal_wait::cancel(slot)),
+            Stage::Running(slot) | Stage::Aborting(slot) => Some(signal_cell::cancel(slot)),
             _ => None,
         };
         drop(stage);

@@ -4,7 +4,7 @@ use super::Context;
 use crate::{
     acquire::is_own,
     clock,
-    signal_wait::SignalWait,
+    signal_cell::SignalCell,
     slot::{Slot, poll},
 };
 use std::{
@@ -22,13 +22,13 @@ pub struct Aside<'a, F> {
     future: F,
     waker: Option<Waker>,
     /// Says in the graph that something outside may end the wait: an activity that waits for nothing else is no orphan.
-    signal: SignalWait,
+    signal: SignalCell,
     context: &'a Context,
 }
 
 impl<'a, F> Aside<'a, F> {
     pub(super) fn new(context: &'a Context, future: F, site: &'static Location<'static>) -> Self {
-        let signal = SignalWait::until(Some(context.slot()), clock::NEVER, site);
+        let signal = SignalCell::until(Some(context.slot()), clock::NEVER, site);
         Self { future, waker: None, signal, context }
     }
 }

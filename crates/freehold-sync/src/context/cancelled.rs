@@ -1,7 +1,7 @@
 //! Waiting for the cancel of one's own activity.
 
 use super::Context;
-use crate::signal_wait::SignalWait;
+use crate::signal_cell::SignalCell;
 use std::{
     fmt,
     future::Future,
@@ -13,13 +13,13 @@ use std::{
 /// Ready once the activity was cancelled; see [`Context::cancelled`].
 #[must_use = "futures do nothing unless polled"]
 pub struct Cancelled<'a> {
-    wait: SignalWait,
+    wait: SignalCell,
     _context: &'a Context,
 }
 
 impl<'a> Cancelled<'a> {
     pub(super) fn new(context: &'a Context, site: &'static Location<'static>) -> Self {
-        Self { wait: SignalWait::cancelled(context.slot(), site), _context: context }
+        Self { wait: SignalCell::cancelled(context.slot(), site), _context: context }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     graph::chain,
     metrics,
     report::{Grade, LockName},
-    signal_wait::SignalWait,
+    signal_cell::SignalCell,
 };
 use std::{
     fmt,
@@ -23,7 +23,7 @@ use std::{
 #[must_use = "futures do nothing unless polled"]
 pub struct Within<'a, F> {
     future: F,
-    wait: SignalWait,
+    wait: SignalCell,
     limit: Duration,
     context: Option<&'a Context>,
 }
@@ -36,7 +36,7 @@ impl<'a, F> Within<'a, F> {
         site: &'static Location<'static>,
     ) -> Self {
         let deadline = clock::after(clock::now(), limit);
-        let wait = SignalWait::until(context.map(Context::slot), deadline, site);
+        let wait = SignalCell::until(context.map(Context::slot), deadline, site);
         Self { future, wait, limit, context }
     }
 

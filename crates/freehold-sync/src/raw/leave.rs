@@ -47,14 +47,17 @@ impl RawLock {
 
     /// A turn that its waiter does not use goes to the next one; the waiter comes first again when it is polled.
     pub(crate) fn pass_on(&self, wait: &'static WaitCell, wakes: &mut Wakes) {
-        let _section = self.queue.enter();
+        let section = self.queue.enter();
         let phase = wait.phase();
-        if matches!(phase, cell::NOTIFIED | cell::GRANTED)
+        let had_a_turn = matches!(phase, cell::NOTIFIED | cell::GRANTED)
             && self.kind != Kind::Event
-            && wait.leave(phase, cell::DORMANT)
-        {
+            && wait.leave(phase, cell::DORMANT);
+        if had_a_turn {
             self.set_flag(STRAY);
             self.give_turn_back(wait, phase, wakes);
+        }
+        drop(section);
+        if had_a_turn {
             self.class().metrics.passed_on();
         }
     }

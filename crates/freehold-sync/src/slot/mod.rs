@@ -17,9 +17,9 @@
 //! 5. The parent's waker is read only by a wake that counted itself in `state` (`WAKERS`), and replaced only while that
 //!    count is zero and `PARENT_BUSY` keeps new ones out.
 //!
-//! *Deadlock safety*: `FROZEN` is waited for only by those who hold no lock of this crate but the detector's. Who has
-//! frozen a slot takes queue locks, which are leaves, and never waits for another freeze unless it is the detector, of
-//! which there is one at a time.
+//! *Deadlock safety*: `FROZEN` is waited for only by those who hold no lock of this crate but the detector's, or that of
+//! an activity's handle (a cancel), which nobody takes under a freeze. Who has frozen a slot takes queue locks and other
+//! leaves, and never waits for another freeze unless it is the detector, of which there is one at a time.
 
 mod birth;
 mod block;

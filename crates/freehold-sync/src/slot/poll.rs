@@ -8,7 +8,7 @@ use crate::{
     driver, graph,
     raw::{self, RawLock},
     shim::{Ordering, let_others_run, thread_local},
-    signal_wait,
+    signal_cell,
 };
 use std::{cell::Cell, ptr, task::Waker};
 
@@ -120,10 +120,10 @@ impl Slot {
     fn end_poll_waiting(&'static self, begun: u64) {
         self.reclaim();
         self.end_poll_in_graph(begun);
-        // The other half of `signal_wait::cancel`.
+        // The other half of `signal_cell::cancel`.
         if self.cancelled.load(Ordering::SeqCst) {
             let mut wakes = raw::wakes::Wakes::new();
-            signal_wait::fire_cancelled(self, &mut wakes);
+            signal_cell::fire_cancelled(self, &mut wakes);
             wakes.wake();
         }
     }
