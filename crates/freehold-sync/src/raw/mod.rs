@@ -13,7 +13,8 @@
 //!    forgotten is in the queue, or `word` says that something is taken or notified, or `STRAY` is set. So a drop that
 //!    sees none of these has no cell pointing to it. A cell that is not in use points to no lock.
 //!
-//! *Deadlock safety*: a section takes no other lock. Wakers are woken and dropped after it.
+//! *Deadlock safety*: a section takes no other lock. Wakers are woken and dropped after it; one may be cloned in it
+//! (`park`).
 
 mod end;
 pub(crate) mod event;
@@ -324,7 +325,8 @@ impl RawLock {
     // ---- giving back -----------------------------------------------------------------------------------------------
 
     /// Gives back what `holder` took at `place`. `long`: it was held across a suspension, so the next one should get it
-    /// handed over instead of racing for it; asked only when somebody waits. `kind` is the lock's, where that is known at compile time.
+    /// handed over instead of racing for it; asked only when somebody waits. `kind` is the lock's, where that is known at
+    /// compile time.
     #[inline(always)]
     pub(crate) fn release(
         &self,
