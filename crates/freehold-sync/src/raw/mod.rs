@@ -236,9 +236,9 @@ impl RawLock {
         wait.source.store(ptr::from_ref(self).cast_mut().cast(), Ordering::Release);
         wait.set_phase(cell::WAITING);
         if front {
-            self.links.push_front(wait)
+            self.links.push_front(wait);
         } else {
-            self.links.push_back(wait)
+            self.links.push_back(wait);
         }
         drop(section);
         drop(old);
