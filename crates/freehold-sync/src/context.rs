@@ -18,6 +18,7 @@ use std::{
     borrow::Cow,
     fmt,
     future::Future,
+    ops::Deref,
     panic::Location,
     pin::{Pin, pin},
     sync::Arc,
@@ -30,6 +31,40 @@ use std::{
 /// It cannot be cloned or kept: what is acquired through it borrows from it, and so stays in its activity.
 pub struct Context {
     slot: &'static Slot,
+}
+
+/// A context by value; see [`activity_owning`](crate::activity_owning).
+pub struct OwnedContext {
+    context: Context,
+}
+
+impl OwnedContext {
+    /// Keeps the slot from being used again, so that what goes through this context never counts as another activity's.
+    pub(crate) fn new(slot: &'static Slot) -> Self {
+        slot.contexts.fetch_add(1, Ordering::Relaxed);
+        Self { context: Context::new(slot) }
+    }
+}
+
+impl Deref for OwnedContext {
+    type Target = Context;
+
+    #[inline]
+    fn deref(&self) -> &Context {
+        &self.context
+    }
+}
+
+impl Drop for OwnedContext {
+    fn drop(&mut self) {
+        self.context.slot.forget_context();
+    }
+}
+
+impl fmt::Debug for OwnedContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.context.fmt(f)
+    }
 }
 
 impl Context {

@@ -7,7 +7,7 @@
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
-//! use freehold_sync::{Context, LockError, Mutex, activity};
+//! use freehold_sync::{Context, LockError, Mutex, activity, activity_owning};
 //!
 //! async fn sum(ctx: &Context, first: &Mutex<i32>, second: &Mutex<i32>) -> Result<i32, LockError> {
 //!     let first = ctx.lock(first).await?;
@@ -105,9 +105,9 @@ mod signal_wait;
 mod slot;
 mod victim;
 
-pub use activity::{Activity, ActivityHandle, activity};
+pub use activity::{Activity, ActivityHandle, activity, activity_owning};
 pub use class::{LockClass, all as lock_classes};
-pub use context::{Aside, Cancelled, Context, Selected, Within, within};
+pub use context::{Aside, Cancelled, Context, OwnedContext, Selected, Within, within};
 pub use error::{Ended, LockError, Panic, Timeout};
 pub use events::{Event, Subscription, recent_reports, subscribe};
 pub use join::{BoundReply, Join, JoinHandle, Reply, joinable, reply};

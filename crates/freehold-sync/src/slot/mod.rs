@@ -2,9 +2,9 @@
 //!
 //! # Invariants
 //!
-//! 1. A slot is never freed; it goes back to the pool when its body is gone, no clone of its waker lives, nothing is
-//!    held under its name and none of its cells is in use. A pointer to a slot is always good, and what it says about
-//!    its user is true as long as one of these four keeps it.
+//! 1. A slot is never freed; it goes back to the pool when its body is gone, no clone of its waker and no owned context of
+//!    it lives, nothing is held under its name and none of its cells is in use. A pointer to a slot is always good, and
+//!    what it says about its user is true as long as one of these five keeps it.
 //! 2. One thread at a time is *the poller*: between `begin_poll` and `end_poll` (or `begin_close` and `finish`). Only it
 //!    claims cells and entries, and replaces `parent`.
 //! 3. While `FROZEN` is set nobody becomes the poller. Whoever set it may read the poller's tables and follow the
@@ -70,6 +70,8 @@ pub(crate) struct Slot {
     pub(crate) state: AtomicU64,
     /// Clones of the waker: of the first identity in the low half, of the second in the high half.
     clones: AtomicU64,
+    /// Contexts that are owned by somebody.
+    pub(crate) contexts: AtomicU32,
     parent: UnsafeCell<Parent>,
     parent_watch: Watch,
     /// Cells in use, a bit each; the last bit stands for all cells in blocks.
@@ -121,6 +123,7 @@ impl Slot {
         Self {
             state: AtomicU64::new(FREE),
             clones: AtomicU64::new(0),
+            contexts: AtomicU32::new(0),
             parent: UnsafeCell::new(Parent::Nobody),
             parent_watch: Watch::new(),
             used: AtomicU32::new(0),
@@ -228,6 +231,15 @@ impl Slot {
         // SeqCst pairs with the SeqCst in `finish`: of the one who sets DONE and the one who forgets the last clone, at
         // least one sees the other and returns the slot.
         self.clones.fetch_sub(1 << (32 * identity), Ordering::SeqCst);
+        if self.state.load(Ordering::SeqCst) & DONE != 0 {
+            self.try_return();
+        }
+    }
+
+    /// An owned context is gone.
+    pub(crate) fn forget_context(&'static self) {
+        // SeqCst as in `forget_clone`.
+        self.contexts.fetch_sub(1, Ordering::SeqCst);
         if self.state.load(Ordering::SeqCst) & DONE != 0 {
             self.try_return();
         }
@@ -557,6 +569,7 @@ impl Slot {
             let kept = state & DONE == 0
                 || state & (FREE | FROZEN | PARENT_BUSY | state::WAKERS) != 0
                 || self.clones.load(Ordering::SeqCst) != 0
+                || self.contexts.load(Ordering::SeqCst) != 0
                 || self.has_waits()
                 || !self.holds_nothing();
             if kept {
