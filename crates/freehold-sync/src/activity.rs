@@ -6,7 +6,7 @@ use crate::{
     clock,
     context::{Context, OwnedContext},
     error::Ended,
-    limits,
+    name::ActivityName,
     raw::{self, Kind, RawLock, event},
     settings::OrderMode,
     shim::{Mutex, Ordering, PoisonError},
@@ -19,7 +19,6 @@ use crate::{
     },
 };
 use std::{
-    borrow::Cow,
     fmt,
     future::Future,
     mem::ManuallyDrop,
@@ -161,17 +160,9 @@ impl<F> Activity<F> {
         Self { slot, link: None, done: false, reach: None, body: ManuallyDrop::new(body) }
     }
 
-    /// Gives it a name, for reports; long ones are cut to [`limits::NAME_BYTES`].
-    pub fn named(self, name: impl Into<Cow<'static, str>>) -> Self {
-        let mut name = name.into();
-        if name.len() > limits::NAME_BYTES {
-            let mut end = limits::NAME_BYTES;
-            while !name.is_char_boundary(end) {
-                end -= 1;
-            }
-            name = Cow::Owned(name[..end].to_owned());
-        }
-        self.slot.set_name(name);
+    /// Gives it a name, for reports; long ones are cut to [`limits::NAME_BYTES`](crate::limits::NAME_BYTES).
+    pub fn named(self, name: impl Into<ActivityName>) -> Self {
+        self.slot.set_name(name.into().cut());
         self
     }
 

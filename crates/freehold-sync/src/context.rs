@@ -7,6 +7,7 @@ use crate::{
     error::{Ended, LockError, Timeout},
     lock_set::{LockAll, LockSet},
     mutex::{Lock, Mutex, MutexGuard},
+    name::ActivityName,
     permit_pool::{AcquirePermits, Permit, PermitPool},
     report::{Grade, LockName},
     rwlock::{Read, RwLock, RwLockReadGuard, RwLockWriteGuard, Write},
@@ -80,6 +81,17 @@ impl Context {
     #[must_use]
     pub fn name(&self) -> Cow<'static, str> {
         self.slot.name()
+    }
+
+    /// Gives the activity another name.
+    pub fn set_name(&self, name: impl Into<ActivityName>) {
+        self.slot.set_name(name.into().cut());
+    }
+
+    /// Sets the deadline of the activity's waits anew; see [`Activity::deadline`]. The next wait goes by it, one that has
+    /// begun does not.
+    pub fn set_deadline(&self, at: Instant) {
+        self.slot.deadline.set(clock::of(at));
     }
 
     /// The birth stamp of the activity, for a re-run that is to keep it; see [`Activity::born`].

@@ -90,6 +90,7 @@ pub mod metrics;
 #[cfg(all(test, any(loom, shuttle)))]
 mod models;
 mod mutex;
+mod name;
 mod observe;
 mod order;
 mod permit_pool;
@@ -114,6 +115,7 @@ pub use join::{BoundReply, Join, JoinHandle, Reply, joinable, reply};
 pub use level::LockLevel;
 pub use lock_set::{LockAll, LockSet, Lockable};
 pub use mutex::{Lock, Mutex, MutexGuard, OwnedMutexGuard};
+pub use name::ActivityName;
 pub use observe::{Holding, Observation, Observed, Waiting, observe};
 pub use permit_pool::{AcquirePermits, Permit, PermitPool};
 pub use report::{Action, Actor, Deadlock, Edge, Grade, LockName, Mode, OrderViolation, Rule, Site};

@@ -29,6 +29,7 @@ pub(crate) mod waker;
 use crate::{
     clock::{AtomicTicks, NEVER},
     limits,
+    name::ActivityName,
     report::Deadlock,
     shim::{
         AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Backoff, Mutex, Ordering, PlainBool, PlainPtr, PlainU8,
@@ -88,7 +89,7 @@ pub(crate) struct Slot {
     pub(crate) birth: PlainU64,
     site: PlainPtr<Location<'static>>,
     named: PlainBool,
-    name: Mutex<Cow<'static, str>>,
+    name: Mutex<ActivityName>,
     pub(crate) priority: PlainU8,
     /// Levels held by those who forked this activity, a bit each.
     pub(crate) inherited: PlainU64,
@@ -136,7 +137,7 @@ impl Slot {
             birth: PlainU64::new(0),
             site: PlainPtr::new(ptr::null_mut()),
             named: PlainBool::new(false),
-            name: Mutex::new(Cow::Borrowed("")),
+            name: Mutex::new(ActivityName::NONE),
             priority: PlainU8::new(0),
             inherited: PlainU64::new(0),
             order_mode: PlainU8::new(0),
@@ -198,14 +199,14 @@ impl Slot {
 
     // ---- names -----------------------------------------------------------------------------------------------------
 
-    pub(crate) fn set_name(&self, name: Cow<'static, str>) {
+    pub(crate) fn set_name(&self, name: ActivityName) {
         *self.name.lock().unwrap_or_else(PoisonError::into_inner) = name;
         self.named.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn name(&self) -> Cow<'static, str> {
         if self.named.load(Ordering::Relaxed) {
-            self.name.lock().unwrap_or_else(PoisonError::into_inner).clone()
+            self.name.lock().unwrap_or_else(PoisonError::into_inner).clone().into_cow()
         } else {
             Cow::Borrowed("")
         }
@@ -594,7 +595,7 @@ impl Slot {
         unsafe { *self.parent.get() = Parent::Nobody };
         if self.named.load(Ordering::Relaxed) {
             self.named.store(false, Ordering::Relaxed);
-            *self.name.lock().unwrap_or_else(PoisonError::into_inner) = Cow::Borrowed("");
+            *self.name.lock().unwrap_or_else(PoisonError::into_inner) = ActivityName::NONE;
         }
         if self.verdict.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
             self.doomed.store(false, Ordering::Relaxed);

@@ -1,3 +1,4 @@
+use freehold_sync::LockError;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt};
@@ -36,6 +37,11 @@ impl ErrorCode {
     pub const CONFLICT: Self = Self(-31006);
     /// The client did not answer a question that the call depends on.
     pub const QUESTION_FAILED: Self = Self(-31007);
+    /// The call was part of a deadlock of the application's locks and was chosen to end it; the others went on. Nothing is
+    /// wrong with the request: try again.
+    pub const DEADLOCK: Self = Self(-31008);
+    /// A lock of the application's could not be had in time.
+    pub const LOCK_TIMEOUT: Self = Self(-31009);
 }
 
 /// The error of an answer.
@@ -89,6 +95,30 @@ impl ErrorObject {
     #[must_use]
     pub fn internal() -> Self {
         Self::new(ErrorCode::INTERNAL_ERROR, "internal error; the server's log has the details")
+    }
+}
+
+/// So that `ctx.lock(..).await?` may stand in a handler.
+///
+/// A deadlock and a timeout tell who held what, by method and class of lock; what is a defect of the server tells the log
+/// alone.
+impl From<LockError> for ErrorObject {
+    fn from(error: LockError) -> Self {
+        match &error {
+            LockError::Deadlock(report) => {
+                let data = serde_json::json!({ "report": report.id });
+                Self::new(ErrorCode::DEADLOCK, format!("{error}; the others went on, try again"))
+                    .with_data(&data)
+            }
+            LockError::Timeout(timeout) => {
+                let data = serde_json::json!({ "waitedMs": timeout.waited.as_millis() as u64 });
+                Self::new(ErrorCode::LOCK_TIMEOUT, error.to_string()).with_data(&data)
+            }
+            _ => {
+                tracing::error!(%error, "a handler could not get a lock");
+                Self::internal()
+            }
+        }
     }
 }
 
