@@ -136,6 +136,9 @@ impl Work {
     }
 }
 
+/// What building a chain of waiters costs, or dissolving it.
+type PartOfChain = fn(ChainCost) -> Cost;
+
 struct Bench {
     one_thread: Runtime,
     two_workers: Runtime,
@@ -288,7 +291,7 @@ impl Bench {
     fn chains(&self) -> Result<Vec<Figures>> {
         let build = |cost: ChainCost| cost.build;
         let dissolve = |cost: ChainCost| cost.dissolve;
-        let parts: [(_, _, fn(ChainCost) -> Cost); 4] = [
+        let parts: [(_, _, PartOfChain); 4] = [
             ("8 chain, build", Shape::Chain, build),
             ("8 chain, dissolve", Shape::Chain, dissolve),
             ("8 queue, build", Shape::Queue, build),

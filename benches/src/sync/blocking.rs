@@ -2,14 +2,14 @@
 //! reach the parking_lot that Freehold stands on.
 
 use std::env;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
 use super::comparison::Cost;
-use super::lock_child::{self, Counter, Load};
+use super::lock_child::{self, ANSWER, Counter, Load};
 
 /// A process that measures one lock when told to. It ends when this is dropped.
 #[derive(Debug)]
@@ -42,9 +42,13 @@ impl LockProcess {
     pub fn measure(&mut self, load: Load, operations: u32) -> Result<Cost> {
         let commands = self.commands.as_mut().context("the input is piped")?;
         writeln!(commands, "{} {operations}", load.word())?;
-        let mut answer = String::new();
-        self.answers.read_line(&mut answer)?;
-        let Some((cpu, wall)) = answer.trim().split_once(' ') else { bail!("a lock process gave no answer") };
+        let answer = self
+            .answers
+            .by_ref()
+            .lines()
+            .find_map(|line| line.map(|line| line.strip_prefix(ANSWER).map(str::to_owned)).transpose());
+        let answer = answer.context("a lock process has ended")??;
+        let Some((cpu, wall)) = answer.split_once(' ') else { bail!("an answer has two figures: {answer}") };
         Ok(Cost { cpu_ns: cpu.parse()?, wall_ns: wall.parse()? })
     }
 }

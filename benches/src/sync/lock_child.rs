@@ -28,6 +28,9 @@ impl Load {
     }
 }
 
+/// What an answer begins with, so that nothing else a lock prints is taken for one.
+pub const ANSWER: &str = "ns: ";
+
 /// A number behind a blocking lock.
 pub trait Counter: Sync {
     /// Locks, adds one, unlocks.
@@ -77,7 +80,7 @@ pub fn serve(mut run: impl FnMut(Load, u32) -> Result<()>) -> Result<()> {
         run(load, operations)?;
         let (wall, cpu) = (begun.elapsed(), cpu_time()? - cpu_before);
         let per_operation = |time: Duration| time.as_secs_f64() * 1e9 / f64::from(operations);
-        println!("{} {}", per_operation(cpu), per_operation(wall));
+        println!("{ANSWER}{} {}", per_operation(cpu), per_operation(wall));
         stdout().flush()?;
     }
     Ok(())

@@ -11,10 +11,14 @@
 //! 4. The stamp of the poll comes before the coop budget is asked: who ran out of budget was polled, and keeps its turn.
 
 use crate::{
+    booking::Booking,
     clock::{self, NEVER, Ticks},
     driver,
     error::{LockError, Timeout},
-    graph, limits, metrics, order,
+    free::{self, Free},
+    graph,
+    measure::{self, Timing, Waited},
+    metrics, order,
     raw::{self, Kind, Queued, RawLock, mutex, wakes::Wakes},
     report::{Grade, LockName},
     shim::Ordering,
@@ -56,12 +60,9 @@ impl Limit {
 /// What a successful wait got.
 #[derive(Clone, Copy)]
 pub(crate) struct Acquired {
-    pub(crate) hold: Option<&'static HeldEntry>,
-    /// When it was acquired, if its hold is timed; else zero.
-    pub(crate) since: Ticks,
-    pub(crate) place: u32,
-    /// One if it was waited for.
-    pub(crate) contended: u32,
+    pub(crate) booking: Booking,
+    /// As wide as the rest, so that it is copied the way it was written, which a processor passes on without a stall.
+    pub(crate) place: usize,
 }
 
 pub(crate) struct Acquire<'a> {
@@ -72,6 +73,8 @@ pub(crate) struct Acquire<'a> {
     pub(crate) limit: Limit,
     /// One of a set of locks taken together in one order: those of its own level do not count against it.
     pub(crate) in_set: bool,
+    /// It may take as long as it takes: its age is no reason for a suspicion.
+    pub(crate) patient: bool,
     cell: Option<&'static WaitCell>,
 }
 
@@ -82,13 +85,12 @@ impl<'a> Acquire<'a> {
         need: u32,
         site: &'static Location<'static>,
     ) -> Self {
-        Self { lock, slot, need, site, limit: Limit::Default, in_set: false, cell: None }
+        Self { lock, slot, need, site, limit: Limit::Default, in_set: false, patient: false, cell: None }
     }
 
     #[inline]
     fn bound(&self) -> Option<&'static Slot> {
-        let slot = self.slot?;
-        poll::current().filter(|current| current.is(slot))
+        self.slot.filter(|slot| poll::is_current(slot))
     }
 
     pub(crate) fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<Acquired, LockError>> {
@@ -109,72 +111,20 @@ impl<'a> Acquire<'a> {
         result
     }
 
-    /// Polls for a mutex.
+    /// The common case of a poll: the first one, of something that is free. Nothing if anything is different; then nothing
+    /// has happened, and [`poll`](Self::poll) does it all.
     #[inline(always)]
-    pub(crate) fn poll_mutex(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<Acquired, LockError>> {
-        self.poll_quickly(cx, Self::take_free_mutex)
-    }
-
-    /// Polls for a read-write lock, to read.
-    #[inline(always)]
-    pub(crate) fn poll_read(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<Acquired, LockError>> {
-        self.poll_quickly(cx, Self::take_free_read)
-    }
-
-    #[inline(always)]
-    fn poll_quickly(
-        &mut self,
-        cx: &mut TaskContext<'_>,
-        take: impl FnOnce(&Self) -> Option<Acquired>,
-    ) -> Poll<Result<Acquired, LockError>> {
-        if self.cell.is_none() {
-            #[cfg(feature = "tokio")]
-            let coop = std::task::ready!(tokio::task::coop::poll_proceed(cx));
-            if let Some(acquired) = take(self) {
-                #[cfg(feature = "tokio")]
-                coop.made_progress();
-                return Poll::Ready(Ok(acquired));
-            }
-        }
-        self.poll(cx)
-    }
-
-    /// The common case of a first poll: in the activity, which holds nothing yet, and the mutex is free. Nothing if
-    /// anything is different; then nothing has happened.
-    #[inline(always)]
-    pub(crate) fn take_free_mutex(&self) -> Option<Acquired> {
-        let slot = self.idle_slot()?;
-        if !mutex::take_free(self.lock, pointer(Some(slot))) {
+    pub(crate) fn poll_free<K: Free>(&mut self, cx: &mut TaskContext<'_>) -> Option<Poll<Acquired>> {
+        let bound = self.bound();
+        if self.cell.is_some() || !free::is_plain::<K>(self.lock, bound) {
             return None;
         }
-        let sampled = self.lock.count_one();
-        self.book_plain(slot, 0, sampled)
-    }
-
-    /// As [`take_free_mutex`](Self::take_free_mutex), to read.
-    #[inline(always)]
-    pub(crate) fn take_free_read(&self) -> Option<Acquired> {
-        let slot = self.idle_slot()?;
-        let place = raw::rwlock::take_place(self.lock, pointer(Some(slot)), raw::QUEUED)?;
-        self.book_plain(slot, place & !raw::SAMPLED, place & raw::SAMPLED != 0)
-    }
-
-    #[inline(always)]
-    fn idle_slot(&self) -> Option<&'static Slot> {
-        self.bound().filter(|slot| slot.busy.load(Ordering::Relaxed) == 0)
-    }
-
-    #[inline(always)]
-    fn book_plain(&self, slot: &'static Slot, place: u32, sampled: bool) -> Option<Acquired> {
-        if self.lock.flag(raw::POISONED) {
-            self.lock.release(self.lock.kind(), self.need, place, pointer(Some(slot)), false);
-            return None;
-        }
-        let since = if sampled { measure(self.lock, None, true) } else { 0 };
-        let hold = slot.claim_hold();
-        hold.claim(self.lock.address(), self.lock.class_ref(), self.site, epoch_of(slot), since);
-        // Made in one piece and handed on by value: a copy of something that was just written piece by piece stalls.
-        Some(Acquired { hold: Some(hold), since, place, contended: 0 })
+        #[cfg(feature = "tokio")]
+        let Poll::Ready(coop) = tokio::task::coop::poll_proceed(cx) else { return Some(Poll::Pending) };
+        let acquired = free::take::<K>(self.lock, bound, self.site)?;
+        #[cfg(feature = "tokio")]
+        coop.made_progress();
+        Some(Poll::Ready(acquired))
     }
 
     /// Takes it now or never: no wait, no error but the order's.
@@ -226,6 +176,7 @@ impl<'a> Acquire<'a> {
         wait.kind.store(Source::Lock as u8, Ordering::Relaxed);
         wait.need.store(self.need, Ordering::Relaxed);
         wait.overtaken.store(0, Ordering::Relaxed);
+        wait.patient.store(self.patient, Ordering::Relaxed);
         wait.book(bound);
         wait.polled.store(epoch_of(slot), Ordering::Relaxed);
         wait.set_site(self.site);
@@ -261,6 +212,10 @@ impl<'a> Acquire<'a> {
             }
             Queued::Waiting => {
                 let owner = wait.owner();
+                if outside {
+                    // Pairs with the fence in the driver's look at the deadlines.
+                    crate::shim::fence(Ordering::SeqCst);
+                }
                 owner.due.lower(wait.deadline.get());
                 if outside {
                     driver::somebody_waits(owner);
@@ -333,9 +288,9 @@ impl<'a> Acquire<'a> {
         bound: Option<&'static Slot>,
         place: u32,
     ) -> Poll<Result<Acquired, LockError>> {
-        let since = wait.since.get();
+        let waited = wait.waited();
         self.give_cell_back(wait, bound);
-        Poll::Ready(book(self.lock, self.need, self.site, bound, place, Some(since)))
+        Poll::Ready(book(self.lock, self.need, self.site, bound, place, Some(waited)))
     }
 
     fn failed(&mut self, wait: &'static WaitCell, bound: Option<&'static Slot>, phase: u8) -> LockError {
@@ -363,46 +318,41 @@ pub(crate) fn book(
     site: &'static Location<'static>,
     bound: Option<&'static Slot>,
     place: u32,
-    waited_since: Option<Ticks>,
+    waited: Option<Waited>,
 ) -> Result<Acquired, LockError> {
     let sampled = lock.count_acquisition(need, place);
     let place = place & !raw::SAMPLED;
     if lock.kind() == Kind::Event {
-        return Ok(Acquired { hold: None, since: 0, place, contended: 0 });
+        return Ok(Acquired { booking: Booking::to_nobody(Timing::NONE), place: place as usize });
     }
     if lock.flag(raw::POISONED) {
-        lock.release(lock.kind(), need, place, pointer(bound), false);
-        return Err(LockError::Poisoned(LockName::of(lock)));
+        lock.release(lock.kind(), need, place, pointer(bound), || false);
+        return Err(LockError::Poisoned(Box::new(LockName::of(lock))));
     }
-    let since = if sampled || waited_since.is_some() { measure(lock, waited_since, sampled) } else { 0 };
-    let hold = bound.map(|slot| {
-        let hold = slot.claim_hold();
-        hold.claim(lock.address(), lock.class_ref(), site, epoch_of(slot), since);
-        hold
-    });
-    if hold.is_none() {
-        lock.set_site(site);
+    if lock.flag(raw::POISONING) && std::thread::panicking() {
+        // What is taken while the thread unwinds already does not poison. Of readers none poisons anyway.
+        if lock.kind() == Kind::Mutex || need == raw::ALL_READERS {
+            lock.set_flag(raw::UNWINDING);
+        }
     }
-    Ok(Acquired { hold, since, place, contended: u32::from(waited_since.is_some()) })
-}
-
-/// Adds an acquisition to the measurements of its class; returns the time of it.
-#[cold]
-fn measure(lock: &RawLock, waited_since: Option<Ticks>, sampled: bool) -> Ticks {
-    let metrics = &lock.class().metrics;
-    let now = clock::now();
-    if sampled {
-        metrics::add(&metrics.acquisitions, u64::from(limits::SAMPLE));
-    }
-    if let Some(since) = waited_since {
-        metrics::add(&metrics.contended, 1);
-        metrics.wait.record(clock::between(since, now));
-    }
-    now
+    let timing =
+        if sampled || waited.is_some() { measure::acquired(lock, waited, sampled) } else { Timing::NONE };
+    let booking = match bound {
+        Some(slot) => {
+            let hold = slot.claim_hold();
+            hold.claim(lock.address(), lock.class_ref(), site, epoch_of(slot), timing);
+            Booking::to(hold)
+        }
+        None => {
+            lock.set_site(site);
+            Booking::to_nobody(timing)
+        }
+    };
+    Ok(Acquired { booking, place: place as usize })
 }
 
 pub(crate) fn closed(lock: &RawLock) -> LockError {
-    LockError::Closed(LockName::of(lock))
+    LockError::Closed(Box::new(LockName::of(lock)))
 }
 
 pub(crate) fn timed_out(lock: &RawLock, bound: Option<&'static Slot>, waited: Duration) -> LockError {
@@ -425,7 +375,8 @@ impl Drop for Acquire<'_> {
     }
 }
 
-fn epoch_of(slot: &Slot) -> u32 {
+#[inline(always)]
+pub(crate) fn epoch_of(slot: &Slot) -> u32 {
     state::epoch(slot.state.load(Ordering::Relaxed))
 }
 
@@ -441,6 +392,8 @@ pub(crate) fn is_own(waker: &Waker, bound: Option<&'static Slot>) -> bool {
 /// The future that used `wait` is done with it.
 pub(crate) fn give_cell_back(wait: &'static WaitCell, bound: Option<&'static Slot>) {
     let owner = wait.owner();
+    // While the lock is there: its drop must not take this for the cell of a forgotten future.
+    wait.source.store(ptr::null_mut(), Ordering::Release);
     if owner.is_outsider() {
         wait.set_phase(cell::UNUSED);
         owner.release_outside();
@@ -451,46 +404,72 @@ pub(crate) fn give_cell_back(wait: &'static WaitCell, bound: Option<&'static Slo
     }
 }
 
-/// Gives back what `acquired` got; the end of every guard. `kind` is that of the lock, where it is known at compile time.
+/// Gives back what was booked; the end of every guard. `kind` is that of the lock, and `on_thread` says that the guard
+/// never left its thread, where these are known at compile time.
 #[inline(always)]
-pub(crate) fn give_back(lock: &RawLock, kind: Kind, need: u32, acquired: Acquired) {
-    if acquired.since != 0 {
-        record_hold(lock, acquired.since, acquired.contended != 0);
-    }
-    let Some(hold) = acquired.hold else {
-        return lock.release(kind, need, acquired.place, ptr::null_mut(), false);
-    };
-    let owner = hold.owner();
-    let long = hold.epoch.load(Ordering::Relaxed) != epoch_of(owner);
-    let holder = ptr::from_ref(owner).cast_mut();
-    if poll::current().is_some_and(|current| current.is(owner)) {
-        hold.release(true);
-        lock.release(kind, need, acquired.place, holder, long);
-    } else {
-        give_back_elsewhere(lock, need, acquired.place, hold);
+pub(crate) fn give_back(
+    lock: &RawLock,
+    kind: Kind,
+    on_thread: bool,
+    need: u32,
+    place: u32,
+    booking: Booking,
+) {
+    let plain = booking.timing() == Timing::NONE;
+    match booking.hold() {
+        None if plain => lock.release(kind, need, place, ptr::null_mut(), || false),
+        Some(hold) if plain && is_mine(hold.owner(), on_thread) => {
+            give_back_in_poll(lock, kind, need, place, hold);
+        }
+        _ => give_back_slowly(lock, need, place, booking),
     }
 }
 
-/// Outside of a poll of the activity it is booked to: by another activity, by a scoped thread, by a thread for itself.
+/// Whether the caller is the poller of `owner`.
+#[inline(always)]
+fn is_mine(owner: &Slot, on_thread: bool) -> bool {
+    if on_thread && owner.is_thread() { true } else { poll::is_current(owner) }
+}
+
+/// As [`give_back`], of anything.
 #[cold]
+#[inline(never)]
+pub(crate) fn give_back_slowly(lock: &RawLock, need: u32, place: u32, booking: Booking) {
+    let timing = booking.timing();
+    if timing != Timing::NONE {
+        measure::given_back(lock, timing);
+    }
+    match booking.hold() {
+        None => lock.release(lock.kind(), need, place, ptr::null_mut(), || false),
+        Some(hold) if poll::is_current(hold.owner()) => {
+            give_back_in_poll(lock, lock.kind(), need, place, hold);
+        }
+        Some(hold) => give_back_elsewhere(lock, need, place, hold),
+    }
+}
+
+/// In a poll of the activity it is booked to.
+#[inline(always)]
+fn give_back_in_poll(lock: &RawLock, kind: Kind, need: u32, place: u32, hold: &'static HeldEntry) {
+    let owner = hold.owner();
+    hold.release_by_poller(owner);
+    // Nobody but us can use the entry again, so it still says when it was claimed.
+    let long = || hold.epoch.load(Ordering::Relaxed) != epoch_of(owner);
+    lock.release(kind, need, place, ptr::from_ref(owner).cast_mut(), long);
+}
+
+/// Outside of a poll of the activity it is booked to: by another activity, by a scoped thread, by a thread for itself.
 fn give_back_elsewhere(lock: &RawLock, need: u32, place: u32, hold: &'static HeldEntry) {
     let owner = hold.owner();
-    hold.release(owner.is_thread());
-    lock.release(lock.kind(), need, place, ptr::from_ref(owner).cast_mut(), false);
+    if owner.is_thread() {
+        hold.release_by_poller(owner);
+    } else {
+        hold.release();
+    }
+    lock.release(lock.kind(), need, place, ptr::from_ref(owner).cast_mut(), || false);
     if !owner.is_thread() {
         // Pairs with `finish`: it sees the entry free, or we see it done.
         crate::shim::fence(Ordering::SeqCst);
         owner.try_return();
-    }
-}
-
-#[cold]
-fn record_hold(lock: &RawLock, since: Ticks, contended: bool) {
-    let metrics = &lock.class().metrics;
-    let held = clock::between(since, clock::now());
-    if contended {
-        metrics.hold_contended.record(held);
-    } else {
-        metrics.hold_sampled.record(held);
     }
 }

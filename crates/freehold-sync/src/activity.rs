@@ -5,10 +5,9 @@ use crate::{
     class::ClassRef,
     clock,
     context::Context,
-    error::{Ended, LockError},
+    error::Ended,
     limits,
     raw::{self, Kind, RawLock, event},
-    report::LockName,
     settings::OrderMode,
     shim::{Mutex, Ordering, PoisonError},
     signal_wait,
@@ -24,6 +23,7 @@ use std::{
     fmt,
     future::Future,
     mem::ManuallyDrop,
+    ops::DerefMut,
     panic::Location,
     pin::Pin,
     ptr,
@@ -35,8 +35,8 @@ use std::{
 /// A future whose waits the graph can see; made by [`activity`].
 ///
 /// It may be spawned, awaited in place, or polled inside another activity, whose child it then is. Its output is that
-/// of its body, or [`Ended`] if it had to be dropped because others waited for what it held and nothing could have woken
-/// it any more.
+/// of its body, or [`Ended`] if it was aborted, or had to be dropped because others waited for what it held and nothing
+/// could have woken it any more.
 ///
 /// # Cancel safety
 ///
@@ -69,7 +69,7 @@ pub struct Activity<F> {
     /// Our cell in the activity that polls us.
     link: Option<&'static WaitCell>,
     done: bool,
-    handle: Option<Arc<Reach>>,
+    reach: Option<Arc<Reach>>,
     body: ManuallyDrop<F>,
 }
 
@@ -125,7 +125,7 @@ pub fn activity<T>(body: impl AsyncFnOnce(&Context) -> T) -> Activity<impl Futur
 
 impl<F> Activity<F> {
     pub(crate) fn in_slot(slot: &'static Slot, body: F) -> Self {
-        Self { slot, link: None, done: false, handle: None, body: ManuallyDrop::new(body) }
+        Self { slot, link: None, done: false, reach: None, body: ManuallyDrop::new(body) }
     }
 
     /// Gives it a name, for reports; long ones are cut to [`limits::NAME_BYTES`].
@@ -176,10 +176,10 @@ impl<F> Activity<F> {
         self
     }
 
-    /// A handle that can cancel it from outside; see [`Context::cancelled`].
+    /// A handle that can cancel it from outside, see [`Context::cancelled`], or abort it.
     pub fn handle(&mut self) -> ActivityHandle {
         let slot = self.slot;
-        let reach = self.handle.get_or_insert_with(|| Arc::new(Reach(Mutex::new(Some(slot)))));
+        let reach = self.reach.get_or_insert_with(|| Arc::new(Reach(Mutex::new(Stage::Running(slot)))));
         ActivityHandle { reach: reach.clone() }
     }
 
@@ -232,9 +232,9 @@ impl<F> Activity<F> {
     }
 
     /// Drops the body as its poller, and ends the use of the slot.
-    fn close(&mut self) {
+    fn close(&mut self, why: Ended) {
         self.done = true;
-        self.unreach();
+        self.unreach(Some(why));
         self.slot.begin_close();
         {
             let _finish = Finish(self.slot);
@@ -245,10 +245,19 @@ impl<F> Activity<F> {
         self.unlink();
     }
 
-    fn unreach(&mut self) {
-        if let Some(reach) = &self.handle {
-            *reach.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    /// Before the slot may be given to another activity, and before anybody is told of the end.
+    fn unreach(&mut self, why: Option<Ended>) {
+        if let Some(reach) = &self.reach {
+            *reach.stage() = Stage::Over(why);
         }
+    }
+
+    /// Why it is ended in this poll.
+    fn why_ended(&self) -> Ended {
+        if self.reach.as_ref().is_some_and(|reach| matches!(*reach.stage(), Stage::Aborting(_))) {
+            return Ended::Aborted;
+        }
+        self.slot.verdict().map_or(Ended::Dropped, Ended::Orphan)
     }
 }
 
@@ -289,9 +298,9 @@ impl<F: Future> Future for Activity<F> {
             Begin::Poll(begun) => begun,
             Begin::Later => return Poll::Pending,
             Begin::End => {
-                let report = this.slot.verdict();
-                this.close();
-                return Poll::Ready(Err(report.map_or(Ended::Dropped, Ended::Deadlock)));
+                let why = this.why_ended();
+                this.close(why.clone());
+                return Poll::Ready(Err(why));
             }
         };
         let slot = this.slot;
@@ -309,7 +318,7 @@ impl<F: Future> Future for Activity<F> {
         // The body is dropped while we still are the poller: what it captured may hold things, too.
         polling.ready = true;
         this.done = true;
-        this.unreach();
+        this.unreach(None);
         // SAFETY: `done` was false until now, so the body is there; it is not used again.
         unsafe { ManuallyDrop::drop(&mut this.body) };
         drop(polling);
@@ -321,7 +330,7 @@ impl<F: Future> Future for Activity<F> {
 impl<F> Drop for Activity<F> {
     fn drop(&mut self) {
         if !self.done {
-            self.close();
+            self.close(Ended::Dropped);
         }
     }
 }
@@ -336,9 +345,24 @@ impl<F> fmt::Debug for Activity<F> {
 }
 
 /// The way from outside to an activity, for as long as it runs.
-struct Reach(Mutex<Option<&'static Slot>>);
+struct Reach(Mutex<Stage>);
 
-/// Cancels an activity from outside; see [`Activity::handle`].
+/// How far an activity is, seen from outside.
+enum Stage {
+    Running(&'static Slot),
+    /// Its next poll ends it.
+    Aborting(&'static Slot),
+    /// It is done; with the reason if it has no result.
+    Over(Option<Ended>),
+}
+
+impl Reach {
+    fn stage(&self) -> impl DerefMut<Target = Stage> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Cancels or aborts an activity from outside; see [`Activity::handle`].
 #[derive(Clone)]
 pub struct ActivityHandle {
     reach: Arc<Reach>,
@@ -348,17 +372,49 @@ impl ActivityHandle {
     /// Cancels the activity: [`Context::cancelled`] becomes ready. Its body decides what to do. Nothing happens if it is
     /// done already, or was cancelled before.
     pub fn cancel(&self) {
-        // Held meanwhile, so that the slot is not given to another activity.
-        let reach = self.reach.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = *reach {
-            signal_wait::cancel(slot);
+        // Held meanwhile, so that the slot is not given to another activity; but not while anybody is woken.
+        let stage = self.reach.stage();
+        let wakes = match *stage {
+            Stage::Running(slot) | Stage::Aborting(slot) => Some(signal_wait::cancel(slot)),
+            _ => None,
+        };
+        drop(stage);
+        if let Some(wakes) = wakes {
+            wakes.wake();
+        }
+    }
+
+    /// Ends the activity without asking it: its next poll drops the body where it is, which gives back what it holds and
+    /// leaves the queues it is in, and its output is [`Ended::Aborted`]. It is woken for that.
+    ///
+    /// A poll that runs is not interrupted; if it is the last one, the result stands. Nothing happens if the activity is
+    /// done already. Where the body should decide, [`cancel`](Self::cancel) it.
+    pub fn abort(&self) {
+        let woken = {
+            let mut stage = self.reach.stage();
+            let Stage::Running(slot) = *stage else { return };
+            *stage = Stage::Aborting(slot);
+            slot.state.fetch_or(state::END, Ordering::AcqRel);
+            // Counted, so the slot stays in use until the parent is woken, which may run anything.
+            slot.mark_woken().then_some(slot)
+        };
+        if let Some(slot) = woken {
+            slot.wake_parent();
         }
     }
 
     /// Whether the activity is done or dropped.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.reach.0.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+        matches!(*self.reach.stage(), Stage::Over(_))
+    }
+
+    /// Why the activity has no result, once that is known.
+    pub(crate) fn why_ended(&self) -> Option<Ended> {
+        match &*self.reach.stage() {
+            Stage::Over(why) => why.clone(),
+            Stage::Running(_) | Stage::Aborting(_) => None,
+        }
     }
 }
 
@@ -373,7 +429,7 @@ impl fmt::Debug for ActivityHandle {
 /// The result of an activity, and its end as something that it holds until then.
 pub(crate) struct Completion<T> {
     pub(crate) lock: RawLock,
-    result: Mutex<Option<T>>,
+    result: Mutex<Option<Result<T, Ended>>>,
 }
 
 impl<T> Completion<T> {
@@ -398,10 +454,9 @@ impl<T> Completion<T> {
         self.lock.word.load(Ordering::Acquire) & raw::LOCKED == 0
     }
 
-    /// The result, once it is done.
-    pub(crate) fn take(&self) -> Result<T, LockError> {
-        let result = self.result.lock().unwrap_or_else(PoisonError::into_inner).take();
-        result.ok_or_else(|| LockError::Closed(LockName::of(&self.lock)))
+    /// What it was completed with; nothing if that never happened.
+    pub(crate) fn take(&self) -> Option<Result<T, Ended>> {
+        self.result.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -410,13 +465,13 @@ impl<T> Completion<T> {
 pub(crate) struct Completer<T>(pub(crate) Arc<Completion<T>>);
 
 impl<T> Completer<T> {
-    pub(crate) fn complete(self, result: T) {
+    pub(crate) fn complete(self, result: Result<T, Ended>) {
         *self.0.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
     }
 }
 
 impl<T> Drop for Completer<T> {
     fn drop(&mut self) {
-        self.0.lock.release(Kind::Event, 1, 0, ptr::null_mut(), false);
+        self.0.lock.release(Kind::Event, 1, 0, ptr::null_mut(), || false);
     }
 }

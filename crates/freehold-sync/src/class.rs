@@ -55,7 +55,8 @@ impl LockClass {
         Self { level: Some(level), ..self }
     }
 
-    /// Its name: the one it was given, or the place where its locks are made, as `file:line:column`.
+    /// Its name: the one it was given, or the place where its locks are made, as `file:line:column`; or, if that place is
+    /// in the standard library (`iter.map(Mutex::new)`), `unnamed` and the module, which all such locks share.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name
@@ -181,7 +182,7 @@ impl ClassRef {
             BY_SITE.get_or_init(|| Mutex::new(HashMap::new())).lock().unwrap_or_else(PoisonError::into_inner);
         let class = *by_site.entry(key).or_insert_with(|| {
             let name = match site {
-                Some(site) => Box::leak(site.to_string().into_boxed_str()),
+                Some(site) => Box::leak(name_of(site).into_boxed_str()),
                 None => "end of an activity",
             };
             let mut class = LockClass::new(name);
@@ -191,5 +192,46 @@ impl ClassRef {
         drop(by_site);
         class.register();
         class
+    }
+}
+
+/// What a class begins with that was made through a function of the standard library.
+pub(crate) const UNNAMED: &str = "unnamed (";
+
+/// The name of a class by the place where its locks are made.
+fn name_of(site: &Location<'_>) -> String {
+    match module_of_std(site.file()) {
+        Some(module) => format!("{UNNAMED}{module})"),
+        None => site.to_string(),
+    }
+}
+
+/// `core::ops::function` of `/rustc/..../library/core/src/ops/function.rs`. A path of somebody else's is none.
+fn module_of_std(file: &str) -> Option<String> {
+    let file = file.replace('\\', "/");
+    let (_, within) = file.rsplit_once("/library/")?;
+    let (library, module) = within.split_once("/src/")?;
+    let module = module.strip_suffix(".rs").filter(|_| matches!(library, "core" | "alloc" | "std"))?;
+    Some(format!("{library}::{}", module.strip_suffix("/mod").unwrap_or(module).replace('/', "::")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::module_of_std;
+
+    #[test]
+    fn only_the_standard_library_is_taken_for_it() {
+        let rows = [
+            ("/rustc/5980/library/core/src/ops/function.rs", Some("core::ops::function")),
+            ("/home/me/.rustup/lib/rustlib/src/rust/library/core/src/array/mod.rs", Some("core::array")),
+            (r"C:\rustc\library\alloc\src\vec.rs", Some("alloc::vec")),
+            ("src/library/books.rs", None),
+            ("/home/me/library/src/main.rs", None),
+            ("/home/me/library/mine/src/main.rs", None),
+            ("src/main.rs", None),
+        ];
+        for (file, module) in rows {
+            assert_eq!(module_of_std(file).as_deref(), module, "{file}");
+        }
     }
 }

@@ -5,6 +5,7 @@ use crate::{
     activity::{Activity, activity},
     blocking, clock,
     error::{Ended, LockError, Timeout},
+    lock_set::{LockAll, LockSet},
     mutex::{Lock, Mutex, MutexGuard},
     permit_pool::{AcquirePermits, Permit, PermitPool},
     report::{Grade, LockName},
@@ -114,6 +115,8 @@ impl Context {
 
     /// Locks `mutex` if it is free now; `Ok(None)` if somebody has it. Never waits.
     ///
+    /// `Ok(None)` says "later, perhaps", an error says "not like this": who takes one for the other would try for ever.
+    ///
     /// # Errors
     ///
     /// [`LockError::Order`] and [`LockError::Poisoned`], as [`lock`](Self::lock).
@@ -125,10 +128,15 @@ impl Context {
         mutex.try_with(Some(self.slot), Location::caller())
     }
 
-    /// Locks all of `mutexes`, in one order for everybody (by their addresses), so that two such calls never block each
-    /// other for good. The guards come in the order of the argument.
+    /// Locks a whole set, in one order for everybody, so that two such calls never block each other for good: by the levels
+    /// of their classes, those without one last, and then by their addresses. The guards come in the order of the argument.
     ///
-    /// Waits for one after the other, for each with the default limit.
+    /// The set is an array, a `Vec` or a slice of `&Mutex`, or a tuple of up to six, in which there may also be waits that
+    /// have not begun: `self.read(..)`, `self.write(..)`, `self.permits(..)`, and `self.lock(..)` with a limit of its own.
+    /// Locks of one level may be in one set; what is held already has to be below all of them.
+    ///
+    /// Waits for one after the other, for each with its own limit, the default one unless something else was said; for a
+    /// limit of the whole see [`within`](Self::within).
     ///
     /// # Cancel safety
     ///
@@ -136,49 +144,45 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// As [`lock`](Self::lock); those already locked are given back.
+    /// As [`lock`](Self::lock); those already locked are given back. [`LockError::Twice`] if one lock or pool is in the set
+    /// twice, be it for reading: then nothing was locked.
     ///
     /// # Panics
     ///
-    /// If a mutex is named twice; and as [`lock`](Self::lock).
+    /// As [`lock`](Self::lock).
     ///
     /// # Examples
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-    /// use freehold_sync::{LockError, Mutex, activity};
+    /// use freehold_sync::{LockError, Mutex, RwLock, activity};
     ///
     /// let (from, to) = (Mutex::new(5), Mutex::new(0));
+    /// let (rates, journal) = (RwLock::new(2), RwLock::new(String::new()));
     /// let moved = activity(async |ctx| {
-    ///     let [mut from, mut to] = ctx.lock_all([&from, &to]).await?;
-    ///     (*from, *to) = (0, *from);
-    ///     Ok::<_, LockError>(*to)
+    ///     {
+    ///         let [mut from, mut to] = ctx.lock_all([&from, &to]).await?;
+    ///         (*from, *to) = (0, *from);
+    ///     }
+    ///     let set = (&to, ctx.read(&rates), ctx.write(&journal));
+    ///     let (to, rate, mut journal) = ctx.lock_all(set).await?;
+    ///     journal.push_str("moved");
+    ///     Ok::<_, LockError>(*to * *rate)
     /// });
-    /// assert_eq!(moved.await.unwrap().unwrap(), 5);
+    /// assert_eq!(moved.await.unwrap().unwrap(), 10);
     /// # }
     /// ```
+    ///
+    /// As with `lock`, no guard can leave the activity:
+    ///
+    /// ```compile_fail
+    /// # use freehold_sync::{Mutex, activity};
+    /// static M: Mutex<i32> = Mutex::new(0);
+    /// let leaving = activity(async |ctx| ctx.lock_all((&M,)).await);
+    /// ```
     #[track_caller]
-    pub fn lock_all<'a, T: ?Sized, const N: usize>(
-        &'a self,
-        mutexes: [&'a Mutex<T>; N],
-    ) -> impl Future<Output = Result<[MutexGuard<'a, T>; N], LockError>> {
-        let site = Location::caller();
-        let mut order: [usize; N] = std::array::from_fn(|index| index);
-        order.sort_unstable_by_key(|index| mutexes[*index].address());
-        for pair in order.windows(2) {
-            assert!(
-                mutexes[pair[0]].address() != mutexes[pair[1]].address(),
-                "lock_all was given the same mutex twice; name each once"
-            );
-        }
-        async move {
-            let mut guards: [Option<MutexGuard<'a, T>>; N] = std::array::from_fn(|_| None);
-            for (place, index) in order.into_iter().enumerate() {
-                let lock = Lock::new(mutexes[index], Some(self.slot), site);
-                guards[index] = Some(if place == 0 { lock } else { lock.of_a_set() }.await?);
-            }
-            Ok(guards.map(|guard| guard.expect("every index was visited")))
-        }
+    pub fn lock_all<'a, S: LockSet<'a>>(&'a self, set: S) -> LockAll<S::Waits> {
+        LockAll::new(set.waits(self, Location::caller()))
     }
 
     /// Locks `lock` for reading, together with other readers.

@@ -38,12 +38,30 @@ static STATE: AtomicU8 = AtomicU8::new(IDLE);
 /// When the driver means to look at deadlines next.
 static PLANNED: AtomicU64 = AtomicU64::new(NEVER);
 
+/// When the driver looked last. It looks every [`TICK`](limits::TICK) while somebody waits.
+static LOOKED: AtomicU64 = AtomicU64::new(0);
+
+/// A time in the past that costs nothing to ask for: a little ago while somebody waits.
+#[inline]
+pub(crate) fn last_look() -> Ticks {
+    LOOKED.load(Ordering::Relaxed)
+}
+
 /// Tells the driver that `slot` has a wait.
 #[inline]
 pub(crate) fn somebody_waits(slot: &'static Slot) {
     // Pairs with the fence in `go_idle`.
     fence(Ordering::SeqCst);
-    if STATE.load(Ordering::Relaxed) == IDLE || slot.due.get() < PLANNED.load(Ordering::Relaxed) {
+    waits_visibly(slot);
+}
+
+/// As [`somebody_waits`], for a caller that has just ended a poll of `slot`, by a SeqCst exchange of its state.
+///
+/// That is half of the invariant's proof: of all SeqCst operations, if this look at `STATE` comes before it is set to
+/// `IDLE`, then that exchange comes before the driver's last look at the slot's state, which so sees the wait.
+#[inline]
+pub(crate) fn waits_visibly(slot: &'static Slot) {
+    if STATE.load(Ordering::SeqCst) == IDLE || slot.due.get() < PLANNED.load(Ordering::Relaxed) {
         call(slot.due.get());
     }
 }
@@ -75,6 +93,8 @@ fn expire_slot(slot: &'static Slot, now: Ticks, wakes: &mut Wakes) {
     // First, so that a wait outside of activities (which a freeze does not stop) cannot note its deadline in between and
     // have it overwritten.
     slot.due.set(NEVER);
+    // Pairs with the fence of who waits outside of a poll: either the wait is seen here, or its deadline is noted after.
+    fence(Ordering::SeqCst);
     for wait in slot.waits().filter(|wait| wait.phase() == cell::WAITING) {
         if wait.deadline.get() > now {
             slot.due.lower(wait.deadline.get());
@@ -133,7 +153,8 @@ fn run() {
     let mut waited = clock::now();
     loop {
         let now = clock::now();
-        let (waiting, next) = expire(now);
+        LOOKED.store(now, Ordering::Relaxed);
+        let (waiting, next) = expire_guarded(now);
         if waiting {
             waited = now;
             if now.saturating_sub(swept) >= limits::SWEEP_EVERY.as_nanos() as u64 {
@@ -154,13 +175,19 @@ fn run() {
     }
 }
 
+/// A waker of a user that panics ends one look, not all.
+#[cfg(not(any(loom, shuttle)))]
+fn expire_guarded(now: Ticks) -> (bool, Ticks) {
+    std::panic::catch_unwind(|| expire(now)).unwrap_or((true, now))
+}
+
 /// Sleeps until somebody waits.
 #[cfg(not(any(loom, shuttle)))]
 fn go_idle() {
     PLANNED.store(NEVER, Ordering::Relaxed);
-    STATE.store(IDLE, Ordering::Relaxed);
+    STATE.store(IDLE, Ordering::SeqCst);
     fence(Ordering::SeqCst);
-    let (waiting, _) = expire(clock::now());
+    let (waiting, _) = expire_guarded(clock::now());
     if waiting {
         STATE.store(RUNNING, Ordering::Relaxed);
         return;

@@ -1,9 +1,15 @@
 //! How a wait can fail.
 
 use crate::report::{Actor, Deadlock, Grade, LockName, OrderViolation};
-use std::{error::Error, fmt, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    error::Error,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-/// Why a lock, a permit or the end of an activity could not be had.
+/// Why a lock, a permit or the result of an activity could not be had.
 ///
 /// Whatever the reason, this wait is over when it is returned: it is in no queue and holds nothing. What the activity held
 /// before it still holds. What to do with each: [`guide::recovery`](crate::guide::recovery).
@@ -19,10 +25,15 @@ pub enum LockError {
     /// Taking it now would be against the order of levels, and the order is enforced. Trying again gives the same.
     Order(Box<OrderViolation>),
     /// A panic happened while it was held, and it was made to be poisoned by that.
-    Poisoned(LockName),
-    /// The pool was closed; or the activity waited for is gone without a result: it panicked, was dropped, or was ended as
-    /// an orphan.
-    Closed(LockName),
+    Poisoned(Box<LockName>),
+    /// The pool was closed.
+    Closed(Box<LockName>),
+    /// The lock is in a set twice that was to be taken with [`lock_all`](crate::Context::lock_all): name it once. Nothing of
+    /// the set was taken.
+    Twice(Box<LockName>),
+    /// The activity waited for has no result, and will have none; of a reply: it was dropped without being sent. Only a
+    /// wait for a [`JoinHandle`](crate::JoinHandle) ends this way.
+    Ended(Ended),
 }
 
 impl LockError {
@@ -31,6 +42,21 @@ impl LockError {
     pub fn deadlock(&self) -> Option<&Arc<Deadlock>> {
         match self {
             Self::Deadlock(report) => Some(report),
+            _ => None,
+        }
+    }
+
+    /// Whether the wait was ended to break a deadlock; what [`Context::retry`](crate::Context::retry) asks for.
+    #[must_use]
+    pub fn is_deadlock(&self) -> bool {
+        self.deadlock().is_some()
+    }
+
+    /// Why the activity waited for has no result, if that is what happened.
+    #[must_use]
+    pub fn ended(&self) -> Option<&Ended> {
+        match self {
+            Self::Ended(ended) => Some(ended),
             _ => None,
         }
     }
@@ -55,11 +81,19 @@ impl fmt::Display for LockError {
                 )
             }
             Self::Closed(lock) => write!(f, "{lock} is closed"),
+            Self::Twice(lock) => write!(f, "{lock} is in one set twice; name it once"),
+            Self::Ended(ended) => write!(f, "what was waited for has no result: {ended}"),
         }
     }
 }
 
 impl Error for LockError {}
+
+impl From<Ended> for LockError {
+    fn from(ended: Ended) -> Self {
+        Self::Ended(ended)
+    }
+}
 
 /// A wait, or a future, that did not end in time.
 #[derive(Clone, Debug)]
@@ -98,22 +132,80 @@ impl fmt::Display for Timeout {
 impl Error for Timeout {}
 
 /// Why an activity has no result.
+///
+/// Who polls an [`Activity`](crate::Activity) gets it as the output: `Orphan` or `Aborted`, since a panic passes through the
+/// poll and nobody polls what was dropped. Who waits through a [`JoinHandle`](crate::JoinHandle) gets it as
+/// [`LockError::Ended`], and there it may be any of them.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Ended {
-    /// It held what others waited for, and nothing was left in the world that could have woken it; so it was dropped.
-    Deadlock(Arc<Deadlock>),
-    /// It was ended from outside without a report.
+    /// It held what others waited for, and nothing was left in the world that could have woken it; so it was dropped. The
+    /// report names those who waited.
+    Orphan(Arc<Deadlock>),
+    /// It was ended with [`ActivityHandle::abort`](crate::ActivityHandle::abort) or
+    /// [`JoinHandle::abort`](crate::JoinHandle::abort).
+    Aborted,
+    /// It panicked.
+    Panicked(Arc<Panic>),
+    /// Whoever ran it dropped it before it was done; or a reply was dropped without being sent.
     Dropped,
 }
 
 impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Deadlock(report) => write!(f, "ended by deadlock {}: {}", report.id, report.headline()),
+            Self::Orphan(report) => {
+                write!(f, "ended as an orphan by deadlock {}: {}", report.id, report.headline())
+            }
+            Self::Aborted => f.write_str("aborted"),
+            Self::Panicked(panic) => panic.fmt(f),
             Self::Dropped => f.write_str("dropped before it was done"),
         }
     }
 }
 
 impl Error for Ended {}
+
+/// The panic of an activity, for whoever waits for its result.
+pub struct Panic {
+    message: Option<Box<str>>,
+    payload: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+impl Panic {
+    pub(crate) fn new(payload: Box<dyn Any + Send>) -> Self {
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        Self { message: text.map(Box::from), payload: Mutex::new(Some(payload)) }
+    }
+
+    /// What it said, if it said it in text, as `panic!` does.
+    #[must_use]
+    pub fn message(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+
+    /// What it was raised with, for [`resume_unwind`](std::panic::resume_unwind). Once: the error may have been cloned, the
+    /// payload cannot be.
+    #[must_use]
+    pub fn take_payload(&self) -> Option<Box<dyn Any + Send>> {
+        self.payload.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl fmt::Debug for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Panic").field("message", &self.message).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.message {
+            Some(message) => write!(f, "panicked: {message}"),
+            None => f.write_str("panicked"),
+        }
+    }
+}
+
+impl Error for Panic {}

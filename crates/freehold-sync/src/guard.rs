@@ -2,91 +2,225 @@
 
 use crate::{
     acquire::{self, Acquired},
-    raw::{self, Kind, RawLock},
+    booking::Booking,
+    raw::{self, ALL_READERS, Kind, RawLock},
     slot::Slot,
 };
-use std::{marker::PhantomData, mem::ManuallyDrop, ptr};
+use std::{mem::ManuallyDrop, ptr};
 
-/// What kind of lock a guard is of, known at compile time so that giving back has nothing to decide.
-pub(crate) trait Of {
+/// What is held of which kind of lock. What is the same for all of a kind is known at compile time, and takes no room in
+/// the guard.
+pub(crate) trait Of: Copy {
     const KIND: Kind;
+    /// Whether it can leave the value half changed.
+    const WRITES: bool;
+    /// Whether its guard stays on the thread it was taken by.
+    const ON_THREAD: bool = false;
+
+    fn new(need: u32, place: usize) -> Self;
+    fn need(self) -> u32;
+    fn place(self) -> u32;
 }
 
-/// Of a mutex.
+/// A mutex.
+#[derive(Clone, Copy)]
 pub(crate) struct OfMutex;
-/// Of a read-write lock.
-pub(crate) struct OfRwLock;
-/// Of a permit pool.
-pub(crate) struct OfPool;
+
+/// A place of a reader.
+#[derive(Clone, Copy)]
+pub(crate) struct OfReader {
+    place: usize,
+}
+
+/// All places of a read-write lock.
+#[derive(Clone, Copy)]
+pub(crate) struct OfWriter;
+
+/// Permits.
+#[derive(Clone, Copy)]
+pub(crate) struct OfPool {
+    need: usize,
+}
+
+/// What a guard holds that stays on its thread.
+#[derive(Clone, Copy)]
+pub(crate) struct OnThread<K>(K);
+
+impl<K: Of> Of for OnThread<K> {
+    const KIND: Kind = K::KIND;
+    const WRITES: bool = K::WRITES;
+    const ON_THREAD: bool = true;
+
+    #[inline(always)]
+    fn new(need: u32, place: usize) -> Self {
+        Self(K::new(need, place))
+    }
+
+    #[inline(always)]
+    fn need(self) -> u32 {
+        self.0.need()
+    }
+
+    #[inline(always)]
+    fn place(self) -> u32 {
+        self.0.place()
+    }
+}
 
 impl Of for OfMutex {
     const KIND: Kind = Kind::Mutex;
+    const WRITES: bool = true;
+
+    #[inline(always)]
+    fn new(_need: u32, _place: usize) -> Self {
+        Self
+    }
+
+    #[inline(always)]
+    fn need(self) -> u32 {
+        1
+    }
+
+    #[inline(always)]
+    fn place(self) -> u32 {
+        0
+    }
 }
 
-impl Of for OfRwLock {
+impl Of for OfReader {
     const KIND: Kind = Kind::RwLock;
+    const WRITES: bool = false;
+
+    #[inline(always)]
+    fn new(_need: u32, place: usize) -> Self {
+        Self { place }
+    }
+
+    #[inline(always)]
+    fn need(self) -> u32 {
+        1
+    }
+
+    #[inline(always)]
+    fn place(self) -> u32 {
+        self.place as u32
+    }
+}
+
+impl Of for OfWriter {
+    const KIND: Kind = Kind::RwLock;
+    const WRITES: bool = true;
+
+    #[inline(always)]
+    fn new(_need: u32, _place: usize) -> Self {
+        Self
+    }
+
+    #[inline(always)]
+    fn need(self) -> u32 {
+        ALL_READERS
+    }
+
+    #[inline(always)]
+    fn place(self) -> u32 {
+        0
+    }
 }
 
 impl Of for OfPool {
     const KIND: Kind = Kind::Pool;
+    const WRITES: bool = false;
+
+    #[inline(always)]
+    fn new(need: u32, _place: usize) -> Self {
+        Self { need: need as usize }
+    }
+
+    #[inline(always)]
+    fn need(self) -> u32 {
+        self.need as u32
+    }
+
+    #[inline(always)]
+    fn place(self) -> u32 {
+        0
+    }
 }
 
 /// Something of a lock that is held; given back when dropped.
 pub(crate) struct Held<'a, K: Of> {
     pub(crate) lock: &'a RawLock,
-    pub(crate) need: u32,
-    acquired: Acquired,
-    /// Whether the thread was panicking already when it was acquired; such a guard does not poison.
-    panicking: bool,
-    of: PhantomData<K>,
+    booking: Booking,
+    of: K,
 }
 
 impl<'a, K: Of> Held<'a, K> {
     #[inline(always)]
     pub(crate) fn new(lock: &'a RawLock, need: u32, acquired: Acquired) -> Self {
-        let panicking = lock.flag(raw::POISONING) && std::thread::panicking();
-        Self { lock, need, acquired, panicking, of: PhantomData }
+        Self { lock, booking: acquired.booking, of: K::new(need, acquired.place) }
+    }
+
+    pub(crate) fn need(&self) -> u32 {
+        self.of.need()
     }
 
     /// The activity it is booked to; null if nobody knows.
     pub(crate) fn holder(&self) -> *mut Slot {
-        self.acquired.hold.map_or(ptr::null_mut(), |hold| ptr::from_ref(hold.owner()).cast_mut())
+        self.booking.hold().map_or(ptr::null_mut(), |hold| ptr::from_ref(hold.owner()).cast_mut())
+    }
+
+    /// Holds something else of the same lock from now on; the caller has told the lock.
+    pub(crate) fn into<L: Of>(self, need: u32, place: usize) -> Held<'a, L> {
+        let this = ManuallyDrop::new(self);
+        if this.lock.flag(raw::UNWINDING) {
+            this.lock.clear_flag(raw::UNWINDING);
+        }
+        Held { lock: this.lock, booking: this.booking, of: L::new(need, place) }
     }
 
     /// Takes the lock's lifetime off: the new owner keeps the lock alive and gives it back.
-    pub(crate) fn into_owned(self) -> Owned {
+    pub(crate) fn into_owned(self) -> Owned<K> {
         let this = ManuallyDrop::new(self);
-        Owned { acquired: this.acquired, panicking: this.panicking }
+        Owned { booking: this.booking, of: this.of }
     }
 }
 
 impl<K: Of> Drop for Held<'_, K> {
     #[inline(always)]
     fn drop(&mut self) {
-        poison(self.lock, self.need, self.panicking);
-        acquire::give_back(self.lock, K::KIND, self.need, self.acquired);
+        give_back(self.lock, self.booking, self.of);
     }
 }
 
 #[inline(always)]
-fn poison(lock: &RawLock, need: u32, panicking_before: bool) {
-    // A reader changes nothing, so it leaves nothing half done.
-    let reads = || lock.kind() == Kind::RwLock && need != raw::ALL_READERS;
-    if lock.flag(raw::POISONING) && !panicking_before && std::thread::panicking() && !reads() {
+fn give_back<K: Of>(lock: &RawLock, booking: Booking, of: K) {
+    if K::WRITES && lock.flag(raw::POISONING) {
+        return give_back_poisoning(lock, of.need(), of.place(), booking);
+    }
+    acquire::give_back(lock, K::KIND, K::ON_THREAD, of.need(), of.place(), booking);
+}
+
+/// Gives back a lock that is poisoned by panics.
+#[cold]
+#[inline(never)]
+fn give_back_poisoning(lock: &RawLock, need: u32, place: u32, booking: Booking) {
+    if lock.flag(raw::UNWINDING) {
+        lock.clear_flag(raw::UNWINDING);
+    } else if std::thread::panicking() {
         lock.set_flag(raw::POISONED);
     }
+    acquire::give_back_slowly(lock, need, place, booking);
 }
 
 /// Something of a lock that is held, without the lock.
-pub(crate) struct Owned {
-    acquired: Acquired,
-    panicking: bool,
+pub(crate) struct Owned<K: Of> {
+    booking: Booking,
+    of: K,
 }
 
-impl Owned {
+impl<K: Of> Owned<K> {
     /// Gives it back to `lock`, where it came from.
-    pub(crate) fn give_back(&self, lock: &RawLock, need: u32) {
-        poison(lock, need, self.panicking);
-        acquire::give_back(lock, lock.kind(), need, self.acquired);
+    pub(crate) fn give_back(&self, lock: &RawLock) {
+        give_back(lock, self.booking, self.of);
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     activity::{Activity, ActivityHandle, Completer, Completion},
     clock,
     context::Context,
-    error::LockError,
+    error::{Ended, LockError, Panic},
     mutex::limits_of,
     slot::Slot,
 };
@@ -13,8 +13,8 @@ use std::{
     fmt,
     future::Future,
     marker::PhantomData,
-    panic::Location,
-    pin::Pin,
+    panic::{AssertUnwindSafe, Location, catch_unwind},
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context as TaskContext, Poll},
     time::{Duration, Instant},
@@ -24,6 +24,9 @@ use std::{
 ///
 /// The activity may be run by any executor, or inside another future. Until it is done its end counts as something that
 /// it holds, from this call on, so a wait for it through [`JoinHandle::join`] is an edge of the graph.
+///
+/// A panic of the body ends the activity and is kept for whoever waits, as [`Ended::Panicked`]; unlike that of a plain
+/// [`activity`](crate::activity) it does not pass through the poll.
 ///
 /// # Examples
 ///
@@ -48,17 +51,32 @@ pub fn joinable<T>(
         // Completes when it is dropped: as the last thing of the body, whatever happens to it.
         let completer = completer;
         let context = Context::new(slot);
-        let result = body(&context).await;
-        completer.complete(result);
+        let result = caught(async { body(&context).await }).await;
+        completer.complete(result.map_err(|panic| Ended::Panicked(Arc::new(panic))));
     });
     let handle = activity.handle();
     (activity, JoinHandle { completion, handle: Some(handle) })
 }
 
+/// Runs `future`; its panic becomes the output.
+async fn caught<F: Future>(future: F) -> Result<F::Output, Panic> {
+    let mut future = pin!(future);
+    std::future::poll_fn(move |cx| {
+        // Nobody sees the future again once it has panicked; what else it has changed is its owners' business, as with
+        // any task.
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(poll) => poll.map(Ok),
+            Err(payload) => Poll::Ready(Err(Panic::new(payload))),
+        }
+    })
+    .await
+}
+
 /// Spawns a body as an activity on tokio's runtime, and returns the [`JoinHandle`](crate::JoinHandle).
 ///
 /// `spawn!(body)` or `spawn!("name", body)`. The body is an async closure that takes a
-/// [`&Context`](crate::Context); what it captures, and what it holds across an await, must be `Send`.
+/// [`&Context`](crate::Context); what it captures, and what it holds across an await, must be `Send`. A panic of the body
+/// is told to whoever waits for the handle, as with `tokio::spawn`.
 ///
 /// A macro because "this body's future is `Send`" cannot be said of an async closure in a function's bounds; here the
 /// compiler sees the closure itself.
@@ -101,15 +119,38 @@ pub fn __spawn(future: impl Future<Output: Send + 'static> + Send + 'static) {
 /// The result of an activity or an answer, to wait for.
 ///
 /// Through [`join`](Self::join), inside an activity, the wait is an edge of the graph. Awaited directly it is a wait
-/// outside of the graph. Both have the default limit of 5 s; for work that lasts longer say
-/// `handle.into_future().without_deadline().await`, or the same of `handle.join(ctx)`.
+/// outside of the graph.
+///
+/// A wait for an activity ([`spawn!`](crate::spawn), [`joinable`]) has no limit unless one is asked for, with
+/// [`Join::within`] or [`Join::until`], and it may last without being suspected: work takes the time it takes, a ring
+/// through it is proven, and an activity that ends without a result says so. A wait for a [`reply`] has the default limit
+/// of 5 s and is suspected after 1 s as one for a lock is: until somebody binds it nobody knows who owes it, so nothing but
+/// time could tell that nobody does. `without_deadline` waits for ever.
 ///
 /// Dropping it, or a wait that timed out, loses the result; the activity goes on.
 ///
 /// # Errors
 ///
-/// Of the await: [`LockError::Timeout`], or [`LockError::Closed`] if the activity panicked, was dropped, or was ended as an
-/// orphan.
+/// Of the await: [`LockError::Ended`] if there is no result, with the reason; [`LockError::Timeout`].
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "tokio")] mod example {
+/// # #[tokio::main] pub async fn main() {
+/// use freehold_sync::{Ended, LockError, spawn};
+///
+/// let stuck = spawn!(async |_ctx| std::future::pending::<()>().await);
+/// stuck.abort();
+/// assert!(matches!(stuck.await, Err(LockError::Ended(Ended::Aborted))));
+///
+/// let fails = spawn!(async |_ctx| if true { panic!("on purpose") });
+/// let Err(LockError::Ended(Ended::Panicked(panic))) = fails.await else { unreachable!() };
+/// assert_eq!(panic.message(), Some("on purpose"));
+/// # }}
+/// # #[cfg(feature = "tokio")] fn main() { example::main() }
+/// # #[cfg(not(feature = "tokio"))] fn main() {}
+/// ```
 #[must_use = "the result is lost if nobody waits for it"]
 pub struct JoinHandle<T> {
     completion: Arc<Completion<T>>,
@@ -117,8 +158,7 @@ pub struct JoinHandle<T> {
 }
 
 impl<T> JoinHandle<T> {
-    /// Waits for the result, as an edge of the graph, for the default limit of 5 s unless [`Join::within`] or its
-    /// sisters say otherwise.
+    /// Waits for the result, as an edge of the graph. For how long: see [`JoinHandle`].
     ///
     /// # Cancel safety
     ///
@@ -126,8 +166,11 @@ impl<T> JoinHandle<T> {
     ///
     /// # Errors
     ///
-    /// [`LockError`] for the wait: a deadlock it was part of (the activity waited for is cancelled then), the deadline,
-    /// or, as `Closed`, an activity that ended without a result (it panicked, was dropped, or was ended as an orphan).
+    /// * [`LockError::Deadlock`]: this wait was chosen to break a ring, and the activity waited for is cancelled; or the
+    ///   activity that waits is doomed by an earlier one.
+    /// * [`LockError::Timeout`]: the deadline passed, this one's or that of the activity that waits.
+    /// * [`LockError::Ended`]: there is no result; the reason says whether it panicked, was aborted or dropped, or had to
+    ///   be ended as an orphan.
     #[track_caller]
     pub fn join(self, context: &Context) -> Join<'_, T> {
         Join::new(self, Some(context.slot()), Location::caller())
@@ -141,10 +184,25 @@ impl<T> JoinHandle<T> {
         }
     }
 
+    /// Ends the activity without asking it; see [`ActivityHandle::abort`]. Whoever waits gets [`Ended::Aborted`], or the
+    /// result if it was there already. Nothing happens if the answer comes from no activity of its own.
+    pub fn abort(&self) {
+        if let Some(handle) = &self.handle {
+            handle.abort();
+        }
+    }
+
     /// Whether the result is there, or will never be.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.completion.is_done()
+    }
+
+    fn take(&self) -> Result<T, Ended> {
+        self.completion.take().unwrap_or_else(|| {
+            let why = self.handle.as_ref().and_then(ActivityHandle::why_ended);
+            Err(why.unwrap_or(Ended::Dropped))
+        })
     }
 }
 
@@ -178,7 +236,12 @@ impl<T> Join<'_, T> {
         // SAFETY: the lock lives in the `Arc` that `handle` keeps, at one address, longer than `acquire`, which is the
         // field before it.
         let lock = unsafe { &*std::ptr::from_ref(&handle.completion.lock) };
-        Self { acquire: Acquire::new(lock, slot, 1, site), handle, context: PhantomData }
+        let mut acquire = Acquire::new(lock, slot, 1, site);
+        if handle.handle.is_some() {
+            acquire.limit = Limit::Never;
+            acquire.patient = true;
+        }
+        Self { acquire, handle, context: PhantomData }
     }
 
     limits_of!();
@@ -190,7 +253,7 @@ impl<T> Future for Join<'_, T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         match std::task::ready!(this.acquire.poll(cx)) {
-            Ok(_) => Poll::Ready(this.handle.completion.take()),
+            Ok(_) => Poll::Ready(this.handle.take().map_err(LockError::Ended)),
             Err(error) => {
                 if error.deadlock().is_some() {
                     this.handle.cancel();
@@ -210,7 +273,7 @@ impl<T> fmt::Debug for Join<'_, T> {
 /// Makes an answer and the handle to wait for it, for whoever builds request and response on channels of their own.
 ///
 /// As long as the [`Reply`] is not bound, whoever waits for it waits for somebody unknown. Bound to an activity, it is
-/// something that this activity holds.
+/// something that this activity holds. The wait has the default limit of 5 s; see [`JoinHandle`].
 ///
 /// # Examples
 ///
@@ -229,7 +292,7 @@ pub fn reply<T>() -> (Reply<T>, JoinHandle<T>) {
     (Reply { completer: Completer(completion.clone()) }, JoinHandle { completion, handle: None })
 }
 
-/// An answer that is owed. Dropped without [`send`](Self::send), it ends the wait with [`LockError::Closed`].
+/// An answer that is owed. Dropped without [`send`](Self::send), it ends the wait with [`Ended::Dropped`].
 pub struct Reply<T> {
     completer: Completer<T>,
 }
@@ -243,7 +306,7 @@ impl<T> Reply<T> {
 
     /// Sends the answer. It is lost if nobody waits any more.
     pub fn send(self, answer: T) {
-        self.completer.complete(answer);
+        self.completer.complete(Ok(answer));
     }
 }
 

@@ -47,8 +47,9 @@
 //! | How to use it, what PROVEN means, what is *not* detected | [`guide`] |
 //! | Activities and what their bodies get | [`activity`], [`spawn!`], [`Activity`], [`Context`] |
 //! | Locks | [`Mutex`], [`RwLock`], [`PermitPool`]; for threads: [`blocking`]; without a guard: [`ScopedMutex`] |
+//! | Several locks at a time; running again | [`Context::lock_all`], [`LockSet`]; [`Context::retry`], [`Retry`] |
 //! | Waiting for each other | [`joinable`], [`JoinHandle`], [`reply`]; one-shot broadcast: [`Signal`] |
-//! | Errors and reports | [`LockError`], [`Ended`], [`Timeout`], [`Deadlock`], [`OrderViolation`] |
+//! | Errors and reports | [`LockError`], [`Ended`], [`Panic`], [`Timeout`], [`Deadlock`], [`OrderViolation`] |
 //! | Order | [`LockClass`], [`LockLevel`], [`lock_levels!`], [`OrderMode`] |
 //! | Watching | [`subscribe`], [`metrics`], [`observe`], [`recent_reports`] |
 //! | Settings and bounds | the `set_*` functions, [`limits`] |
@@ -68,12 +69,14 @@
 mod acquire;
 mod activity;
 pub mod blocking;
+mod booking;
 mod class;
 mod clock;
 mod context;
 mod driver;
 mod error;
 mod events;
+mod free;
 mod graph;
 mod guard;
 pub mod guide;
@@ -81,6 +84,8 @@ pub mod held;
 mod join;
 mod level;
 pub mod limits;
+mod lock_set;
+mod measure;
 pub mod metrics;
 #[cfg(all(test, any(loom, shuttle)))]
 mod models;
@@ -90,6 +95,7 @@ mod order;
 mod permit_pool;
 mod raw;
 mod report;
+mod retry;
 mod rwlock;
 mod scoped_mutex;
 mod settings;
@@ -102,16 +108,19 @@ mod victim;
 pub use activity::{Activity, ActivityHandle, activity};
 pub use class::{LockClass, all as lock_classes};
 pub use context::{Aside, Cancelled, Context, Selected, Within, within};
-pub use error::{Ended, LockError, Timeout};
+pub use error::{Ended, LockError, Panic, Timeout};
 pub use events::{Event, Subscription, recent_reports, subscribe};
 pub use join::{BoundReply, Join, JoinHandle, Reply, joinable, reply};
 pub use level::LockLevel;
+pub use lock_set::{LockAll, LockSet, Lockable};
 pub use mutex::{Lock, Mutex, MutexGuard, OwnedMutexGuard};
 pub use observe::{Holding, Observation, Observed, Waiting, observe};
 pub use permit_pool::{AcquirePermits, Permit, PermitPool};
 pub use report::{Action, Actor, Deadlock, Edge, Grade, LockName, Mode, OrderViolation, Rule, Site};
+pub use retry::Retry;
 pub use rwlock::{
-    OwnedRwLockReadGuard, OwnedRwLockWriteGuard, Read, RwLock, RwLockReadGuard, RwLockWriteGuard, Write,
+    MappedRwLockWriteGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, Read, RwLock, RwLockReadGuard,
+    RwLockWriteGuard, Write,
 };
 pub use scoped_mutex::ScopedMutex;
 pub use settings::{

@@ -12,7 +12,8 @@ pub const SUSPECT_AFTER: Duration = Duration::from_secs(1);
 /// A wait older than this may be probed for stale wakers: longer than healthy waits, shorter than anybody notices.
 pub const PROBE_AFTER: Duration = Duration::from_millis(10);
 
-/// How often the whole graph is swept while somebody waits.
+/// While somebody waits a sweep of the graph begins this long after the last one ended, or up to 10 ms later. It starts from
+/// waits older than [`PROBE_AFTER`].
 pub const SWEEP_EVERY: Duration = Duration::from_millis(50);
 
 /// How often deadlines are looked at while somebody waits. Waits with an earlier deadline ask for an earlier look.
@@ -24,7 +25,7 @@ pub(crate) const SHORTEST_TICK: Duration = Duration::from_millis(1);
 /// The driver sleeps until it is called after this long without any wait.
 pub(crate) const DRIVER_IDLE: Duration = Duration::from_secs(1);
 
-/// A grant that a wait outside of activities has not picked up for this long goes to the next waiter.
+/// A grant that a wait outside of activities has not picked up for at least this long goes to the next waiter.
 pub(crate) const FUTURELOCK_OUTSIDE: Duration = Duration::from_millis(100);
 
 /// Activities visited by the walk at the end of a poll; longer rings are found by the next sweep. A chain of waiters
@@ -41,6 +42,10 @@ pub(crate) const CHAIN: usize = 16;
 #[cfg_attr(any(loom, shuttle), expect(dead_code, reason = "models yield at once"))]
 pub(crate) const SPINS_BEFORE_YIELD: u32 = 64;
 
+/// Tries for a blocking lock before the thread is parked. The first half spins, 2 turns, 4, 8 and so on; the others give
+/// the processor away.
+pub(crate) const TURNS_BEFORE_PARK: u32 = 8;
+
 /// Wait cells inside a slot; more are added in blocks.
 pub(crate) const INLINE_CELLS: usize = 2;
 
@@ -55,6 +60,15 @@ pub(crate) const THREAD_SLOTS: usize = 64;
 
 /// Every how many acquisitions of a lock its hold is timed and its count is added to its class.
 pub(crate) const SAMPLE: u32 = 64;
+
+/// Waits of a lock that are all measured.
+pub(crate) const MEASURED_WAITS: u8 = 64;
+
+/// Beyond those every how many are measured.
+pub(crate) const SAMPLED_WAITS: u8 = 8;
+
+/// A wait or a hold that lasts so long is measured in any case: two looks of the driver, which tell it without a clock.
+pub(crate) const LONG: Duration = Duration::from_millis(20);
 
 /// Deadlock reports kept for inspection; the oldest go first.
 pub const KEPT_REPORTS: usize = 64;
@@ -71,3 +85,13 @@ pub(crate) const ROUNDS: usize = 256;
 /// Suspicions told in one sweep; those left are told by the next ones. Thousands that wait behind one holder are not
 /// told at once, and their chains not walked at once.
 pub(crate) const SUSPICIONS: usize = 64;
+
+/// How often [`Context::retry`](crate::Context::retry) runs something unless told otherwise, the first time included. Who is
+/// a victim three times meets a conflict that is a bug.
+pub const RETRY_ATTEMPTS: u32 = 3;
+
+/// The bound of the first pause before something is run again: about what a critical section lasts.
+pub const RETRY_FIRST_PAUSE: Duration = Duration::from_millis(2);
+
+/// The longest pause before something is run again, short beside the patience of a caller.
+pub const RETRY_LONGEST_PAUSE: Duration = Duration::from_millis(100);

@@ -1,7 +1,7 @@
 //! What is counted and measured: by lock class, and for the process.
 //!
-//! Counters are plain atomics that nobody waits for. Uncontended acquisitions are counted in the lock and added to
-//! their class every 64th time, so a class lags behind by less than 64 for each of its locks.
+//! Counters are plain atomics that nobody waits for. Acquisitions are counted in the lock and added to their class every
+//! 64th time, so a class lags behind by less than 64 for each of its locks. What is measured how often: `measure`.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -22,11 +22,12 @@ impl Times {
         Self { buckets: [const { AtomicU64::new(0) }; BUCKETS], sum: AtomicU64::new(0) }
     }
 
-    pub(crate) fn record(&self, time: Duration) {
+    /// Records `time` as often as `count` says.
+    pub(crate) fn record(&self, time: Duration, count: u64) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let bucket = (u64::BITS - nanos.leading_zeros()) as usize;
-        self.buckets[bucket.min(BUCKETS - 1)].fetch_add(1, Ordering::Relaxed);
-        self.sum.fetch_add(nanos, Ordering::Relaxed);
+        self.buckets[bucket.min(BUCKETS - 1)].fetch_add(count, Ordering::Relaxed);
+        self.sum.fetch_add(nanos.saturating_mul(count), Ordering::Relaxed);
     }
 
     fn snapshot(&self) -> Histogram {
@@ -104,7 +105,7 @@ counters! {
     ClassMetrics => ClassSnapshot {
         /// Acquisitions of all kinds, without the last few (fewer than 64) of each lock.
         acquisitions,
-        /// Acquisitions that had to wait.
+        /// Acquisitions that had to wait. Beyond the first 64 of a lock, one of eight is counted, for eight.
         contended,
         /// Waits that ended at their deadline.
         timeouts,
@@ -116,11 +117,13 @@ counters! {
         passed_on,
     }
     times {
-        /// How long contended acquisitions waited.
+        /// How long contended acquisitions waited: the first 64 of each lock, and all that waited for 20 ms and more; of the
+        /// others one of eight, which is counted for eight.
         wait,
         /// How long uncontended holds lasted; every 64th one is measured.
         hold_sampled,
-        /// How long holds lasted that began with a wait; all of them are measured.
+        /// How long holds lasted that began with a wait. Which of them are measured, as with `wait`; where the wait was not,
+        /// a long hold is known to 20 ms.
         hold_contended,
     }
 }
@@ -181,12 +184,12 @@ mod tests {
     #[test]
     fn a_time_falls_into_the_bucket_whose_end_is_above_it() {
         let times = Times::new();
-        times.record(Duration::from_nanos(1000));
+        times.record(Duration::from_nanos(1000), 1);
         let seen = times.snapshot();
         assert_eq!(seen.count(), 1);
         assert_eq!(seen.quantile(0.5), Duration::from_nanos(1024));
         assert_eq!(seen.sum, Duration::from_nanos(1000));
-        times.record(Duration::MAX);
+        times.record(Duration::MAX, 1);
         assert_eq!(times.snapshot().buckets[BUCKETS - 1], 1);
     }
 }

@@ -52,6 +52,10 @@ unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
 impl<T> Mutex<T> {
     const_unless_modelled! {
         /// A mutex around `value`, whose class is named by the place of this call.
+        ///
+        /// Called through a function of the standard library, as in `iter.map(Mutex::new)`, that place is in there, and
+        /// the class is one with all others made so: write `iter.map(|v| Mutex::new(v))`, or name it,
+        /// [`with_class`](Self::with_class).
         #[track_caller]
         pub const fn new(value: T) -> Self {
             Self::from_parts(ClassRef::made_at(Location::caller()), 0, value)
@@ -118,7 +122,10 @@ impl<T: ?Sized> Mutex<T> {
         self.lock().until(deadline)
     }
 
-    /// Locks it if it is free and not poisoned.
+    /// Locks it if it is free and not poisoned ([`is_poisoned`](Self::is_poisoned) tells that from being locked).
+    ///
+    /// An `Option`, because outside of a context no order is checked, so nothing can be wrong with asking;
+    /// [`Context::try_lock`](crate::Context::try_lock) has more to say.
     #[track_caller]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         self.try_with(None, Location::caller()).ok().flatten()
@@ -171,10 +178,6 @@ impl<T: ?Sized> Mutex<T> {
     /// Its class.
     pub fn class(&self) -> &'static LockClass {
         self.raw.class()
-    }
-
-    pub(crate) fn address(&self) -> usize {
-        self.raw.address()
     }
 
     fn guard(&self, acquired: Acquired) -> MutexGuard<'_, T> {
@@ -233,7 +236,7 @@ pub(crate) use limits_of;
 /// Waits for a [`Mutex`]; see [`Context::lock`](crate::Context::lock) and [`Mutex::lock`].
 #[must_use = "futures do nothing unless polled"]
 pub struct Lock<'a, T: ?Sized> {
-    acquire: Acquire<'a>,
+    pub(crate) acquire: Acquire<'a>,
     mutex: &'a Mutex<T>,
 }
 
@@ -248,10 +251,10 @@ impl<'a, T: ?Sized> Lock<'a, T> {
 
     limits_of!();
 
-    /// It is not the first of a set that is taken together, so its level may be held already.
-    pub(crate) fn of_a_set(mut self) -> Self {
-        self.acquire.in_set = true;
-        self
+    #[inline(never)]
+    fn poll_slowly(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<MutexGuard<'a, T>, LockError>> {
+        let mutex = self.mutex;
+        self.acquire.poll(cx).map(|acquired| Ok(mutex.guard(acquired?)))
     }
 }
 
@@ -261,8 +264,10 @@ impl<'a, T: ?Sized> Future for Lock<'a, T> {
     // Into the body: the guard is then made where it lives, and not copied piece by piece on the way.
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        let mutex = self.mutex;
-        self.acquire.poll_mutex(cx).map(|acquired| Ok(mutex.guard(acquired?)))
+        if let Some(free) = self.acquire.poll_free::<OfMutex>(cx) {
+            return free.map(|acquired| Ok(self.mutex.guard(acquired)));
+        }
+        self.poll_slowly(cx)
     }
 }
 
@@ -330,7 +335,7 @@ impl<T: ?Sized + fmt::Display> fmt::Display for MutexGuard<'_, T> {
 #[must_use = "the mutex is unlocked at once if the guard is not kept"]
 #[clippy::has_significant_drop]
 pub struct OwnedMutexGuard<T: ?Sized> {
-    held: Owned,
+    held: Owned<OfMutex>,
     value: NonNull<T>,
     mutex: Arc<Mutex<T>>,
 }
@@ -349,7 +354,7 @@ impl<T: ?Sized> OwnedMutexGuard<T> {
 
 impl<T: ?Sized> Drop for OwnedMutexGuard<T> {
     fn drop(&mut self) {
-        self.held.give_back(&self.mutex.raw, 1);
+        self.held.give_back(&self.mutex.raw);
     }
 }
 

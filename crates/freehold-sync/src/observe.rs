@@ -92,7 +92,7 @@ pub fn observe() -> Observation {
 }
 
 fn holding(hold: &crate::slot::holds::HeldEntry, now: clock::Ticks) -> Holding {
-    let since = hold.since.get();
+    let since = hold.since();
     let held_for = (since != 0).then(|| clock::between(since, now));
     Holding { lock: LockName::of_hold(hold), site: hold.site(), held_for }
 }

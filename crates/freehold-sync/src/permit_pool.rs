@@ -86,7 +86,8 @@ impl PermitPool {
         AcquirePermits::new(self, None, count, Location::caller())
     }
 
-    /// Takes one permit if one is free now, nobody waits, and the pool is not closed.
+    /// Takes one permit if one is free now, nobody waits, and the pool is not closed. An `Option`, as with
+    /// [`Mutex::try_lock`](crate::Mutex::try_lock).
     ///
     /// # Panics
     ///
@@ -156,7 +157,7 @@ impl fmt::Debug for PermitPool {
 /// Waits for permits; see [`Context::permits`](crate::Context::permits) and [`PermitPool::acquire`].
 #[must_use = "futures do nothing unless polled"]
 pub struct AcquirePermits<'a> {
-    acquire: Acquire<'a>,
+    pub(crate) acquire: Acquire<'a>,
     pool: &'a PermitPool,
     count: u32,
 }
@@ -202,12 +203,12 @@ impl Permit<'_> {
     /// How many permits these are.
     #[must_use]
     pub fn count(&self) -> u32 {
-        self.held.need
+        self.held.need()
     }
 }
 
 impl fmt::Debug for Permit<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Permit").field("count", &self.held.need).finish()
+        f.debug_struct("Permit").field("count", &self.held.need()).finish()
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     class::{ClassRef, LockClass},
     clock,
     error::LockError,
-    guard::{Held, OfRwLock, Owned},
+    guard::{Held, OfReader, OfWriter, Owned},
     mutex::limits_of,
     raw::{
         self, ALL_READERS,
@@ -62,6 +62,10 @@ unsafe impl<T: ?Sized + Send + Sync> Sync for RwLock<T> {}
 impl<T> RwLock<T> {
     const_unless_modelled! {
         /// A lock around `value`, whose class is named by the place of this call.
+        ///
+        /// Called through a function of the standard library, as in `iter.map(RwLock::new)`, that place is in there, and
+        /// the class is one with all others made so: write `iter.map(|v| RwLock::new(v))`, or name it,
+        /// [`with_class`](Self::with_class).
         #[track_caller]
         pub const fn new(value: T) -> Self {
             let class = ClassRef::made_at(Location::caller());
@@ -219,7 +223,7 @@ impl<T: ?Sized> fmt::Debug for RwLock<T> {
 /// Waits to read; see [`Context::read`](crate::Context::read) and [`RwLock::read`].
 #[must_use = "futures do nothing unless polled"]
 pub struct Read<'a, T: ?Sized> {
-    acquire: Acquire<'a>,
+    pub(crate) acquire: Acquire<'a>,
     lock: &'a RwLock<T>,
 }
 
@@ -233,6 +237,12 @@ impl<'a, T: ?Sized> Read<'a, T> {
     }
 
     limits_of!();
+
+    #[inline(never)]
+    fn poll_slowly(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<RwLockReadGuard<'a, T>, LockError>> {
+        let lock = self.lock;
+        self.acquire.poll(cx).map(|acquired| Ok(lock.read_guard(acquired?)))
+    }
 }
 
 impl<'a, T: ?Sized> Future for Read<'a, T> {
@@ -241,15 +251,17 @@ impl<'a, T: ?Sized> Future for Read<'a, T> {
     // Into the body: the guard is then made where it lives, and not copied piece by piece on the way.
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        let lock = self.lock;
-        self.acquire.poll_read(cx).map(|acquired| Ok(lock.read_guard(acquired?)))
+        if let Some(free) = self.acquire.poll_free::<OfReader>(cx) {
+            return free.map(|acquired| Ok(self.lock.read_guard(acquired)));
+        }
+        self.poll_slowly(cx)
     }
 }
 
 /// Waits to write; see [`Context::write`](crate::Context::write) and [`RwLock::write`].
 #[must_use = "futures do nothing unless polled"]
 pub struct Write<'a, T: ?Sized> {
-    acquire: Acquire<'a>,
+    pub(crate) acquire: Acquire<'a>,
     lock: &'a RwLock<T>,
 }
 
@@ -292,7 +304,7 @@ impl<T: ?Sized> fmt::Debug for Write<'_, T> {
 #[must_use = "the lock is given back at once if the guard is not kept"]
 #[clippy::has_significant_drop]
 pub struct RwLockReadGuard<'a, T: ?Sized> {
-    held: Held<'a, OfRwLock>,
+    held: Held<'a, OfReader>,
     value: NonNull<T>,
     _value: PhantomData<&'a T>,
 }
@@ -301,11 +313,24 @@ pub struct RwLockReadGuard<'a, T: ?Sized> {
 #[must_use = "the lock is given back at once if the guard is not kept"]
 #[clippy::has_significant_drop]
 pub struct RwLockWriteGuard<'a, T: ?Sized> {
-    held: Held<'a, OfRwLock>,
+    held: Held<'a, OfWriter>,
     value: NonNull<T>,
     _value: PhantomData<&'a mut T>,
 }
 
+/// Writes to a part of what is under a [`RwLock`], which it holds as a whole; see [`RwLockWriteGuard::map`].
+#[must_use = "the lock is given back at once if the guard is not kept"]
+#[clippy::has_significant_drop]
+pub struct MappedRwLockWriteGuard<'a, T: ?Sized> {
+    held: Held<'a, OfWriter>,
+    value: NonNull<T>,
+    _value: PhantomData<&'a mut T>,
+}
+
+// SAFETY: as `&mut T`; the lock itself may be given back by any thread.
+unsafe impl<T: ?Sized + Send> Send for MappedRwLockWriteGuard<'_, T> {}
+// SAFETY: as `&T`.
+unsafe impl<T: ?Sized + Sync> Sync for MappedRwLockWriteGuard<'_, T> {}
 // SAFETY: as `&T`; the lock itself may be given back by any thread.
 unsafe impl<T: ?Sized + Sync> Send for RwLockReadGuard<'_, T> {}
 // SAFETY: as `&T`.
@@ -327,20 +352,39 @@ impl<'a, T: ?Sized> RwLockReadGuard<'a, T> {
 
 impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
     /// A guard of a part of the value. An associated function, so that it does not hide methods of the value.
-    pub fn map<U: ?Sized>(this: Self, part: impl FnOnce(&mut T) -> &mut U) -> RwLockWriteGuard<'a, U> {
+    ///
+    /// It cannot be downgraded: `part` may have gone through `&mut` into something that readers of the whole could change
+    /// through `&` (the inside of a `Cell`, of a `Mutex`).
+    ///
+    /// ```compile_fail,E0308
+    /// use freehold_sync::{RwLock, RwLockWriteGuard};
+    /// let lock = RwLock::new(std::cell::Cell::new(1));
+    /// let inside = RwLockWriteGuard::map(lock.try_write().unwrap(), |cell| cell.get_mut());
+    /// let read = RwLockWriteGuard::downgrade(inside);
+    /// ```
+    pub fn map<U: ?Sized>(this: Self, part: impl FnOnce(&mut T) -> &mut U) -> MappedRwLockWriteGuard<'a, U> {
         let RwLockWriteGuard { held, mut value, .. } = this;
         // SAFETY: we hold the lock for writing, and the guard that could reach the value is gone.
         let value = NonNull::from(part(unsafe { value.as_mut() }));
-        RwLockWriteGuard { held, value, _value: PhantomData }
+        MappedRwLockWriteGuard { held, value, _value: PhantomData }
     }
 
     /// Goes on reading, without letting a writer in between. Readers that wait are let in.
     pub fn downgrade(this: Self) -> RwLockReadGuard<'a, T> {
-        let RwLockWriteGuard { mut held, value, .. } = this;
+        let RwLockWriteGuard { held, value, .. } = this;
         rwlock::downgrade(held.lock, held.holder());
-        held.need = 1;
         held.lock.let_in();
-        RwLockReadGuard { held, value, _value: PhantomData }
+        RwLockReadGuard { held: held.into(1, 0), value, _value: PhantomData }
+    }
+}
+
+impl<'a, T: ?Sized> MappedRwLockWriteGuard<'a, T> {
+    /// A guard of a part of the part.
+    pub fn map<U: ?Sized>(this: Self, part: impl FnOnce(&mut T) -> &mut U) -> MappedRwLockWriteGuard<'a, U> {
+        let MappedRwLockWriteGuard { held, mut value, .. } = this;
+        // SAFETY: we hold the lock for writing, and the guard that could reach the value is gone.
+        let value = NonNull::from(part(unsafe { value.as_mut() }));
+        MappedRwLockWriteGuard { held, value, _value: PhantomData }
     }
 }
 
@@ -351,6 +395,30 @@ impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
     fn deref(&self) -> &T {
         // SAFETY: we hold the lock for reading.
         unsafe { self.value.as_ref() }
+    }
+}
+
+impl<T: ?Sized> Deref for MappedRwLockWriteGuard<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: we hold the lock for writing.
+        unsafe { self.value.as_ref() }
+    }
+}
+
+impl<T: ?Sized> DerefMut for MappedRwLockWriteGuard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: we hold the lock for writing.
+        unsafe { self.value.as_mut() }
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for MappedRwLockWriteGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }
 
@@ -388,7 +456,7 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLockWriteGuard<'_, T> {
 #[must_use = "the lock is given back at once if the guard is not kept"]
 #[clippy::has_significant_drop]
 pub struct OwnedRwLockReadGuard<T: ?Sized> {
-    held: Owned,
+    held: Owned<OfReader>,
     lock: Arc<RwLock<T>>,
 }
 
@@ -396,19 +464,19 @@ pub struct OwnedRwLockReadGuard<T: ?Sized> {
 #[must_use = "the lock is given back at once if the guard is not kept"]
 #[clippy::has_significant_drop]
 pub struct OwnedRwLockWriteGuard<T: ?Sized> {
-    held: Owned,
+    held: Owned<OfWriter>,
     lock: Arc<RwLock<T>>,
 }
 
 impl<T: ?Sized> Drop for OwnedRwLockReadGuard<T> {
     fn drop(&mut self) {
-        self.held.give_back(self.lock.raw.raw(), 1);
+        self.held.give_back(self.lock.raw.raw());
     }
 }
 
 impl<T: ?Sized> Drop for OwnedRwLockWriteGuard<T> {
     fn drop(&mut self) {
-        self.held.give_back(self.lock.raw.raw(), ALL_READERS);
+        self.held.give_back(self.lock.raw.raw());
     }
 }
 

@@ -45,7 +45,7 @@ static ORDER: AtomicU8 = AtomicU8::new(OrderMode::Report as u8);
 static LEARNING: AtomicBool = AtomicBool::new(cfg!(debug_assertions));
 static POLICY: RwLock<VictimPolicy> = RwLock::new(VictimPolicy::Youngest);
 
-/// Sets how long a wait lasts whose caller says nothing else; 5 s at first. [`Duration::MAX`]: for ever. It holds for waits
+/// Sets how long a wait for a lock, for permits or for a reply lasts whose caller says nothing else; 5 s at first. [`Duration::MAX`]: for ever. It holds for waits
 /// that begin from now on.
 pub fn set_wait_limit(limit: Duration) {
     WAIT_LIMIT.store(clock::after(0, limit), Ordering::Relaxed);

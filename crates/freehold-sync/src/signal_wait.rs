@@ -11,7 +11,7 @@ use crate::{
     slot::{
         Slot,
         cell::{self, Parked, Source, WaitCell},
-        poll, state,
+        poll, pool, state,
     },
 };
 use std::{
@@ -83,14 +83,27 @@ impl SignalWait {
         wait.set_phase(cell::WAITING);
         drop(section);
         drop(old);
-        if self.cancel && owner.cancelled.load(Ordering::SeqCst) {
+        if self.cancel && self.is_cancelled(owner) {
             // Cancelled between the look and the registration: either we see it here, or who cancels sees the cell.
             return Poll::Ready(());
         }
         if owner.is_outsider() {
+            // Once more: the driver may have looked since the claim, when there was nothing to signal yet.
+            fence(Ordering::SeqCst);
+            owner.due.lower(wait.deadline.get());
             driver::somebody_waits(owner);
         }
         Poll::Pending
+    }
+
+    /// Once the wait can be seen.
+    fn is_cancelled(&self, owner: &'static Slot) -> bool {
+        let Some(slot) = self.slot else { return false };
+        if !owner.is(slot) {
+            slot.cancel_awaited_elsewhere.store(true, Ordering::SeqCst);
+            fence(Ordering::SeqCst);
+        }
+        slot.cancelled.load(Ordering::SeqCst)
     }
 
     fn claim(&mut self, bound: Option<&'static Slot>) -> &'static WaitCell {
@@ -98,7 +111,9 @@ impl SignalWait {
         let wait = slot.claim_cell();
         wait.kind.store(Source::Signal as u8, Ordering::Relaxed);
         wait.need.store(if self.cancel { CANCEL } else { DEADLINE }, Ordering::Relaxed);
-        wait.source.store(ptr::null_mut(), Ordering::Relaxed);
+        // Whose cancel it waits for, in case it is another's.
+        let source = self.slot.filter(|_| self.cancel).map_or(ptr::null(), ptr::from_ref);
+        wait.source.store(source.cast_mut().cast(), Ordering::Relaxed);
         wait.set_site(self.site);
         wait.since.set(clock::now());
         wait.deadline.set(self.deadline);
@@ -136,25 +151,38 @@ pub(crate) fn fire(wait: &'static WaitCell, wakes: &mut Wakes) {
     }
 }
 
-/// Cancels the activity: every wait for its cancel ends, and it is polled.
-pub(crate) fn cancel(slot: &'static Slot) {
+/// Cancels the activity: every wait for its cancel ends, and it is polled. Nobody is woken before the wakes are.
+pub(crate) fn cancel(slot: &'static Slot) -> Wakes {
     // SeqCst pairs with the look at the end of a poll: either it sees the cancel, or we see that the poll has ended. The
     // fence, because the look for that end is no SeqCst read.
     slot.cancelled.store(true, Ordering::SeqCst);
     fence(Ordering::SeqCst);
-    fire_cancelled(slot);
+    let mut wakes = Wakes::new();
+    fire_cancelled(slot, &mut wakes);
+    if slot.cancel_awaited_elsewhere.load(Ordering::SeqCst) {
+        pool::for_each(|other| {
+            if other.is_outsider() && other.has_waits() {
+                fire_where(other, &mut wakes, |wait| waits_for_cancel_of(wait, slot));
+            }
+        });
+    }
+    wakes
 }
 
 /// Tells the waits for the cancel of a cancelled activity, if no poll runs; one that runs tells them at its end.
-pub(crate) fn fire_cancelled(slot: &'static Slot) {
+pub(crate) fn fire_cancelled(slot: &'static Slot, wakes: &mut Wakes) {
+    fire_where(slot, wakes, |wait| waits_for_cancel_of(wait, slot));
+}
+
+fn waits_for_cancel_of(wait: &WaitCell, slot: &'static Slot) -> bool {
+    wait.kind() == Source::Signal
+        && wait.need.load(Ordering::Relaxed) == CANCEL
+        && slot.is(wait.source.load(Ordering::Relaxed).cast())
+}
+
+fn fire_where(slot: &'static Slot, wakes: &mut Wakes, which: impl Fn(&WaitCell) -> bool) {
     if slot.freeze_if_not_polling().is_ok() {
-        let mut wakes = Wakes::new();
-        for wait in slot.waits() {
-            if wait.kind() == Source::Signal && wait.need.load(Ordering::Relaxed) == CANCEL {
-                fire(wait, &mut wakes);
-            }
-        }
+        slot.waits().filter(|wait| which(wait)).for_each(|wait| fire(wait, wakes));
         slot.unfreeze();
-        wakes.wake();
     }
 }

@@ -4,7 +4,7 @@
 
 mod support;
 
-use freehold_sync::{JoinHandle, LockError, Mode, Mutex, Reply, joinable, reply, spawn};
+use freehold_sync::{Ended, JoinHandle, LockError, Mode, Mutex, Reply, joinable, reply, spawn};
 use support::{Meeting, SOON, Told, end, end_all, limited, ms, now, one_victim, pause, proven, until, waits};
 use tokio::sync::{mpsc, oneshot};
 
@@ -165,7 +165,7 @@ async fn a_reply_that_is_dropped_tells_who_waits_for_it() {
         let asking = spawn!("dropped/asking", async move |ctx| answer.join(ctx).await);
         waits("dropped/asking").await;
         drop(owed);
-        assert!(matches!(end(asking).await, Err(LockError::Closed(_))));
+        assert!(matches!(end(asking).await, Err(LockError::Ended(Ended::Dropped))));
     })
     .await;
 }
@@ -177,7 +177,7 @@ async fn an_activity_that_is_dropped_before_it_ran_tells_who_waits_for_it() {
         let waiter = spawn!("never run/waiter", async move |ctx| handle.join(ctx).await);
         waits("never run/waiter").await;
         drop(never_run);
-        assert!(matches!(end(waiter).await, Err(LockError::Closed(_))));
+        assert!(matches!(end(waiter).await, Err(LockError::Ended(Ended::Dropped))));
     })
     .await;
 }

@@ -5,7 +5,7 @@
 mod support;
 
 use freehold_sync::{
-    Actor, Context, Event, LockClass, LockError, LockName, Mutex, MutexGuard, PermitPool, RwLock,
+    Actor, Context, Ended, Event, LockClass, LockError, LockName, Mutex, MutexGuard, PermitPool, RwLock,
     RwLockReadGuard, RwLockWriteGuard, Subscription, activity, observe, spawn, subscribe,
 };
 use std::sync::{Arc, Mutex as StdMutex};
@@ -148,7 +148,10 @@ async fn panic_while_holding_gives_back_what_was_held() {
             Ok::<_, LockError>(*m)
         });
         let told: Result<(), LockError> = panics.await;
-        assert!(matches!(told, Err(LockError::Closed(_))), "who waits for its end is told: {told:?}");
+        assert!(
+            matches!(told, Err(LockError::Ended(Ended::Panicked(_)))),
+            "who waits for its end is told: {told:?}"
+        );
         assert_eq!(end(waiter).await.unwrap(), 1);
         assert_eq!(holds("panics/one"), 0);
         assert_eq!(P.available(), 2);
@@ -208,6 +211,38 @@ async fn a_writer_that_panics_poisons_and_a_reader_does_not() {
         assert_eq!(*l.write().await.unwrap(), 5);
     })
     .await;
+}
+
+/// Runs `clean_up` while the thread unwinds.
+fn while_unwinding(clean_up: impl FnOnce()) {
+    struct CleansUp<F: FnOnce()>(Option<F>);
+    impl<F: FnOnce()> Drop for CleansUp<F> {
+        fn drop(&mut self) {
+            self.0.take().into_iter().for_each(|clean_up| clean_up());
+        }
+    }
+    let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _cleans_up = CleansUp(Some(clean_up));
+        panic!("on purpose");
+    }));
+    assert!(unwound.is_err());
+}
+
+#[test]
+fn what_is_taken_while_the_thread_unwinds_already_does_not_poison_and_the_next_panic_does() {
+    let m = Mutex::new(5).poisoning();
+    while_unwinding(|| *m.try_lock().unwrap() += 1);
+    assert!(!m.is_poisoned(), "the panic was before it was taken");
+    let held = m.try_lock().unwrap();
+    while_unwinding(|| drop(held));
+    assert!(m.is_poisoned(), "the panic was while it was held");
+
+    let l = RwLock::new(5).poisoning();
+    while_unwinding(|| drop(RwLockWriteGuard::downgrade(l.try_write().unwrap())));
+    assert!(!l.is_poisoned());
+    let held = l.try_write().unwrap();
+    while_unwinding(|| drop(held));
+    assert!(l.is_poisoned());
 }
 
 // ---- kinds of guards -----------------------------------------------------------------------------------------------

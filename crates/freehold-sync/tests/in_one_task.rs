@@ -205,7 +205,7 @@ async fn a_child_that_nobody_can_wake_is_ended_for_those_who_wait_for_it() {
             ctx.join(idle, waiter).await
         });
         let (idle, waiter) = end(parent).await;
-        assert!(matches!(idle, Err(Ended::Deadlock(_))), "{idle:?}");
+        assert!(matches!(idle, Err(Ended::Orphan(_))), "{idle:?}");
         waiter.unwrap().unwrap();
     })
     .await;

@@ -252,7 +252,7 @@ async fn a_holder_that_awaits_something_nobody_can_complete_is_proven() {
         until(|| M.is_locked()).await;
         let waiters: Vec<_> =
             (0..3).map(|_| spawn!("nobody/waiter", async move |ctx| ctx.lock(&M).await.map(drop))).collect();
-        let Err(Ended::Deadlock(report)) = holder.await.unwrap() else { panic!("the holder is ended") };
+        let Err(Ended::Orphan(report)) = holder.await.unwrap() else { panic!("the holder is ended") };
         assert!(begun.elapsed() < SOON);
         assert_eq!((report.grade, report.action), (Grade::Proven, Action::EndedHolder));
         assert!(!report.is_ring());
@@ -280,7 +280,7 @@ async fn a_holder_that_goes_idle_with_nobody_left_to_wake_it_is_found() {
         until(|| M.is_locked()).await;
         let waiter = spawn!("goes idle/waiter", async move |ctx| ctx.lock(&M).await.map(drop));
         let ended = holder.await.unwrap();
-        assert!(matches!(ended, Err(Ended::Deadlock(_))), "{ended:?}");
+        assert!(matches!(ended, Err(Ended::Orphan(_))), "{ended:?}");
         end(waiter).await.expect("the waiter goes on");
         assert!(begun.elapsed() < SOON);
     })
@@ -315,7 +315,7 @@ async fn a_waker_clone_dropped_without_waking_is_proven_by_the_sweep() {
         let begun = now();
         drop(KEPT.lock().unwrap().take());
         let ended = holder.await.unwrap();
-        assert!(matches!(ended, Err(Ended::Deadlock(_))), "{ended:?}");
+        assert!(matches!(ended, Err(Ended::Orphan(_))), "{ended:?}");
         assert!(begun.elapsed() < SOON);
         end(waiter).await.unwrap();
     })

@@ -65,6 +65,39 @@ async fn waits_and_holds_that_began_with_one_are_measured_by_class() {
     .await;
 }
 
+/// Lets an activity wait for `m` until it is queued, and for `time` longer.
+async fn one_wait(m: &'static Mutex<()>, time: Duration) {
+    let held = m.lock().await.unwrap();
+    let waiter = spawn!("weighed/waiter", async move |ctx| ctx.lock(m).await.map(drop));
+    waits("weighed/waiter").await;
+    tokio::time::sleep(time).await;
+    drop(held);
+    end(waiter).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_waits_one_of_eight_counts_for_eight_and_a_long_one_always_for_itself() {
+    static CLASS: LockClass = LockClass::new("metrics/weighed");
+    static M: Mutex<()> = Mutex::with_class(&CLASS, ());
+    limited(async {
+        let waits = 64 + 10 * 8;
+        for _ in 0..waits {
+            one_wait(&M, Duration::ZERO).await;
+        }
+        let short = CLASS.metrics();
+        // About all of them. On a slow machine some last long and count for themselves; unweighed it would be 74.
+        assert!((100..=waits + 70).contains(&short.contended), "{}", short.contended);
+        assert_eq!(short.wait.count(), short.contended);
+        for _ in 0..4 {
+            one_wait(&M, ms(150)).await;
+        }
+        let seen = CLASS.metrics();
+        assert_eq!(seen.contended - short.contended, 4, "each was measured, and none counts for eight");
+        assert!(seen.wait.sum - short.wait.sum >= ms(4 * 150));
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn timeouts_and_deadlocks_are_counted_by_class_and_for_the_process() {
     static LATE_CLASS: LockClass = LockClass::new("metrics/late");

@@ -286,13 +286,6 @@ async fn lock_all_in_any_order_is_no_deadlock() {
     .await;
 }
 
-#[tokio::test]
-#[should_panic(expected = "lock_all was given the same mutex twice")]
-async fn lock_all_of_one_mutex_twice_is_a_mistake_that_is_told_at_once() {
-    static M: Mutex<()> = Mutex::new(());
-    in_mode(OrderMode::Off, async |ctx| drop(ctx.lock_all([&M, &M]).await)).await;
-}
-
 // ---- branches ------------------------------------------------------------------------------------------------------
 
 #[tokio::test]

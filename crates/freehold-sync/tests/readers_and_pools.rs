@@ -349,3 +349,28 @@ fn more_permits_than_there_are_is_a_mistake_that_is_told_at_once() {
     let pool = PermitPool::new(2);
     drop(pool.acquire_many(3));
 }
+
+// ---- more readers than places --------------------------------------------------------------------------------------
+
+#[test]
+fn try_read_has_no_bound_at_eight_readers() {
+    let lock = RwLock::new(());
+    let mut readers: Vec<_> = (0..20).map(|_| lock.try_read().expect("only readers have it")).collect();
+    assert!(lock.try_write().is_none());
+    readers.clear();
+    let write = lock.try_write().expect("nobody has it");
+    assert!(lock.try_read().is_none());
+    drop(write);
+}
+
+#[test]
+fn a_reader_too_many_waits_until_the_others_are_gone() {
+    let lock = RwLock::new(());
+    let mut readers: Vec<_> = (0..65_543).map(|_| lock.try_read().expect("there is room")).collect();
+    assert!(lock.try_read().is_none(), "there is none");
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut waits = std::pin::pin!(lock.read());
+    assert!(waits.as_mut().poll(&mut cx).is_pending());
+    readers.clear();
+    assert!(waits.as_mut().poll(&mut cx).is_ready());
+}

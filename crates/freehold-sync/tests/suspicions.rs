@@ -35,6 +35,8 @@ async fn futures_unordered_abba_is_suspected() {
         let report = told.first(Grade::Suspected).await;
         assert_eq!(report.action, Action::Reported);
         assert_eq!(report.edges[0].holder.name, "set/activity", "{report}");
+        let waiter = &report.edges[0].waiter.name;
+        assert!(waiter.starts_with("a future inside of set/activity (#"), "{waiter}");
         assert!(report.edges[0].holder.foreign_wakers > 0, "why it is not proven: {report}");
         let ends = end(set).await;
         assert!(begun.elapsed() >= ms(599) && begun.elapsed() < SOON, "by the first deadline");

@@ -5,7 +5,8 @@ use crate::{
     acquire::{self, Acquired, Limit},
     class::{ClassRef, LockClass},
     error::LockError,
-    guard::{Held, OfMutex},
+    free,
+    guard::{Held, OfMutex, OnThread},
     order,
     raw::{self, Kind, RawLock},
     shim::const_unless_modelled,
@@ -114,14 +115,19 @@ impl<T: ?Sized> Mutex<T> {
         Some(self.guard(acquired))
     }
 
-    #[inline]
+    #[inline(always)]
     fn lock_with(
         &self,
         limit: Limit,
         site: &'static Location<'static>,
     ) -> Result<MutexGuard<'_, T>, LockError> {
-        let acquired = lock_in(&self.raw, 1, thread::current(), limit, site)?;
-        Ok(self.guard(acquired))
+        let holder = thread::current();
+        if free::is_plain::<OfMutex>(&self.raw, holder)
+            && let Some(acquired) = free::take::<OfMutex>(&self.raw, holder, site)
+        {
+            return Ok(self.guard(acquired));
+        }
+        lock_in(&self.raw, 1, holder, limit, site).map(|acquired| self.guard(acquired))
     }
 
     /// The value; the exclusive borrow proves that nobody has it locked.
@@ -149,7 +155,7 @@ impl<T: ?Sized> Mutex<T> {
 }
 
 /// Takes `need` of `lock` for `holder`, blocking the thread.
-#[inline]
+#[inline(never)]
 pub(crate) fn lock_in(
     lock: &RawLock,
     need: u32,
@@ -160,7 +166,8 @@ pub(crate) fn lock_in(
     if let Some(holder) = holder {
         order::check(holder, lock, site, false)?;
     }
-    match lock.try_take(need, acquire::pointer(holder)) {
+    let pointer = acquire::pointer(holder);
+    match lock.try_take(need, pointer).or_else(|| park::spin(lock, need, pointer)) {
         Some(place) => acquire::book(lock, need, site, holder, place, None),
         None => lock_parked(lock, need, holder, limit, site),
     }
@@ -174,9 +181,8 @@ fn lock_parked(
     limit: Limit,
     site: &'static Location<'static>,
 ) -> Result<Acquired, LockError> {
-    let since = crate::clock::now();
     match park::wait(lock, need, holder, limit, site)? {
-        park::Parking::Taken(place) => acquire::book(lock, need, site, holder, place, Some(since)),
+        park::Parking::Taken(place, waited) => acquire::book(lock, need, site, holder, place, Some(waited)),
         park::Parking::Shut => Err(acquire::closed(lock)),
         park::Parking::Failed(cell::EXPIRED, waited) => Err(acquire::timed_out(lock, holder, waited)),
         park::Parking::Failed(cell::VICTIM, _) => {
@@ -211,7 +217,7 @@ impl<T: ?Sized> fmt::Debug for Mutex<T> {
 #[clippy::has_significant_drop]
 pub struct MutexGuard<'a, T: ?Sized> {
     #[expect(dead_code, reason = "gives the lock back when it is dropped")]
-    held: Held<'a, OfMutex>,
+    held: Held<'a, OnThread<OfMutex>>,
     value: &'a UnsafeCell<T>,
     thread: PhantomData<*mut ()>,
 }

@@ -5,7 +5,8 @@ use crate::{
     acquire::{Acquired, Limit},
     class::{ClassRef, LockClass},
     error::LockError,
-    guard::{Held, OfRwLock},
+    free,
+    guard::{Held, OfReader, OfWriter, OnThread},
     raw::{ALL_READERS, rwlock::RawRwLock},
     shim::const_unless_modelled,
 };
@@ -70,7 +71,7 @@ impl<T: ?Sized> RwLock<T> {
     /// As [`Mutex::lock`](super::Mutex::lock).
     #[track_caller]
     pub fn read(&self) -> Result<RwLockReadGuard<'_, T>, LockError> {
-        self.acquire(1, Limit::Default, Location::caller()).map(|acquired| self.read_guard(acquired))
+        self.read_with(Limit::Default, Location::caller())
     }
 
     /// Locks it for reading, blocking the thread for at most `limit`.
@@ -80,7 +81,21 @@ impl<T: ?Sized> RwLock<T> {
     /// As [`Mutex::lock`](super::Mutex::lock).
     #[track_caller]
     pub fn read_within(&self, limit: Duration) -> Result<RwLockReadGuard<'_, T>, LockError> {
-        self.acquire(1, Limit::Within(limit), Location::caller()).map(|acquired| self.read_guard(acquired))
+        self.read_with(Limit::Within(limit), Location::caller())
+    }
+
+    fn read_with(
+        &self,
+        limit: Limit,
+        site: &'static Location<'static>,
+    ) -> Result<RwLockReadGuard<'_, T>, LockError> {
+        let (lock, holder) = (self.raw.raw(), thread::current());
+        if free::is_plain::<OfReader>(lock, holder)
+            && let Some(acquired) = free::take::<OfReader>(lock, holder, site)
+        {
+            return Ok(self.read_guard(acquired));
+        }
+        lock_in(lock, 1, holder, limit, site).map(|acquired| self.read_guard(acquired))
     }
 
     /// Locks it for writing, blocking the thread, for the default limit of 5 s at most.
@@ -90,8 +105,7 @@ impl<T: ?Sized> RwLock<T> {
     /// As [`Mutex::lock`](super::Mutex::lock).
     #[track_caller]
     pub fn write(&self) -> Result<RwLockWriteGuard<'_, T>, LockError> {
-        self.acquire(ALL_READERS, Limit::Default, Location::caller())
-            .map(|acquired| self.write_guard(acquired))
+        self.write_with(Limit::Default, Location::caller())
     }
 
     /// Locks it for writing, blocking the thread for at most `limit`.
@@ -101,17 +115,16 @@ impl<T: ?Sized> RwLock<T> {
     /// As [`Mutex::lock`](super::Mutex::lock).
     #[track_caller]
     pub fn write_within(&self, limit: Duration) -> Result<RwLockWriteGuard<'_, T>, LockError> {
-        self.acquire(ALL_READERS, Limit::Within(limit), Location::caller())
-            .map(|acquired| self.write_guard(acquired))
+        self.write_with(Limit::Within(limit), Location::caller())
     }
 
-    fn acquire(
+    fn write_with(
         &self,
-        need: u32,
         limit: Limit,
         site: &'static Location<'static>,
-    ) -> Result<Acquired, LockError> {
-        lock_in(self.raw.raw(), need, thread::current(), limit, site)
+    ) -> Result<RwLockWriteGuard<'_, T>, LockError> {
+        lock_in(self.raw.raw(), ALL_READERS, thread::current(), limit, site)
+            .map(|acquired| self.write_guard(acquired))
     }
 
     /// The value; the exclusive borrow proves that nobody has it locked.
@@ -156,7 +169,7 @@ impl<T: ?Sized> fmt::Debug for RwLock<T> {
 #[clippy::has_significant_drop]
 pub struct RwLockReadGuard<'a, T: ?Sized> {
     #[expect(dead_code, reason = "gives the lock back when it is dropped")]
-    held: Held<'a, OfRwLock>,
+    held: Held<'a, OnThread<OfReader>>,
     value: &'a UnsafeCell<T>,
     thread: PhantomData<*mut ()>,
 }
@@ -166,7 +179,7 @@ pub struct RwLockReadGuard<'a, T: ?Sized> {
 #[clippy::has_significant_drop]
 pub struct RwLockWriteGuard<'a, T: ?Sized> {
     #[expect(dead_code, reason = "gives the lock back when it is dropped")]
-    held: Held<'a, OfRwLock>,
+    held: Held<'a, OnThread<OfWriter>>,
     value: &'a UnsafeCell<T>,
     thread: PhantomData<*mut ()>,
 }

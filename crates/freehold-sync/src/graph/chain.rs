@@ -8,7 +8,7 @@ use crate::{
     slot::{
         Slot,
         cell::{self, Source, WaitCell},
-        state,
+        poll, state,
     },
 };
 
@@ -24,8 +24,12 @@ pub(crate) fn from_lock(lock: &RawLock) -> (Option<Actor>, Vec<Actor>) {
     }
 }
 
-/// Whom the activity being polled waits for: from its own cells, which only it may touch now.
+/// Whom the activity being polled waits for: from its own cells, which only it may touch now. Nothing on a thread that
+/// does not poll it: whose locks may be gone at any moment.
 pub(crate) fn from_poller(slot: &'static Slot) -> Vec<Actor> {
+    if !poll::stack().any(|polled| polled.is(slot)) {
+        return Vec::new();
+    }
     // Frozen against the drop of a source; the poller is us, so nobody else has it frozen.
     slot.state.fetch_or(state::FROZEN, crate::shim::Ordering::SeqCst);
     let first = first_wait(slot).map(|wait| next_edge(slot, wait));
@@ -71,8 +75,11 @@ pub(crate) fn waits(slot: &'static Slot) -> Vec<Edge> {
     edges
 }
 
+/// One of its waits; rather one that is not meant to last.
 fn first_wait(slot: &'static Slot) -> Option<&'static WaitCell> {
-    slot.waits().find(|wait| is_edge(wait))
+    slot.waits()
+        .filter(|wait| is_edge(wait))
+        .min_by_key(|wait| wait.kind() == Source::Lock && wait.patient.load(crate::shim::Ordering::Relaxed))
 }
 
 fn is_edge(wait: &WaitCell) -> bool {

@@ -72,13 +72,13 @@ impl Findings {
 pub(crate) fn detect(slot: &'static Slot) {
     metrics::add(&metrics::GLOBAL.walks, 1);
     as_detector(|findings| {
-        break_from(slot, Strictness::Exact, limits::EAGER_WALK, findings);
+        break_from(slot, limits::EAGER_WALK, findings);
     });
 }
 
 /// Breaks every deadlock that can be reached from `start`. After each victim its ring's members are looked at again: one
 /// wait can close two rings.
-fn break_from(start: &'static Slot, strictness: Strictness, cap: usize, findings: &mut Findings) {
+fn break_from(start: &'static Slot, cap: usize, findings: &mut Findings) {
     let mut starts = vec![start];
     let mut rounds = 0;
     while let Some(start) = starts.pop() {
@@ -86,7 +86,7 @@ fn break_from(start: &'static Slot, strictness: Strictness, cap: usize, findings
         if rounds > limits::ROUNDS {
             return;
         }
-        let snapshot = Snapshot::collect([start], strictness, cap);
+        let snapshot = Snapshot::collect([start], Strictness::Exact, cap);
         let stuck = snapshot.stuck();
         if !stuck[0] {
             continue;

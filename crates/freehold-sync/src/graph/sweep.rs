@@ -36,8 +36,10 @@ pub(crate) fn sweep(now: Ticks) {
     }
     // Suspicions decide nothing, so nobody has to wait for them, and there are only so many in one sweep.
     let mut told = 0;
-    for (slot, since) in &old {
-        if told < limits::SUSPICIONS && suspect(slot, *since, now, &mut findings) {
+    for OldWait { slot, impatient, .. } in &old {
+        if told < limits::SUSPICIONS
+            && impatient.is_some_and(|since| suspect(slot, since, now, &mut findings))
+        {
             told += 1;
         }
         if slot.is_outsider() {
@@ -49,21 +51,29 @@ pub(crate) fn sweep(now: Ticks) {
 
 /// Looks for rings among all that wait, as an ordinary reader, and becomes the detector only for those it saw: while the
 /// graph is read, the end of a poll that closes a ring elsewhere need not wait.
-fn break_rings(old: &[(&'static Slot, Ticks)]) {
-    let snapshot = Snapshot::collect(old.iter().map(|(slot, _)| *slot), Strictness::Exact, usize::MAX);
+fn break_rings(old: &[OldWait]) {
+    let snapshot = Snapshot::collect(old.iter().map(|old| old.slot), Strictness::Exact, usize::MAX);
     let starts = ring_members(&snapshot, &snapshot.stuck());
     if starts.is_empty() {
         return;
     }
     as_detector(|findings| {
         for start in starts {
-            break_from(start, Strictness::Exact, usize::MAX, findings);
+            break_from(start, usize::MAX, findings);
         }
     });
 }
 
-/// Slots with a wait that is not young any more, and when their oldest began.
-fn old_waits(now: Ticks) -> Vec<(&'static Slot, Ticks)> {
+/// A slot with a wait that is not young any more.
+struct OldWait {
+    slot: &'static Slot,
+    /// When its oldest wait began.
+    since: Ticks,
+    /// The same of those whose age is a reason for a suspicion.
+    impatient: Option<Ticks>,
+}
+
+fn old_waits(now: Ticks) -> Vec<OldWait> {
     let young = now.saturating_sub(limits::PROBE_AFTER.as_nanos() as u64);
     let mut old = Vec::new();
     pool::for_each(|slot| {
@@ -71,16 +81,17 @@ fn old_waits(now: Ticks) -> Vec<(&'static Slot, Ticks)> {
             return;
         }
         // Read without a freeze: what it says may be past, and is only a reason to look.
-        let since = slot
-            .waits()
-            .filter(|wait| {
+        let waits = || {
+            slot.waits().filter(|wait| {
                 wait.kind() == Source::Lock && !matches!(wait.phase(), cell::CLOSED | cell::DORMANT)
             })
-            .map(|wait| wait.since.get())
-            .min();
-        if let Some(since) = since.filter(|since| *since <= young) {
-            old.push((slot, since));
-        }
+        };
+        let Some(since) = waits().map(|wait| wait.since.get()).min().filter(|since| *since <= young) else {
+            return;
+        };
+        let impatient =
+            waits().filter(|wait| !wait.patient.load(Ordering::Relaxed)).map(|wait| wait.since.get()).min();
+        old.push(OldWait { slot, since, impatient });
     });
     old
 }
@@ -91,17 +102,16 @@ fn ring_members(snapshot: &Snapshot, stuck: &[bool]) -> Vec<&'static Slot> {
     let mut seen_from = vec![UNSEEN; stuck.len()];
     let mut members = Vec::new();
     for start in (0..stuck.len()).filter(|index| stuck[*index]) {
-        let (mut at, mut before) = (start, start);
+        let mut at = start;
         // Each member has one step, so each is passed once over all starts.
         while seen_from[at] == UNSEEN {
             seen_from[at] = start;
-            before = at;
             match snapshot.step(at, stuck) {
                 Some((_, next)) => at = next,
                 None => break,
             }
         }
-        if seen_from[at] == start && !snapshot.members[before].live {
+        if seen_from[at] == start {
             members.push(snapshot.members[if snapshot.step(at, stuck).is_some() { at } else { start }].slot);
         }
     }
@@ -110,11 +120,11 @@ fn ring_members(snapshot: &Snapshot, stuck: &[bool]) -> Vec<&'static Slot> {
 
 /// Polls each activity once under its other waker identity that would be stuck if the wakers left outside of the graph
 /// were stale; once for each of its waits.
-fn probe(old: &[(&'static Slot, Ticks)], wakes: &mut Wakes) {
-    let snapshot = Snapshot::collect(old.iter().map(|(slot, _)| *slot), Strictness::Loose, usize::MAX);
+fn probe(old: &[OldWait], wakes: &mut Wakes) {
+    let snapshot = Snapshot::collect(old.iter().map(|old| old.slot), Strictness::Loose, usize::MAX);
     let stuck = snapshot.stuck();
     let since_of: HashMap<usize, Ticks> =
-        old.iter().map(|(slot, since)| (std::ptr::from_ref(*slot).addr(), *since)).collect();
+        old.iter().map(|old| (std::ptr::from_ref(old.slot).addr(), old.since)).collect();
     for (Member { slot, state, .. }, _) in snapshot.members.iter().zip(stuck).filter(|(_, stuck)| *stuck) {
         let Some(since) = since_of.get(&std::ptr::from_ref(*slot).addr()) else { continue };
         if slot.foreign_clones(*state) == 0 || slot.probed.get() == *since {

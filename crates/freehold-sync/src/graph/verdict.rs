@@ -285,7 +285,7 @@ pub(super) fn edge_of(waiter: &'static Slot, wait: &'static WaitCell, holder: Op
         held_at: hold
             .map_or_else(|| if holder.is_none() { unknown_site() } else { None }, |hold| hold.site()),
         held_for: hold
-            .map(|hold| hold.since.get())
+            .map(|hold| hold.since())
             .filter(|since| *since != 0)
             .map(|since| clock::between(since, now)),
         lock: lock_name,

@@ -1,6 +1,8 @@
 //! Deadlines and cancels.
 //!
-//! Every wait has a deadline, 5 s unless you say otherwise; "none" has a name of its own.
+//! Every wait for a lock, for permits or for a [`reply`](crate::reply) has a deadline, 5 s unless you say otherwise; "none"
+//! has a name of its own. A wait for the end of an activity has none unless you ask for one: work takes the time it takes,
+//! and a ring through it is proven all the same.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -82,8 +84,10 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A cancel only tells: the body decides what to do. To end an activity by force, drop it (abort its task): it leaves
-//! all queues, gives back what it holds, and a turn it had goes to the next one.
+//! A cancel only tells: the body decides what to do. To end an activity by force, abort it
+//! ([`JoinHandle::abort`](crate::JoinHandle::abort), [`ActivityHandle::abort`](crate::ActivityHandle::abort)) or drop it: it
+//! leaves all queues, gives back what it holds, and a turn it had goes to the next one. An abort needs one more poll, and
+//! drops the body there; whoever waits for it gets [`Ended::Aborted`](crate::Ended::Aborted).
 //!
 //! `ctx.aside` is a promise that the future does *not* make progress of itself: use it for "stop" signals only. An
 //! activity that waits for such signals alone is never stuck: it may be waiting for a person.

@@ -52,8 +52,8 @@
 //!
 //! # Outside
 //!
-//! For waits without a context a watchdog does the same after about 100 ms. It cannot know whether the future is about to
-//! be polled, so it waits that long.
+//! For waits without a context a watchdog does the same after about 200 ms, in the fourth sweep that sees the turn
+//! unused. It cannot know whether the future is about to be polled, so it waits that long.
 //!
 //! # What it does not cure
 //!

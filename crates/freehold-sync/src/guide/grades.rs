@@ -3,7 +3,7 @@
 //! | Grade | It says | What is done |
 //! |---|---|---|
 //! | **PROVEN** | No member can run again by its own wakes; only dropping a member from outside ends it. | Exactly one wait fails, or the orphan at the end of the chain is ended. |
-//! | **SUSPECTED** | A wait has lasted for 1 s ([`set_suspect_after`](crate::set_suspect_after)), and its holder cannot be proven stuck. | It is reported, once, with its chain. It ends at its deadline. |
+//! | **SUSPECTED** | A wait has lasted for 1 s ([`set_suspect_after`](crate::set_suspect_after)), and its holder cannot be proven stuck. Not one for the end of an activity, which may last; but one for what the waiter holds meanwhile. | It is reported, once, with its chain. It ends at its deadline. |
 //! | **POTENTIAL** | Locks were taken in an order that could deadlock with another order. Nothing waited. | It is reported; refused if you [ask for that](super::order). |
 //!
 //! Grades are never mixed: recovery follows from PROVEN only, and each has a counter of its own in
@@ -65,10 +65,12 @@
 //!
 //! # When it is found
 //!
-//! At the end of the poll that closes the ring, for rings of up to 64 activities. By a sweep, every 50 ms while somebody
-//! waits, for longer ones, and where no poll closed it: the last clone of a waker was dropped without waking.
+//! At the end of the poll that closes the ring, for rings of up to 64 activities. By a sweep for longer ones, and where no
+//! poll closed it: the last clone of a waker was dropped without waking. While somebody waits a sweep begins 50 to 60 ms
+//! after the last one ended, and starts from the waits that are older than 10 ms. So such a ring is proven some 70 ms
+//! after it closed at the latest, and the time a sweep takes later where many thousands wait.
 //!
 //! A clone that is left behind looks like life: `select!` in a loop leaves one in the receiver that lost, until its next
-//! send. So an activity that has waited for 10 ms, and would be stuck but for such clones, is *probed*: polled once under
-//! a second waker. Every future that is still polled replaces its clone then; clones of the old waker are left over and
+//! send. So an activity that has waited for 10 ms, and would be stuck but for such clones, is *probed* by a sweep: polled
+//! once under a second waker. A ring with such a member is proven at the end of that poll, not when it closes. Every future that is still polled replaces its clone then; clones of the old waker are left over and
 //! no longer count. It rests on the contract of [`Future::poll`]: only the waker of the most recent poll must be woken.

@@ -5,8 +5,8 @@
 //! | `tokio` | `freehold_sync`, in an activity | elsewhere |
 //! |---|---|---|
 //! | `tokio::spawn(async move { .. })` | `spawn!("name", async move \|ctx\| { .. })` | the same |
-//! | `handle.await?` (`JoinError`) | `handle.join(ctx).await?` ([`LockError`](crate::LockError)) | `handle.await?`; both wait for 5 s unless you say `without_deadline` |
-//! | `handle.abort()` | `handle.cancel()`, which only tells the body | |
+//! | `handle.await?` (`JoinError`) | `handle.join(ctx).await?` ([`LockError`](crate::LockError)) | `handle.await?` |
+//! | `handle.abort()` | `handle.abort()`; or `handle.cancel()`, which only tells the body | the same |
 //! | `JoinSet`, `join_all` | `ctx.join_all(bodies).await` | |
 //! | `join!(a, b)` | works; `ctx.join(a, b).await` gives each its own place | |
 //! | `select! { .. }` | works; `ctx.select(a, b).await` for two bodies | |
@@ -25,11 +25,11 @@
 //! | `sem.acquire_many(n).await` | `ctx.permits(&pool, n).await?` | `pool.acquire_many(n).await?` |
 //! | `sem.close()` | `pool.close()` | the same |
 //! | `add_permits`, `forget_permits` | none: the size is fixed, or "who could give one back" would have no answer | |
-//! | `oneshot` for a reply | [`reply()`](crate::reply), [`Reply::bind`](crate::Reply::bind) in the callee | |
+//! | `oneshot` for a reply | [`reply()`](crate::reply), [`Reply::bind`](crate::Reply::bind) in the callee; 5 s unless you say otherwise | |
 //! | `Notify`, `watch`, `mpsc`, `broadcast`, `Barrier` | keep tokio's; they are [not in the graph](super::not_detected) | |
 //! | `OnceCell` | keep tokio's | |
 //!
-//! What behaves otherwise: every wait can fail, and fails after 5 s; a lock is not poisoned by a panic unless
+//! What behaves otherwise: every wait can fail, and all but a join fail after 5 s; a lock is not poisoned by a panic unless
 //! [`poisoning`](crate::Mutex::poisoning) was asked for (as with tokio); a task that runs may overtake the first waiter
 //! once; guards of a context stay in their activity.
 //!

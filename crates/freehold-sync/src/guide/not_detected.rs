@@ -13,9 +13,10 @@
 //! | A timer of yours around a wait, such as `tokio::time::timeout` | SUSPECTED | the timer will wake it, so the program goes on by itself | [`ctx.within`](super::deadlines) |
 //! | Plain futures in `FuturesUnordered`, `FuturesOrdered`, `JoinAll` beyond 30 | SUSPECTED | they are polled with wakers of the collection, which keep a clone of the activity's | `ctx.join_all`, or children that are activities |
 //! | The parent that waits for a `FuturesUnordered` of activities and holds what they want | SUSPECTED | as above; rings *among* the children are proven | `ctx.join_all` |
-//! | A waker left behind by a future that lost in a `select!` | PROVEN, after 10 to 60 ms | it looks like life until the [probe](super::grades#when-it-is-found) | nothing |
+//! | A waker left behind by a future that lost in a `select!` | PROVEN, 10 to 70 ms later | it looks like life until the [probe](super::grades#when-it-is-found) | nothing |
 //! | The same waker, still left behind at a later wait that is probed again | SUSPECTED | there are two wakers, used in turn, so what is left over of the first counts again | drop what keeps it |
 //! | A thread that is blocked in something else (`std::sync::Mutex`, a file, `block_on`) | SUSPECTED | its activity is "running" for all we know | [`blocking`](crate::blocking), `spawn_blocking` |
+//! | A join of an activity that never ends, but has a timer or a socket | none by itself | it works, for all we know; who waits for what the joiner holds is reported | [`within`](crate::Join::within) |
 //! | A body that never awaits, or computes for ever | none | it runs | not a deadlock |
 //! | Livelock: everybody runs, nobody gets on | none | no one waits | back-off, see [`recovery`](super::recovery) |
 //! | An orphan for whom nobody waits | none | it harms nobody | its owner may drop it |

@@ -31,7 +31,24 @@
 //! [`LockLevel::new`](crate::LockLevel::new) to place one elsewhere. A class without a level is exempt.
 //!
 //! Several locks of one level are taken together, with [`ctx.lock_all`](crate::Context::lock_all), which sorts them. One
-//! after the other is a wrong order: somebody else may take them the other way round.
+//! after the other is a wrong order: somebody else may take them the other way round. A set may be mixed, of mutexes,
+//! read-write locks and pools and of several levels; it is taken lowest level first.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! use freehold_sync::{LockError, Mutex, RwLock, activity};
+//!
+//! let accounts = [Mutex::new(5), Mutex::new(7), Mutex::new(9)];
+//! let limits = RwLock::new(100);
+//! let sum = activity(async |ctx| {
+//!     let all: Vec<&Mutex<i32>> = accounts.iter().collect(); // from a request, say
+//!     let sum: i32 = ctx.lock_all(all).await?.iter().map(|account| **account).sum();
+//!     let (first, limit) = ctx.lock_all((&accounts[0], ctx.read(&limits))).await?;
+//!     Ok::<_, LockError>(sum.min(*limit) + *first)
+//! });
+//! assert_eq!(sum.await.unwrap().unwrap(), 26);
+//! # }
+//! ```
 //!
 //! # What happens at a wrong order
 //!
@@ -99,7 +116,8 @@
 //! arms that never block each other, for the reason above.
 //!
 //! Classes that were not named are told apart by the place where their locks are made: `Mutex::new` in one function is
-//! one class. Name classes that matter: their names are what reports show.
+//! one class. (Through a function of the standard library, as in `iter.map(Mutex::new)`, the place is in there, and the
+//! class is called `unnamed`.) Name classes that matter: their names are what reports show.
 //!
 //! # Why the compiler does not check the order
 //!

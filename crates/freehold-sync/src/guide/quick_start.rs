@@ -15,7 +15,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! You now have: a deadline for every wait (5 s), errors that name whom the lock was waited for with, metrics by class,
+//! You now have: a deadline for every wait for a lock (5 s), errors that name whom the lock was waited for with, metrics by class,
 //! and the cure of [futurelock](super::futurelock). You do not have: proven deadlocks. Nobody knows *who* holds a lock
 //! that was taken this way.
 //!

@@ -6,22 +6,55 @@
 //! | `Timeout(timeout)` | the deadline passed; `holder` and `chain` say behind whom | answer "busy"; run again only if the caller's own deadline leaves time |
 //! | `Order(violation)` | refused before it could block | a bug: fix the order; running again gives the same |
 //! | `Poisoned(lock)` | somebody panicked while they held it | check the value, then `clear_poison()` |
-//! | `Closed(lock)` | the pool was closed, or the activity waited for ended without a result | stop |
+//! | `Closed(lock)` | the pool was closed | stop |
+//! | `Twice(lock)` | one lock was in the set of a `lock_all` twice, say because both came from a request | answer, or name it once |
+//! | `Ended(ended)` | the activity waited for has no result: it panicked, was aborted or dropped, or was an orphan | see below |
 //!
-//! An activity's own output may be [`Ended`](crate::Ended): `Deadlock(report)` if it was an orphan (below), `Dropped` if a
-//! child or callee was dropped.
 //!
 //! In all cases the wait is over when the error is there: nothing is queued, and nothing is held *by that wait*. What you
 //! held before, you still hold.
 //!
+//! # An activity without a result
+//!
+//! | [`Ended`](crate::Ended) | It means | Who is told |
+//! |---|---|---|
+//! | `Panicked(panic)` | its body panicked; `panic.message()`, and `panic.take_payload()` to go on with the panic | who waits for its [`JoinHandle`](crate::JoinHandle) |
+//! | `Aborted` | somebody called [`abort`](crate::JoinHandle::abort) | the same, and who polls it |
+//! | `Dropped` | its executor, or whoever else had it, dropped it; or a [`reply`](crate::reply) was dropped unsent | who waits for its handle |
+//! | `Orphan(report)` | others waited for what it held, and nothing was left to wake it ([below](#orphans)) | who waits for its handle, and who polls it |
+//!
+//! ```
+//! # #[cfg(not(feature = "tokio"))] fn main() {}
+//! # #[cfg(feature = "tokio")]
+//! # #[tokio::main] async fn main() {
+//! use freehold_sync::{Ended, LockError, spawn};
+//!
+//! let parent = spawn!(async |ctx| {
+//!     let child = spawn!(async |_ctx| -> u32 { panic!("division by zero") });
+//!     match child.join(ctx).await {
+//!         Ok(n) => n.to_string(),
+//!         Err(LockError::Ended(Ended::Panicked(panic))) => panic.message().unwrap_or("?").to_owned(),
+//!         Err(other) => other.to_string(),
+//!     }
+//! });
+//! assert_eq!(parent.await.unwrap(), "division by zero");
+//! # }
+//! ```
+//!
+//! The panic of an activity from [`spawn!`](crate::spawn) or [`joinable`](crate::joinable) goes to its handle, as with
+//! `tokio::spawn`. That of a plain [`activity`](crate::activity), and of a child from `ctx.join` and its sisters, passes
+//! through the poll to whoever polls it.
+//!
 //! # Running again
 //!
 //! The victim of a ring gets its error so that others get on; they do when it drops its guards. So put everything that is
-//! locked into a function, let `?` drop it, and loop outside. In the same activity, every attempt has the activity's age:
+//! locked into a function, let `?` drop it, and run that function again, with [`ctx.retry`](crate::Context::retry). All
+//! attempts are those of one activity and have its age; there are [three](crate::limits::RETRY_ATTEMPTS) unless you say
+//! otherwise, with random pauses in between whose bound doubles each time.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
-//! use freehold_sync::{Context, LockError, Mutex, activity};
+//! use freehold_sync::{Context, LockError, Mutex, Retry, activity};
 //!
 //! async fn attempt(ctx: &Context, a: &Mutex<u32>, b: &Mutex<u32>) -> Result<u32, LockError> {
 //!     let a = ctx.lock(a).await?;
@@ -31,13 +64,7 @@
 //! }
 //!
 //! async fn retried(ctx: &Context, a: &Mutex<u32>, b: &Mutex<u32>) -> Result<u32, LockError> {
-//!     for _ in 0..2 {
-//!         match attempt(ctx, a, b).await {
-//!             Err(LockError::Deadlock(_)) => tokio::task::yield_now().await, // the back-off, see below
-//!             ended => return ended,
-//!         }
-//!     }
-//!     attempt(ctx, a, b).await
+//!     ctx.retry(Retry::default(), LockError::is_deadlock, || attempt(ctx, a, b)).await
 //! }
 //!
 //! let (a, b) = (Mutex::new(1), Mutex::new(2));
@@ -47,6 +74,9 @@
 //! assert_eq!((one.unwrap().unwrap(), two.unwrap().unwrap()), (3, 3));
 //! # }
 //! ```
+//!
+//! The second argument says which errors are worth another attempt, of any error type of yours; with
+//! `|e| e.is_deadlock() || e.is_timeout()` suspected deadlocks are tried again, too.
 //!
 //! If each attempt is an activity of its own, hand its birth stamp on with [`Activity::born`](crate::Activity::born).
 //! The default policy takes the youngest as the victim; an attempt that keeps its stamp gets older than everybody new, so
@@ -71,8 +101,8 @@
 //! Rules of thumb:
 //!
 //! * Run again only what has had no effect outside: nothing sent, nothing committed.
-//! * Few attempts (three), then give the error to the caller: it names the ring.
-//! * Back off between attempts where the conflict is constant: a random time, doubled each time. Hold nothing meanwhile.
+//! * Few attempts, then give the error to the caller: it names the ring.
+//! * Hold nothing in between: what `retry` runs again has to be all that the activity holds.
 //! * A ring that comes back is a bug: its [`fingerprint`](crate::Deadlock::fingerprint) is the same each time. Fix the
 //!   [order](super::order).
 //!
@@ -87,8 +117,8 @@
 //! An activity that others wait for, that waits for nobody who lives, and that nothing can wake (the task that should have
 //! sent is gone, and its sender with it forgotten) would hold its locks for ever. To end those who wait would not help, so
 //! the *holder* is ended: its body is dropped, which gives its locks back, and its output is
-//! [`Ended::Deadlock`](crate::Ended::Deadlock). Whoever joins it through a [`JoinHandle`](crate::JoinHandle) gets
-//! [`LockError::Closed`](crate::LockError::Closed).
+//! [`Ended::Orphan`](crate::Ended::Orphan), which whoever waits for it through a [`JoinHandle`](crate::JoinHandle) gets,
+//! too.
 //!
 //! # Choosing the victim
 //!

@@ -28,10 +28,24 @@
 //! | `held by ..., acquired at ...` | who, and where they took it; without "acquired" they only stand before it in the queue | `holder`, `held_at` |
 //! | `which 1 waker(s) outside of the graph could still wake` | why it is not proven: somebody has a clone of the holder's waker | `holder.foreign_wakers` |
 //! | `broken: ...` | who failed, or who was ended | `action` |
-//! | `advice` | an order that would do; any one order will | `suggested_order()` |
+//! | `advice` | what to change, by the shape of the report (below) | `advice()`, `suggested_order()` |
 //!
 //! Read it like this: the holder of each block is the waiter of the next, and the last one's holder is the first waiter.
 //! The two `acquired at` and the two `waits ... at` are the four lines of source to look at.
+//!
+//! # What is advised
+//!
+//! | Shape | Advice |
+//! |---|---|
+//! | a ring over several classes | one order for everybody; any one order will do |
+//! | a ring over locks of one class | take them together, with [`lock_all`](crate::Context::lock_all) |
+//! | a ring of one: a lock taken twice, a read that wants to become a write | hand the guard on, or drop it; `write` from the start |
+//! | a read behind a writer who waits for an earlier read of the same activity | read once |
+//! | permits of one pool | take all at once, with [`permits`](crate::Context::permits) |
+//! | through a call, a join or a reply | hold nothing that the other one takes while waiting for it |
+//! | an orphan at the end of a chain | give what it waited for an end, or hold nothing meanwhile |
+//! | a guard that was forgotten | drop it |
+//! | SUSPECTED | make the holder known, or hold it for shorter |
 //!
 //! Where time was not measured it is left out: hold times are taken for holds that began with a wait, and for every 64th.
 //!

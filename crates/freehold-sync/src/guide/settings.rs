@@ -36,8 +36,8 @@
 //!
 //! Everything is bounded; the public bounds, with reasons, are in [`limits`](crate::limits). In short: 64 levels, 65,543
 //! readers of one lock, `u32` permits in a pool, 64 reports kept, 65,536 learned pairs of classes, 256 bytes of an
-//! activity's name, 64 activities looked at by the walk that follows a poll (longer rings: by the sweep, up to 50 ms
-//! later), 16 members named in a chain.
+//! activity's name, 64 activities looked at by the walk that follows a poll (longer rings:
+//! by a [sweep](super::grades#when-it-is-found)), 16 members named in a chain.
 //!
 //! Memory that lasts: the bookkeeping of an activity goes back to a pool when it ends, and is never freed, so a process
 //! keeps what its busiest moment needed. One class for each place in the source where locks are made.
@@ -48,9 +48,8 @@
 //! # Costs
 //!
 //! An uncontended lock and unlock is a few atomic operations; detection costs nothing until somebody waits. A mutex is 48
-//! bytes beside its value. Timing is sampled: every 64th hold, and those that began with a wait. Figures, and how to
-//! get them on your machine, are in the repository's `benches/README.md`; they are ratios to tokio's and parking_lot's
-//! locks in one run.
+//! bytes beside its value. Timing is sampled: every 64th hold, and those that began with a wait. The
+//! repository's `bench-sync` gives the figures for your machine, as ratios to tokio's and parking_lot's locks in one run.
 //!
 //! # Features of the crate
 //!

@@ -5,7 +5,7 @@
 //! | Code inside an activity that awaits while it holds something | [`ctx.lock(&mutex)`](crate::Context::lock) | proven |
 //! | Many readers, few writers, and reads that last | [`ctx.read`](crate::Context::read), [`ctx.write`](crate::Context::write) on an [`RwLock`](crate::RwLock) | proven |
 //! | A limited number of something: connections, slots | [`ctx.permit(&pool)`](crate::Context::permit) on a [`PermitPool`](crate::PermitPool) | proven |
-//! | Several locks of one kind at a time | [`ctx.lock_all`](crate::Context::lock_all) | cannot arise among its callers |
+//! | Several locks at a time, of one kind or of several | [`ctx.lock_all`](crate::Context::lock_all) | cannot arise among its callers |
 //! | To wait for another activity's result | [`JoinHandle::join`](crate::JoinHandle::join), or [`reply`](crate::reply) for channels of your own | proven |
 //! | Code outside of any activity | [`mutex.lock()`](crate::Mutex::lock) | suspected |
 //! | A guard that has to go to another task | [`mutex.lock_owned()`](crate::Mutex::lock_owned) | suspected |
@@ -28,6 +28,28 @@
 //! * **Owned guards** may be dropped anywhere, so nobody can say who holds them.
 //! * **ScopedMutex** gives no guard out. It neither fails nor times out and is not in the graph: it is for sections that
 //!   cannot wait for anything.
+//!
+//! # To try
+//!
+//! `ctx.try_lock`, `try_read`, `try_write` and `try_permits` give `Result<Option<_>, LockError>`: have it, not now, or never
+//! like this (a wrong order, a poisoned lock, a closed pool). Without a context, `mutex.try_lock()` and its sisters give an
+//! `Option`: no order is checked there, so all that is left to ask is whether it can be had. Neither waits, so neither is
+//! an edge of the graph.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! use freehold_sync::{Mutex, activity};
+//!
+//! let m = Mutex::new(1);
+//! let tried = activity(async |ctx| match ctx.try_lock(&m) {
+//!     Ok(Some(guard)) => format!("had it: {}", *guard),
+//!     Ok(None) => "somebody has it".to_owned(),
+//!     Err(never) => never.to_string(),
+//! });
+//! assert_eq!(tried.await.unwrap(), "had it: 1");
+//! assert!(m.try_lock().is_some());
+//! # }
+//! ```
 //!
 //! # Guards stay where they are
 //!

@@ -11,7 +11,8 @@
 //!    has made it dormant and looked for the next.
 //! 4. A cell in use whose future lives is reached by the lock's owner through the future; one whose future was
 //!    forgotten is in the queue, or `word` says that something is taken or notified, or `STRAY` is set. So a drop that
-//!    sees none of these has no cell pointing to it.
+//!    sees none of these has no cell pointing to it. A cell that is not in use, and one whose wait has failed, points to
+//!    no lock.
 //!
 //! *Deadlock safety*: a section takes no other lock. Wakers are woken and dropped after it.
 
@@ -23,9 +24,9 @@ pub(crate) mod wakes;
 
 use crate::{
     class::{ClassRef, LockClass},
-    limits,
+    limits, measure,
     shim::{
-        AtomicPtr, AtomicU8, AtomicUsize, Ordering, PlainPtr, PlainU32, QueueLock, Watch,
+        AtomicPtr, AtomicU8, AtomicUsize, Ordering, PlainPtr, PlainU8, PlainU32, QueueLock, Watch,
         const_unless_modelled,
     },
     slot::{
@@ -53,6 +54,8 @@ pub(crate) const POISONING: u8 = 2;
 pub(crate) const SHUT: u8 = 4;
 /// A cell that is not queued may point here although its future is gone.
 pub(crate) const STRAY: u8 = 8;
+/// Its holder took it while its thread was unwinding; that one's end does not poison it.
+pub(crate) const UNWINDING: u8 = 16;
 /// What kind of thing a queue belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
@@ -78,9 +81,15 @@ pub(crate) struct RawLock {
     queue: QueueLock,
     kind: Kind,
     flags: AtomicU8,
+    /// Waits, as far as it matters for how many each counts in the measurements; written in the section.
+    waits: PlainU8,
     /// Read by who gets here by a cell, written by the end of the lock.
     alive: Watch,
 }
+
+/// The source of a cell whose lock is being dropped: the drop has the cell in hand, and leaves it
+/// [`ABANDONED`](cell::ABANDONED).
+pub(crate) const GOING: *mut () = ptr::without_provenance_mut(1);
 
 /// Set in the place of an acquisition that is to be measured.
 pub(crate) const SAMPLED: u32 = 1 << 31;
@@ -106,6 +115,7 @@ impl RawLock {
                 queue: QueueLock::new(),
                 kind,
                 flags: AtomicU8::new(flags),
+                waits: PlainU8::new(0),
                 alive: Watch::new(),
             }
         }
@@ -165,9 +175,13 @@ impl RawLock {
         if wait.kind() != Source::Lock {
             return None;
         }
-        // SAFETY: a source that is not null is alive as long as the owner is frozen: the drop of a lock clears the
-        // source first, and then waits for the freeze to end.
-        let lock = unsafe { wait.source.load(Ordering::SeqCst).cast::<RawLock>().as_ref() };
+        let source = wait.source.load(Ordering::SeqCst);
+        if source == GOING {
+            return None;
+        }
+        // SAFETY: a source that is not null is alive as long as the owner is frozen: the drop of a lock marks the source
+        // first, and then waits for the freeze to end.
+        let lock = unsafe { source.cast::<RawLock>().as_ref() };
         if let Some(lock) = lock {
             lock.alive.reads();
         }
@@ -191,7 +205,9 @@ impl RawLock {
     pub(crate) fn try_take(&self, need: u32, holder: *mut Slot) -> Option<u32> {
         match self.kind {
             Kind::Mutex => mutex::take(self, holder).then_some(0),
-            Kind::RwLock => rwlock::try_take(self, need, holder),
+            Kind::RwLock => {
+                rwlock::try_take(self, need, holder).or_else(|| self.try_take_listed(need, holder))
+            }
             Kind::Pool => {
                 let _section = self.queue.enter();
                 let free = self.head.load(Ordering::Relaxed).is_null() && !self.flag(SHUT);
@@ -199,6 +215,15 @@ impl RawLock {
             }
             Kind::Event => self.take(need, holder),
         }
+    }
+
+    /// A reader for whom there is no place is named in the list, which takes the section.
+    fn try_take_listed(&self, need: u32, holder: *mut Slot) -> Option<u32> {
+        if !rwlock::has_no_place(self.word.load(Ordering::Relaxed), need) {
+            return None;
+        }
+        let _section = self.queue.enter();
+        if self.head.load(Ordering::Relaxed).is_null() { rwlock::take(self, need, holder) } else { None }
     }
 
     /// Queues `wait`, or takes what it asks for if it has become free.
@@ -209,6 +234,9 @@ impl RawLock {
         let section = self.queue.enter();
         if self.flag(SHUT) {
             return Queued::Shut;
+        }
+        if !front {
+            wait.weight.store(measure::weigh(&self.waits), Ordering::Relaxed);
         }
         if self.kind == Kind::Mutex && front && wait.phase() == cell::NOTIFIED {
             self.word.fetch_and(!NOTIFIED, Ordering::Relaxed);
@@ -310,13 +338,20 @@ impl RawLock {
     // ---- giving back -----------------------------------------------------------------------------------------------
 
     /// Gives back what `holder` took at `place`. `long`: it was held across a suspension, so the next one should get it
-    /// handed over instead of racing for it. `kind` is the lock's, where that is known at compile time.
+    /// handed over instead of racing for it; asked only when somebody waits. `kind` is the lock's, where that is known at compile time.
     #[inline(always)]
-    pub(crate) fn release(&self, kind: Kind, units: u32, place: u32, holder: *mut Slot, long: bool) {
+    pub(crate) fn release(
+        &self,
+        kind: Kind,
+        units: u32,
+        place: u32,
+        holder: *mut Slot,
+        long: impl FnOnce() -> bool,
+    ) {
         match kind {
             Kind::Mutex => {
                 if !mutex::try_release(self) {
-                    self.release_slow(units, holder, long);
+                    self.release_slow(units, holder, long());
                 }
             }
             Kind::RwLock => {
@@ -324,7 +359,7 @@ impl RawLock {
                     self.hand_over_queued();
                 }
             }
-            Kind::Pool | Kind::Event => self.release_slow(units, holder, long),
+            Kind::Pool | Kind::Event => self.release_slow(units, holder, false),
         }
     }
 
@@ -380,6 +415,11 @@ impl RawLock {
         // Woken before the phase can be seen: an owner that is neither woken nor polling has not been granted anything
         // since its last poll began (slot invariant 4).
         wakes.add(owner, parked);
+        if !matches!(phase, cell::GRANTED | cell::NOTIFIED) {
+            // Neither the queue nor the word tells of this cell any more, so a drop of the lock would not look for it.
+            let me = ptr::from_ref(self).cast_mut().cast();
+            let _ = wait.source.compare_exchange(me, ptr::null_mut(), Ordering::Relaxed, Ordering::Relaxed);
+        }
         wait.set_phase(phase);
         if own {
             // And after it: a poll that began in between has used up the wake, and may not have seen the phase. Both
@@ -633,28 +673,25 @@ impl Drop for RawLock {
 
 impl RawLock {
     /// Cells of forgotten futures still point here: tells them that there is nothing here any more, and waits until
-    /// nobody follows such a pointer.
+    /// nobody follows such a pointer. Only those: who is done with a cell takes its source away first.
     #[cold]
     fn forget_cells(&mut self) {
         let mut old = Vec::new();
+        let me = ptr::from_mut(self).cast();
         slot::pool::for_each(|slot| {
             slot.every_cell(|wait| {
                 // SeqCst, and then the look at FROZEN: either who freezes sees the source gone, or we wait for them.
-                let mine = ptr::from_mut(self).cast();
-                if wait
-                    .source
-                    .compare_exchange(mine, ptr::null_mut(), Ordering::SeqCst, Ordering::Relaxed)
-                    .is_err()
-                {
+                // From here on the cell is ours: the end of its owner waits for us.
+                if wait.source.compare_exchange(me, GOING, Ordering::SeqCst, Ordering::Relaxed).is_err() {
                     return;
                 }
                 slot.wait_thawed();
-                let _section = self.queue.enter();
-                if matches!(wait.phase(), cell::WAITING | cell::NOTIFIED | cell::GRANTED | cell::DORMANT) {
-                    wait.set_phase(cell::CLOSED);
-                    // SAFETY: in the section; nobody else reaches the cell through this lock any more.
-                    old.push(unsafe { std::mem::replace(wait.parked_mut(), Parked::Nobody) });
-                }
+                let section = self.queue.enter();
+                // SAFETY: in the section; nobody else reaches the cell through this lock any more.
+                old.push(unsafe { std::mem::replace(wait.parked_mut(), Parked::Nobody) });
+                drop(section);
+                // Last: whoever sees it may use the cell again.
+                wait.set_phase(cell::ABANDONED);
             });
         });
         drop(old);

@@ -87,7 +87,11 @@ pub(super) fn rebook(lock: &RawLock, units: u32, from: *mut Slot) {
     let list = unsafe { RawPool::of(lock).list() };
     if let Some(entry) = list.iter_mut().find(|(slot, _)| *slot == from) {
         entry.1 -= units;
-        list.push((ptr::null_mut(), units));
+        // One entry for each holder: a release looks for one that has it all.
+        match list.iter_mut().find(|(slot, _)| slot.is_null()) {
+            Some(unknown) => unknown.1 += units,
+            None => list.push((ptr::null_mut(), units)),
+        }
     }
     list.retain(|(_, units)| *units > 0);
 }

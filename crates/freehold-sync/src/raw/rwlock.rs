@@ -82,7 +82,13 @@ pub(super) fn is_free(word: usize) -> bool {
 }
 
 pub(super) fn is_taken(word: usize, need: u32) -> bool {
-    if need == ALL_READERS { !is_free(word) } else { word & WRITER != 0 }
+    let full = PLACES | MORE_MASK;
+    if need == ALL_READERS { !is_free(word) } else { word & WRITER != 0 || word & full == full }
+}
+
+/// Whether a reader could come in but for the places.
+pub(super) fn has_no_place(word: usize, need: u32) -> bool {
+    need != ALL_READERS && word & (WRITER | PLACES) == PLACES
 }
 
 /// Whether the acquisition that led to `word` is one to measure.
@@ -154,6 +160,12 @@ pub(crate) fn take_place(lock: &RawLock, holder: *mut Slot, unless: usize) -> Op
     Some(place | sampled(word))
 }
 
+/// Whether a reader may come in at once.
+#[inline(always)]
+pub(crate) fn is_open(lock: &RawLock) -> bool {
+    lock.word.load(Ordering::Relaxed) & (WRITER | QUEUED) == 0
+}
+
 fn take_listed(lock: &RawLock, holder: *mut Slot) -> Option<u32> {
     let mut word = lock.word.load(Ordering::Relaxed);
     loop {
@@ -187,7 +199,7 @@ pub(super) fn release_in_section(lock: &RawLock, units: u32, place: u32, holder:
     let whole = RawRwLock::of(lock);
     let before = if units == ALL_READERS {
         whole.readers[0].store(ptr::null_mut(), Ordering::Relaxed);
-        lock.word.fetch_and(!WRITER, Ordering::Release) & !WRITER
+        lock.word.fetch_sub(WRITER, Ordering::Release) - WRITER
     } else if place == LISTED {
         // SAFETY: in the section.
         let more = unsafe { whole.more() };
@@ -199,7 +211,7 @@ pub(super) fn release_in_section(lock: &RawLock, units: u32, place: u32, holder:
         // Before the place is given up: the next one there writes after us.
         whole.readers[place as usize].store(ptr::null_mut(), Ordering::Relaxed);
         let bit = 1 << (8 + place);
-        lock.word.fetch_and(!bit, Ordering::Release) & !bit
+        lock.word.fetch_sub(bit, Ordering::Release) - bit
     };
     before & QUEUED != 0 && is_free(before)
 }

@@ -1,7 +1,11 @@
 //! Wakes that are decided inside a section and carried out after it.
 
 use crate::slot::{Slot, cell::Parked};
-use std::{task::Waker, thread::Thread};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    task::Waker,
+    thread::Thread,
+};
 
 enum Wake {
     /// `Slot::mark_woken` returned true.
@@ -48,10 +52,26 @@ impl Wakes {
     /// Carries the wakes out, in the order in which they were decided.
     #[inline]
     pub(crate) fn wake(self) {
-        if let Some(first) = self.first {
-            first.now();
+        if self.more.is_empty() {
+            if let Some(first) = self.first {
+                first.now();
+            }
+            return;
         }
-        self.more.into_iter().for_each(Wake::now);
+        self.wake_all();
+    }
+
+    /// If the waker of one panics the others are woken all the same: nobody would come back for them.
+    fn wake_all(self) {
+        let mut panic = None;
+        for wake in self.first.into_iter().chain(self.more) {
+            if let Err(other) = catch_unwind(AssertUnwindSafe(|| wake.now())) {
+                panic.get_or_insert(other);
+            }
+        }
+        if let Some(panic) = panic {
+            resume_unwind(panic);
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is told about deadlocks and other findings: typed, as text, as JSON, as a graph.
 
+mod advice;
 mod render;
 
 use crate::{
@@ -44,7 +45,8 @@ pub type Site = &'static Location<'static>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Actor {
-    /// Its number: the birth stamp of an activity; zero for somebody unknown.
+    /// Its number: the birth stamp of an activity; zero for somebody unknown. Attempts that were given the stamp of an
+    /// earlier one share it.
     pub number: u64,
     /// Its name; empty if it has none.
     pub name: Cow<'static, str>,
@@ -52,6 +54,8 @@ pub struct Actor {
     pub site: Option<Site>,
     /// Clones of its waker that something outside of the graph holds: who could still wake it.
     pub foreign_wakers: u32,
+    /// Tells it from all others at the time of the report; zero for somebody unknown.
+    identity: usize,
 }
 
 impl Actor {
@@ -59,13 +63,13 @@ impl Actor {
         use crate::shim::Ordering;
         Self {
             number: slot.birth.load(Ordering::Relaxed),
-            name: if slot.is_outsider() {
-                Cow::Borrowed("a wait outside of activities")
-            } else {
-                slot.name()
+            name: match slot.name() {
+                name if name.is_empty() && slot.is_outsider() => "a wait outside of activities".into(),
+                name => name,
             },
             site: slot.site(),
             foreign_wakers: slot.foreign_clones(slot.state.load(Ordering::Relaxed)),
+            identity: std::ptr::from_ref(slot).addr(),
         }
     }
 
@@ -76,7 +80,17 @@ impl Actor {
             name: Cow::Borrowed("a holder outside of activities"),
             site: None,
             foreign_wakers: 0,
+            identity: 0,
         }
+    }
+
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.identity == 0
+    }
+
+    /// Whether both are the same one, in one report.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        !self.is_unknown() && self.identity == other.identity
     }
 }
 
@@ -210,7 +224,7 @@ impl Deadlock {
     #[must_use]
     pub fn is_ring(&self) -> bool {
         match (self.edges.first(), self.edges.last()) {
-            (Some(first), Some(last)) => last.holder.number == first.waiter.number,
+            (Some(first), Some(last)) => last.holder.is(&first.waiter),
             _ => false,
         }
     }
@@ -239,13 +253,10 @@ impl Deadlock {
     }
 
     /// The order in which the classes of the ring could be taken by everybody without such a ring: by name, since any
-    /// one order will do. Nothing if the ring is within one class: then take the locks together, with `lock_all`.
+    /// one order will do. Nothing if it is no ring, or one within one class: see [`advice`](Self::advice).
     #[must_use]
     pub fn suggested_order(&self) -> Option<Vec<&'static str>> {
-        let mut classes: Vec<_> = self.edges.iter().map(|edge| edge.lock.class).collect();
-        classes.sort_unstable();
-        classes.dedup();
-        (classes.len() > 1).then_some(classes)
+        Some(self.classes()).filter(|classes| self.is_ring() && classes.len() > 1)
     }
 }
 

@@ -1,6 +1,8 @@
 //! The written forms of a deadlock.
 
-use super::{Action, Actor, Deadlock, Edge};
+#[cfg(feature = "json")]
+use super::Actor;
+use super::{Action, Deadlock, Edge};
 use std::fmt::{self, Write};
 
 impl fmt::Display for Deadlock {
@@ -25,14 +27,7 @@ impl fmt::Display for Deadlock {
             }
             Action::Reported => writeln!(f, "  not broken: it is not proven; it ends at its deadlines")?,
         }
-        match self.suggested_order() {
-            Some(order) => writeln!(
-                f,
-                "  advice: take these in one order everywhere, for example {}",
-                order.join(", then ")
-            ),
-            None => writeln!(f, "  advice: take locks of one class together, with lock_all"),
-        }
+        writeln!(f, "  advice: {}", self.advice())
     }
 }
 
@@ -106,6 +101,7 @@ impl Deadlock {
             "action": action,
             "victim": victim,
             "suggested_order": self.suggested_order(),
+            "advice": self.advice(),
             "edges": edges,
         })
         .to_string()
@@ -130,20 +126,18 @@ impl Deadlock {
                 ""
             };
             let name = edge.waiter.to_string();
-            writeln!(dot, "  a{} [label=\"{}\"{victim}];", edge.waiter.number, escaped(&name))?;
+            writeln!(dot, "  a{} [label=\"{}\"{victim}];", index + 1, escaped(&name))?;
         }
-        if let Some(last) = self.edges.last().filter(|_| !self.is_ring()) {
-            writeln!(dot, "  a{} [label=\"{}\"];", last.holder.number, escaped(&last.holder.to_string()))?;
+        // A chain may come back to one of its members other than the first.
+        let of_last = |last: &Edge| self.edges.iter().position(|edge| edge.waiter.is(&last.holder));
+        let last = self.edges.last().map_or(0, |last| of_last(last).unwrap_or(self.edges.len()));
+        if let Some(edge) = self.edges.last().filter(|_| last == self.edges.len()) {
+            writeln!(dot, "  a{} [label=\"{}\"];", last + 1, escaped(&edge.holder.to_string()))?;
         }
-        for edge in &self.edges {
+        for (index, edge) in self.edges.iter().enumerate() {
             let label = format!("{} {}", edge.mode, edge.lock.class);
-            writeln!(
-                dot,
-                "  a{} -> a{} [label=\"{}\"];",
-                edge.waiter.number,
-                edge.holder.number,
-                escaped(&label)
-            )?;
+            let holder = if index + 1 == self.edges.len() { last } else { index + 1 };
+            writeln!(dot, "  a{} -> a{} [label=\"{}\"];", index + 1, holder + 1, escaped(&label))?;
         }
         writeln!(dot, "}}")
     }

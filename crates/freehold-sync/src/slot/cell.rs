@@ -13,7 +13,8 @@
 use super::Slot;
 use crate::{
     clock::{AtomicTicks, NEVER},
-    shim::{AtomicPtr, AtomicU8, AtomicU32, Ordering, PlainPtr, Watch},
+    measure::Waited,
+    shim::{AtomicPtr, AtomicU8, AtomicU32, Ordering, PlainBool, PlainPtr, PlainU8, Watch},
 };
 use std::{cell::UnsafeCell, panic::Location, ptr, task::Waker};
 
@@ -75,6 +76,10 @@ pub(crate) struct WaitCell {
     pub(crate) kind: AtomicU8,
     /// Set once somebody else took what this cell was woken for; the next release transfers.
     pub(crate) overtaken: AtomicU8,
+    /// For how many waits it counts in the measurements.
+    pub(crate) weight: PlainU8,
+    /// Its wait may last: it is no reason for a suspicion.
+    pub(crate) patient: PlainBool,
     pub(crate) need: AtomicU32,
     /// Which of several places a grant got (a reader's).
     pub(crate) place: AtomicU32,
@@ -106,6 +111,8 @@ impl WaitCell {
             phase: AtomicU8::new(UNUSED),
             kind: AtomicU8::new(Source::Lock as u8),
             overtaken: AtomicU8::new(0),
+            weight: PlainU8::new(0),
+            patient: PlainBool::new(false),
             need: AtomicU32::new(0),
             place: AtomicU32::new(0),
             polled: AtomicU32::new(0),
@@ -171,6 +178,11 @@ impl WaitCell {
             2 => Source::Signal,
             _ => Source::Lock,
         }
+    }
+
+    /// What is measured of it, once it was successful.
+    pub(crate) fn waited(&self) -> Waited {
+        Waited { since: self.since.get(), weight: self.weight.load(Ordering::Relaxed) }
     }
 
     pub(crate) fn site(&self) -> Option<&'static Location<'static>> {

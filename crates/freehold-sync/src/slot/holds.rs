@@ -7,7 +7,8 @@
 use super::Slot;
 use crate::{
     class::ClassRef,
-    clock::{AtomicTicks, Ticks},
+    clock::AtomicTicks,
+    measure::Timing,
     shim::{AtomicU32, AtomicUsize, Ordering, PlainPtr, PlainU32},
 };
 use std::{panic::Location, ptr};
@@ -17,8 +18,8 @@ pub(crate) struct HeldEntry {
     lock: AtomicUsize,
     class: PlainPtr<()>,
     site: PlainPtr<Location<'static>>,
-    /// When it was acquired; zero if nobody looked at the clock.
-    pub(crate) since: AtomicTicks,
+    /// A `Timing`.
+    timing: AtomicTicks,
     /// The epoch of the poll in which it was acquired.
     pub(crate) epoch: AtomicU32,
     owner: PlainPtr<Slot>,
@@ -32,7 +33,7 @@ impl HeldEntry {
             lock: AtomicUsize::new(0),
             class: PlainPtr::new(ptr::null_mut()),
             site: PlainPtr::new(ptr::null_mut()),
-            since: AtomicTicks::new(0),
+            timing: AtomicTicks::new(Timing::NONE.bits()),
             epoch: AtomicU32::new(0),
             owner: PlainPtr::new(ptr::null_mut()),
             bit: PlainU32::new(0),
@@ -63,24 +64,38 @@ impl HeldEntry {
         class: ClassRef,
         site: &'static Location<'static>,
         epoch: u32,
-        since: Ticks,
+        timing: Timing,
     ) {
         self.class.store(class.to_ptr(), Ordering::Relaxed);
         self.site.store(ptr::from_ref(site).cast_mut(), Ordering::Relaxed);
-        self.since.set(since);
+        self.timing.set(timing.bits());
         self.epoch.store(epoch, Ordering::Relaxed);
         self.lock.store(lock, Ordering::Release);
     }
 
-    /// Gives the entry back. `by_poller`: the caller is the poller of the owner, who also keeps the `busy` word; the bit
-    /// that anybody else leaves behind says "look", and a look finds the entry free.
+    /// Gives the entry back. The bit that is left behind in the `busy` word of the owner says "look", and a look finds the
+    /// entry free.
     #[inline]
-    pub(crate) fn release(&self, by_poller: bool) {
+    pub(crate) fn release(&self) {
         self.lock.store(0, Ordering::Release);
-        if by_poller {
-            let busy = &self.owner().busy;
-            busy.store(busy.load(Ordering::Relaxed) & !self.bit.load(Ordering::Relaxed), Ordering::Relaxed);
-        }
+    }
+
+    /// As [`release`](Self::release), by the poller of `owner`, whose entry it is.
+    #[inline(always)]
+    pub(crate) fn release_by_poller(&self, owner: &Slot) {
+        self.release();
+        let busy = owner.busy.load(Ordering::Relaxed);
+        owner.busy.store(busy & !self.bit.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    #[inline(always)]
+    pub(crate) fn timing(&self) -> Timing {
+        Timing::from_bits(self.timing.get())
+    }
+
+    /// When it was acquired, or a little before; zero if nobody looked at a clock.
+    pub(crate) fn since(&self) -> crate::clock::Ticks {
+        self.timing().since()
     }
 
     pub(crate) fn lock(&self) -> usize {

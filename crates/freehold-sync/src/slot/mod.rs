@@ -95,6 +95,8 @@ pub(crate) struct Slot {
     /// A deadline for every wait.
     pub(crate) deadline: AtomicTicks,
     pub(crate) cancelled: AtomicBool,
+    /// Somebody else waits for the cancel: a child, a combinator, another thread.
+    pub(crate) cancel_awaited_elsewhere: AtomicBool,
     pub(crate) doomed: AtomicBool,
     verdict: Mutex<Option<Arc<Deadlock>>>,
     /// The lock of cells without a queue.
@@ -137,6 +139,7 @@ impl Slot {
             order_mode: PlainU8::new(0),
             deadline: AtomicTicks::new(NEVER),
             cancelled: AtomicBool::new(false),
+            cancel_awaited_elsewhere: AtomicBool::new(false),
             doomed: AtomicBool::new(false),
             verdict: Mutex::new(None),
             signals: QueueLock::new(),
@@ -264,18 +267,25 @@ impl Slot {
 
     /// Passes a wake on. Only after [`mark_woken`](Self::mark_woken) returned true, once.
     pub(crate) fn wake_parent(&'static self) {
+        /// Ends the count, also when the waker panics: otherwise the parent could never be replaced again.
+        struct Counted(&'static Slot);
+        impl Drop for Counted {
+            fn drop(&mut self) {
+                self.0.parent_watch.reads();
+                // SeqCst as in `forget_clone`.
+                let before = self.0.state.fetch_sub(WAKER, Ordering::SeqCst);
+                if before & DONE != 0 {
+                    self.0.try_return();
+                }
+            }
+        }
+        let _counted = Counted(self);
         self.parent_watch.reads();
         // SAFETY: `mark_woken` counted us, so the parent is not replaced (invariant 5).
         match unsafe { &*self.parent.get() } {
             Parent::Nobody => {}
             Parent::Activity(parent) => parent.wake(),
             Parent::Waker(waker) => waker.wake_by_ref(),
-        }
-        self.parent_watch.reads();
-        // SeqCst as in `forget_clone`.
-        let before = self.state.fetch_sub(WAKER, Ordering::SeqCst);
-        if before & DONE != 0 {
-            self.try_return();
         }
     }
 
@@ -445,6 +455,14 @@ impl Slot {
 
     // ---- holds -----------------------------------------------------------------------------------------------------
 
+    /// As [`claim_hold`](Self::claim_hold), where nothing is held.
+    #[inline(always)]
+    pub(crate) fn claim_first_hold(&'static self) -> &'static HeldEntry {
+        debug_assert_eq!(self.busy.load(Ordering::Relaxed), 0, "nothing is held");
+        self.busy.store(1, Ordering::Relaxed);
+        &self.holds[0]
+    }
+
     /// Claims an unused entry, which the caller fills. Only the poller may.
     #[inline]
     pub(crate) fn claim_hold(&'static self) -> &'static HeldEntry {
@@ -537,7 +555,7 @@ impl Slot {
         loop {
             let state = self.state.load(Ordering::SeqCst);
             let kept = state & DONE == 0
-                || state & (FREE | FROZEN | state::WAKERS) != 0
+                || state & (FREE | FROZEN | PARENT_BUSY | state::WAKERS) != 0
                 || self.clones.load(Ordering::SeqCst) != 0
                 || self.has_waits()
                 || !self.holds_nothing();
@@ -575,6 +593,7 @@ impl Slot {
         self.inherited.store(0, Ordering::Relaxed);
         self.order_mode.store(0, Ordering::Relaxed);
         self.cancelled.store(false, Ordering::Relaxed);
+        self.cancel_awaited_elsewhere.store(false, Ordering::Relaxed);
         self.probed.set(0);
         self.suspected.set(0);
     }

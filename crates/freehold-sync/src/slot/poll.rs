@@ -2,12 +2,13 @@
 
 use super::{
     Parent, Slot,
+    cell::{self, Source},
     state::{self, DONE, END, EPOCH, FREE, FROZEN, IDENTITY, PARENT_BUSY, POLLING, PROBE, WAKERS, WOKEN},
     waker,
 };
 use crate::{
     driver, events, graph,
-    raw::RawLock,
+    raw::{self, RawLock},
     shim::{Backoff, Ordering, let_others_run, thread_local},
     signal_wait,
 };
@@ -23,6 +24,12 @@ thread_local!(static CURRENT: Cell<*const Slot> = Cell::new(ptr::null()));
 pub(crate) fn current() -> Option<&'static Slot> {
     // SAFETY: only ever set from slots, which are never freed.
     CURRENT.try_with(|current| unsafe { current.get().as_ref() }).ok().flatten()
+}
+
+/// Whether the current thread polls `slot`, innermost.
+#[inline(always)]
+pub(crate) fn is_current(slot: &Slot) -> bool {
+    CURRENT.try_with(|current| ptr::eq(current.get(), slot)).unwrap_or(false)
 }
 
 /// The activities whose polls are on this thread's stack, innermost first.
@@ -92,10 +99,15 @@ impl Slot {
         self.parent_watch.reads();
         // SAFETY: only the poller replaces the parent, and that is us.
         let same = unsafe { &*self.parent.get() }.is(parent);
-        if !same && !self.replace_parent(parent) {
-            parent.wake_by_ref();
-            let_others_run();
-            return Begin::Later;
+        // Dropped at the end: whatever a user's waker does then, the poll has begun.
+        let mut _displaced = None;
+        if !same {
+            _displaced = self.replace_parent(parent);
+            if _displaced.is_none() {
+                parent.wake_by_ref();
+                let_others_run();
+                return Begin::Later;
+            }
         }
         let mut state = self.state.load(Ordering::Relaxed);
         loop {
@@ -121,15 +133,17 @@ impl Slot {
         }
     }
 
-    /// Replaces the waker that wakes are passed on to; false if it is being read.
+    /// Replaces the waker that wakes are passed on to, and returns the old one; nothing if it is being read.
     ///
-    /// A wake in the meantime is not lost: it sets WOKEN, and the poll that begins now is what it asks for.
+    /// A wake in the meantime is not lost: it sets WOKEN, and the poll that begins now is what it asks for. No code of a
+    /// user runs meanwhile: a detector may be waiting.
     #[cold]
-    fn replace_parent(&self, parent: &Waker) -> bool {
+    fn replace_parent(&self, parent: &Waker) -> Option<Parent> {
+        let parent = Parent::of(parent);
         let mut state = self.state.load(Ordering::Relaxed);
         loop {
             if state & (WAKERS | FROZEN) != 0 {
-                return false;
+                return None;
             }
             match self.state.compare_exchange_weak(
                 state,
@@ -143,9 +157,7 @@ impl Slot {
         }
         self.parent_watch.writes();
         // SAFETY: PARENT_BUSY keeps wakes out, and none was in (invariant 5).
-        let old = unsafe { std::mem::replace(&mut *self.parent.get(), Parent::of(parent)) };
-        drop(old);
-        true
+        Some(unsafe { std::mem::replace(&mut *self.parent.get(), parent) })
     }
 
     /// Ends a poll that was not ready.
@@ -163,7 +175,9 @@ impl Slot {
         self.end_poll_in_graph(begun);
         // The other half of `signal_wait::cancel`.
         if self.cancelled.load(Ordering::SeqCst) {
-            signal_wait::fire_cancelled(self);
+            let mut wakes = raw::wakes::Wakes::new();
+            signal_wait::fire_cancelled(self, &mut wakes);
+            wakes.wake();
         }
     }
 
@@ -179,7 +193,7 @@ impl Slot {
             // and then looks. It also pairs with the drop of a lock, as in `freeze`.
             match self.state.compare_exchange_weak(state, new, Ordering::SeqCst, Ordering::Relaxed) {
                 Ok(_) if idle => break,
-                Ok(_) => return driver::somebody_waits(self),
+                Ok(_) => return driver::waits_visibly(self),
                 Err(now) => state = now,
             }
         }
@@ -187,7 +201,7 @@ impl Slot {
         let may_be_stuck = !foreign && graph::enabled() && self.looks_stuck();
         self.unfreeze();
         passed_on.wake();
-        driver::somebody_waits(self);
+        driver::waits_visibly(self);
         if may_be_stuck {
             graph::detect(self);
         }
@@ -199,8 +213,8 @@ impl Slot {
 
     /// The futurelock cure: a wait that had its turn before this poll began, and was not polled in it, belongs to a
     /// future that nobody polls (Oxide RFD 609). Its turn goes to the next one.
-    fn pass_unused_grants_on(&'static self, epoch: u32) -> crate::raw::wakes::Wakes {
-        let mut wakes = crate::raw::wakes::Wakes::new();
+    fn pass_unused_grants_on(&'static self, epoch: u32) -> raw::wakes::Wakes {
+        let mut wakes = raw::wakes::Wakes::new();
         for wait in self.waits() {
             if wait.left_its_turn(epoch) {
                 // SAFETY: we have frozen the owner, and a cell in use has a source or none.
@@ -242,7 +256,8 @@ impl Slot {
         }
         let mut state = self.state.load(Ordering::Relaxed);
         loop {
-            let new = (state & !(POLLING | PARENT_BUSY)) | DONE;
+            let busy = if state & WAKERS == 0 { PARENT_BUSY } else { 0 };
+            let new = (state & !(POLLING | PARENT_BUSY)) | DONE | busy;
             // SeqCst: see `forget_clone`.
             match self.state.compare_exchange_weak(state, new, Ordering::SeqCst, Ordering::Relaxed) {
                 Ok(_) => break,
@@ -253,8 +268,13 @@ impl Slot {
         if state & WAKERS == 0 {
             // Stale wakers may live for long; the task they would have woken need not.
             self.parent_watch.writes();
-            // SAFETY: nobody reads the parent, and once DONE is set nobody will (`mark_woken`).
-            drop(unsafe { std::mem::replace(&mut *self.parent.get(), Parent::Nobody) });
+            // SAFETY: nobody reads the parent, once DONE is set nobody will (`mark_woken`), and PARENT_BUSY keeps whoever
+            // forgets the last clone now from returning the slot, which takes the parent as well.
+            let parent = unsafe { std::mem::replace(&mut *self.parent.get(), Parent::Nobody) };
+            self.state.fetch_and(!PARENT_BUSY, Ordering::SeqCst);
+            self.try_return();
+            drop(parent);
+            return;
         }
         self.try_return();
     }
@@ -262,17 +282,28 @@ impl Slot {
     /// Cells whose futures were forgotten (`mem::forget`) instead of dropped: takes them out of their queues.
     #[cold]
     fn withdraw_forgotten(&'static self) {
-        let mut wakes = crate::raw::wakes::Wakes::new();
+        let mut wakes = raw::wakes::Wakes::new();
         // The freeze keeps the drop of a source waiting while we follow pointers to it.
         self.state.fetch_or(FROZEN, Ordering::SeqCst);
-        for wait in self.waits().collect::<Vec<_>>() {
+        let forgotten: Vec<_> = self.waits().collect();
+        for wait in &forgotten {
             // SAFETY: we have frozen the owner.
             if let Some(lock) = unsafe { RawLock::of_cell(wait) } {
                 lock.withdraw(wait, &mut wakes);
             }
-            self.free_cell(wait);
         }
         self.unfreeze();
+        for wait in forgotten {
+            if wait.kind() == Source::Lock
+                && wait.source.swap(ptr::null_mut(), Ordering::AcqRel) == raw::GOING
+            {
+                let mut backoff = Backoff::new();
+                while wait.phase() != cell::ABANDONED {
+                    backoff.wait();
+                }
+            }
+            self.free_cell(wait);
+        }
         wakes.wake();
     }
 }

@@ -33,7 +33,8 @@ pub(crate) fn for_each(mut visit: impl FnMut(&'static Slot)) {
         }
         next += batch.len();
         for slot in &batch {
-            if slot.state.load(Ordering::Relaxed) & state::FREE == 0 {
+            // SeqCst: see `driver::waits_visibly`.
+            if slot.state.load(Ordering::SeqCst) & state::FREE == 0 {
                 visit(slot);
             }
         }

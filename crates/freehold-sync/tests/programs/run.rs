@@ -79,7 +79,7 @@ fn spawn_block(
 fn ended(world: &World, result: Result<Outcome, Ended>) -> Outcome {
     match result {
         Ok(outcome) => outcome,
-        Err(Ended::Deadlock(report)) => {
+        Err(Ended::Orphan(report)) => {
             world.see(|seen| seen.ended.insert(report.id.clone()));
             Ok(())
         }

@@ -1,7 +1,7 @@
 //! The locks of one program, and what was seen of it.
 
 use super::plan::{Kind, Plan};
-use freehold_sync::{Context, LockError, Mutex, PermitPool, RwLock, blocking};
+use freehold_sync::{Context, Ended, LockError, Mutex, PermitPool, RwLock, blocking};
 use std::{
     collections::{HashMap, HashSet},
     sync::{
@@ -101,7 +101,7 @@ impl World {
             }
             LockError::Timeout(timeout) => self.see(|seen| seen.late.push(timeout.to_string())),
             // The child was ended from outside before it was done.
-            LockError::Closed(_) => {}
+            LockError::Ended(Ended::Orphan(_) | Ended::Dropped) => {}
             other => self.wrong(format!("unexpected: {other}")),
         }
         Err(error)

@@ -1,0 +1,224 @@
+//! Wakers that are slow, panic, end what they belong to, or live a moment longer than the activity.
+
+#![expect(clippy::disallowed_methods, reason = "tests stand outside of the seam and drive tokio itself")]
+
+mod support;
+
+use freehold_sync::{Mutex, RwLock, activity, blocking, within};
+use std::{
+    future::{Future, pending, poll_fn},
+    pin::{Pin, pin},
+    sync::{
+        Arc, Mutex as StdMutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
+    },
+    task::{Context as TaskContext, Poll, RawWaker, RawWakerVTable, Wake, Waker},
+    thread::{self, Thread},
+};
+use support::ms;
+
+fn poll_with<F: Future + ?Sized>(future: Pin<&mut F>, waker: &Waker) -> Poll<F::Output> {
+    future.poll(&mut TaskContext::from_waker(waker))
+}
+
+/// Waits on this thread until `event` is so; 10 s at most.
+#[track_caller]
+fn until(what: &str, mut event: impl FnMut() -> bool) {
+    let end = support::now() + ms(10_000);
+    while !event() {
+        assert!(support::now() < end, "{what}");
+        thread::sleep(ms(1));
+    }
+}
+
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Count {
+    fn of(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+struct CountsDrops(Arc<AtomicUsize>);
+
+impl Wake for CountsDrops {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for CountsDrops {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// The end of an activity, and the last clone of its waker, dropped by another thread at that moment: one of them drops
+/// the waker of the task, once.
+#[test]
+fn the_tasks_waker_is_dropped_once() {
+    let turns: usize =
+        std::env::var("FREEHOLD_STRESS").ok().and_then(|turns| turns.parse().ok()).unwrap_or(20_000);
+    let (send, receive) = mpsc::sync_channel::<Waker>(0);
+    let go = Arc::new(AtomicUsize::new(0));
+    let started = go.clone();
+    let dropper = thread::spawn(move || {
+        for (turn, waker) in receive.into_iter().enumerate() {
+            while started.load(Ordering::Acquire) <= turn {
+                thread::yield_now();
+            }
+            (0..turn % 97).for_each(|_| std::hint::spin_loop());
+            drop(waker);
+        }
+    });
+    let drops = Arc::new(AtomicUsize::new(0));
+    for turn in 0..turns {
+        let kept: Arc<StdMutex<Option<Waker>>> = Arc::default();
+        let keep = kept.clone();
+        let mut a = Box::pin(activity(async move |_| {
+            poll_fn(|cx| {
+                *keep.lock().unwrap() = Some(cx.waker().clone());
+                Poll::<()>::Pending
+            })
+            .await;
+        }));
+        assert!(poll_with(a.as_mut(), &Waker::from(Arc::new(CountsDrops(drops.clone())))).is_pending());
+        send.send(kept.lock().unwrap().take().unwrap()).unwrap();
+        go.store(turn + 1, Ordering::Release);
+        drop(a);
+    }
+    drop(send);
+    dropper.join().unwrap();
+    assert_eq!(drops.load(Ordering::SeqCst), turns);
+}
+
+/// The deadline passes while the waker is being cloned, when there is nothing to signal yet.
+#[test]
+fn a_deadline_that_passes_during_the_registration_is_not_lost() {
+    static WOKEN: AtomicBool = AtomicBool::new(false);
+    static SLOW: RawWakerVTable = RawWakerVTable::new(
+        |data| {
+            thread::sleep(ms(60));
+            RawWaker::new(data, &SLOW)
+        },
+        |_| WOKEN.store(true, Ordering::SeqCst),
+        |_| WOKEN.store(true, Ordering::SeqCst),
+        |_| (),
+    );
+    // Somebody who waits keeps the driver looking.
+    let m = Mutex::new(());
+    let _held = m.try_lock().unwrap();
+    let mut other = pin!(m.lock());
+    assert!(poll_with(other.as_mut(), Waker::noop()).is_pending());
+    // SAFETY: the vtable's functions need no data.
+    let slow = unsafe { Waker::from_raw(RawWaker::new(std::ptr::null(), &SLOW)) };
+    let mut late = pin!(within(ms(20), pending::<()>()));
+    assert!(poll_with(late.as_mut(), &slow).is_pending());
+    until("the deadline is lost", || WOKEN.load(Ordering::SeqCst));
+}
+
+struct Panics;
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        panic!("in a waker");
+    }
+}
+
+#[test]
+fn deadlines_outlive_a_waker_that_panics() {
+    let mut bad = pin!(within(ms(5), pending::<()>()));
+    assert!(poll_with(bad.as_mut(), &Waker::from(Arc::new(Panics))).is_pending());
+    thread::sleep(ms(100));
+    let count = Arc::new(Count::default());
+    let mut good = pin!(within(ms(5), pending::<()>()));
+    assert!(poll_with(good.as_mut(), &Waker::from(count.clone())).is_pending());
+    until("there is no deadline any more", || count.of() > 0);
+}
+
+#[test]
+fn a_waker_that_panics_takes_nobody_elses_wake() {
+    let lock = RwLock::new(());
+    let held = lock.try_write().unwrap();
+    let count = Arc::new(Count::default());
+    let good = Waker::from(count.clone());
+    let bad = Waker::from(Arc::new(Panics));
+    let mut readers: Vec<_> = (0..4).map(|_| Box::pin(lock.read())).collect();
+    for (reader, waker) in readers.iter_mut().zip([&bad, &good, &bad, &good]) {
+        assert!(poll_with(reader.as_mut(), waker).is_pending());
+    }
+    let end = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(held)));
+    assert!(end.is_err(), "the panic goes to who woke");
+    assert_eq!(count.of(), 2);
+}
+
+type Place = Arc<StdMutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>>;
+
+/// Ends the future it belongs to, as an executor does that is gone.
+struct Ends(Place);
+
+impl Wake for Ends {
+    fn wake(self: Arc<Self>) {
+        let future = self.0.lock().unwrap().take();
+        drop(future);
+    }
+}
+
+#[test]
+fn a_cancel_whose_wake_ends_the_activity_returns() {
+    let place = Place::default();
+    let mut cancelled = activity(async |ctx| ctx.cancelled().await);
+    let handle = cancelled.handle();
+    let mut future: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move { drop(cancelled.await) });
+    assert!(poll_with(future.as_mut(), &Waker::from(Arc::new(Ends(place.clone())))).is_pending());
+    *place.lock().unwrap() = Some(future);
+    let canceller = thread::spawn(move || handle.cancel());
+    until("the cancel hangs", || canceller.is_finished());
+    assert!(place.lock().unwrap().is_none(), "it was woken");
+}
+
+struct Unparks(Thread);
+
+impl Wake for Unparks {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// The executor of the standard library's own example: it parks the thread, and so does a blocking lock in its poll.
+#[test]
+fn a_blocking_lock_swallows_no_wake_of_an_executor_that_parks() {
+    static LOCK: blocking::Mutex<()> = blocking::Mutex::new(());
+    let (send, receive) = tokio::sync::oneshot::channel::<()>();
+    let (at_the_lock, is_at_the_lock) = mpsc::channel();
+    let held = LOCK.lock().unwrap();
+    let executor = thread::spawn(move || {
+        let blocks = async move {
+            at_the_lock.send(()).unwrap();
+            drop(LOCK.lock().unwrap());
+        };
+        let mut both = pin!(async { tokio::join!(receive, blocks).0.unwrap() });
+        let waker = Waker::from(Arc::new(Unparks(thread::current())));
+        while poll_with(both.as_mut(), &waker).is_pending() {
+            thread::park();
+        }
+    });
+    is_at_the_lock.recv().unwrap();
+    until("it does not park", || {
+        freehold_sync::observe()
+            .members
+            .iter()
+            .any(|member| !member.waits.is_empty() && member.actor.name.starts_with("thread ThreadId"))
+    });
+    thread::sleep(ms(20));
+    send.send(()).unwrap();
+    thread::sleep(ms(20));
+    drop(held);
+    until("the wake is lost", || executor.is_finished());
+}
