@@ -415,11 +415,6 @@ impl RawLock {
         // Woken before the phase can be seen: an owner that is neither woken nor polling has not been granted anything
         // since its last poll began (slot invariant 4).
         wakes.add(owner, parked);
-        if !matches!(phase, cell::GRANTED | cell::NOTIFIED) {
-            // Neither the queue nor the word tells of this cell any more, so a drop of the lock would not look for it.
-            let me = ptr::from_ref(self).cast_mut().cast();
-            let _ = wait.source.compare_exchange(me, ptr::null_mut(), Ordering::Relaxed, Ordering::Relaxed);
-        }
         wait.set_phase(phase);
         if own {
             // And after it: a poll that began in between has used up the wake, and may not have seen the phase. Both
@@ -492,6 +487,9 @@ impl RawLock {
         if wait.phase() != cell::WAITING {
             return false;
         }
+        // Neither the queue nor the word will tell of this cell, and a drop of the lock has to wait until we have left it:
+        // nobody else keeps the lock, if the future was forgotten.
+        self.set_flag(STRAY);
         self.remove(wait, wakes);
         self.leave_queue(wait, phase, wakes);
         true
@@ -511,6 +509,7 @@ impl RawLock {
         let section = self.queue.enter();
         self.set_flag(SHUT);
         while let Some(first) = self.first() {
+            self.set_flag(STRAY);
             self.unlink(first);
             self.leave_queue(first, cell::CLOSED, &mut wakes);
         }
@@ -565,7 +564,7 @@ impl RawLock {
         // SAFETY: cells are never freed.
         match unsafe { prev.as_ref() } {
             Some(prev) => prev.next.store(next, Ordering::Relaxed),
-            None => self.head.store(next, Ordering::Relaxed),
+            None => self.head.store(next, Ordering::Release),
         }
         // SAFETY: as above.
         match unsafe { next.as_ref() } {
@@ -664,7 +663,8 @@ impl Drop for RawLock {
             // `RawPool` leaves zero here if nobody holds a permit.
             Kind::Mutex | Kind::Event | Kind::Pool => word != 0,
         };
-        if taken || self.flag(STRAY) || !self.head.load(Ordering::Relaxed).is_null() {
+        // The queue first. Acquire pairs with the Release in `unlink`: who sees the queue empty sees the flag.
+        if taken || !self.head.load(Ordering::Acquire).is_null() || self.flag(STRAY) {
             self.forget_cells();
         }
         self.alive.writes();
