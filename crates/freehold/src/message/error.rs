@@ -1,7 +1,7 @@
-use freehold_sync::LockError;
+use freehold_sync::{Deadlock, LockError, Timeout};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, fmt::Write};
 
 /// An error code: the five of JSON-RPC 2.0, and those this engine adds outside the range that JSON-RPC and the
 /// protocols on top of it reserve (-32768 to -32000); the code of a cancel is that of the Language Server Protocol.
@@ -107,12 +107,11 @@ impl From<LockError> for ErrorObject {
         match &error {
             LockError::Deadlock(report) => {
                 let data = serde_json::json!({ "report": report.id });
-                Self::new(ErrorCode::DEADLOCK, format!("{error}; the others went on, try again"))
-                    .with_data(&data)
+                Self::new(ErrorCode::DEADLOCK, deadlock_message(report)).with_data(&data)
             }
             LockError::Timeout(timeout) => {
                 let data = serde_json::json!({ "waitedMs": timeout.waited.as_millis() as u64 });
-                Self::new(ErrorCode::LOCK_TIMEOUT, error.to_string()).with_data(&data)
+                Self::new(ErrorCode::LOCK_TIMEOUT, timeout_message(timeout)).with_data(&data)
             }
             _ => {
                 tracing::error!(%error, "a handler could not get a lock");
@@ -120,6 +119,33 @@ impl From<LockError> for ErrorObject {
             }
         }
     }
+}
+
+/// Members of a ring, or of a chain, that are named to a client; the server's report and log have all.
+const NAMED: usize = 4;
+
+/// Names the handlers, and no lock: its class may be a place in the server's source.
+fn deadlock_message(report: &Deadlock) -> String {
+    let mut message = format!("ended to break deadlock {}: ", report.id);
+    for (index, edge) in report.edges.iter().take(NAMED).enumerate() {
+        let and = if index == 0 { "" } else { ", " };
+        let _ = write!(message, "{and}{:?} waited for {:?}", edge.waiter.name, edge.holder.name);
+    }
+    if report.edges.len() > NAMED {
+        let _ = write!(message, ", and {} more", report.edges.len() - NAMED);
+    }
+    message + "; the others went on, try again"
+}
+
+fn timeout_message(timeout: &Timeout) -> String {
+    let mut message = format!("a lock could not be had within {:?}", timeout.waited);
+    if let Some(holder) = &timeout.holder {
+        let _ = write!(message, ": {:?} has it", holder.name);
+    }
+    for next in timeout.chain.iter().take(NAMED) {
+        let _ = write!(message, ", which waits for {:?}", next.name);
+    }
+    message + "; try again later"
 }
 
 impl fmt::Display for ErrorObject {
