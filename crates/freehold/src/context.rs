@@ -159,7 +159,7 @@ impl<S: State> Context<S> {
     /// let session = engine.open().unwrap();
     /// let request = br#"{"jsonrpc":"2.0","id":1,"method":"add","params":2}"#;
     /// let answer = engine.process_bytes(&session, request).await.unwrap();
-    /// assert_eq!(answer, br#"{"jsonrpc":"2.0","id":1,"result":2}"#);
+    /// assert!(answer.ends_with(br#""result":2}"#));
     /// # }
     /// ```
     #[inline]
