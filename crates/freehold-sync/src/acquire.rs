@@ -93,6 +93,7 @@ impl<'a> Acquire<'a> {
 
     /// The common case of a poll: the first one, of something that is free. Nothing if anything is different; then nothing
     /// has happened, and [`poll`](Self::poll) does it all.
+    #[cfg_attr(not(feature = "tokio"), expect(unused_variables, reason = "the budget is tokio's"))]
     #[inline(always)]
     pub(crate) fn poll_free<K: Free>(&mut self, cx: &mut TaskContext<'_>) -> Option<Poll<Acquired>> {
         let bound = self.bound();

@@ -19,12 +19,20 @@ pub(crate) enum Limit {
 impl Limit {
     pub(crate) fn deadline(self, now: Ticks, slot: Option<&'static Slot>) -> Ticks {
         let own = match self {
-            Self::Default => clock::after(now, settings::wait_limit()),
+            Self::Default => clock::after(now, settings::wait_limit()).min(half_way(now, slot)),
             Self::Within(wait) => clock::after(now, wait),
             Self::At(at) => at,
             Self::Never => NEVER,
         };
         slot.map_or(own, |slot| own.min(slot.deadline.get()))
+    }
+}
+
+/// Half of what remains of the activity's deadline: who waits in vain has the other half for something else.
+fn half_way(now: Ticks, slot: Option<&'static Slot>) -> Ticks {
+    match slot.map_or(NEVER, |slot| slot.deadline.get()) {
+        NEVER => NEVER,
+        deadline => now + deadline.saturating_sub(now) / 2,
     }
 }
 

@@ -91,6 +91,7 @@ pub mod metrics;
 #[cfg(all(test, any(loom, shuttle)))]
 mod models;
 mod mutex;
+mod name;
 mod observe;
 mod order;
 mod permit_pool;
@@ -106,15 +107,16 @@ mod signal_cell;
 mod slot;
 mod victim;
 
-pub use activity::{Activity, ActivityHandle, activity};
+pub use activity::{Activity, ActivityHandle, activity, activity_owning};
 pub use class::{LockClass, all as lock_classes};
-pub use context::{Aside, Cancelled, Context, Selected, Within, within};
+pub use context::{Aside, Cancelled, Context, OwnedContext, Selected, Within, within};
 pub use error::{Ended, LockError, Panic, Timeout};
 pub use events::{Event, Subscription, recent_reports, subscribe};
 pub use join::{BoundReply, Join, JoinHandle, Reply, joinable, reply};
 pub use level::LockLevel;
 pub use lock_set::{LockAll, LockSet, Lockable};
 pub use mutex::{Lock, Mutex, MutexGuard, OwnedMutexGuard};
+pub use name::ActivityName;
 pub use observe::{Holding, Observation, Observed, Waiting, observe};
 pub use permit_pool::{AcquirePermits, Permit, PermitPool};
 pub use report::{Action, Actor, Deadlock, Edge, Grade, LockName, Mode, OrderViolation, Rule, Site};

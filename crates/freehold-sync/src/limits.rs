@@ -20,9 +20,11 @@ pub const SWEEP_EVERY: Duration = Duration::from_millis(50);
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 
 /// Two looks at the deadlines are at least this far apart, so that ten thousand short deadlines cannot keep a core busy.
+#[cfg_attr(any(loom, shuttle), expect(dead_code, reason = "models have no time"))]
 pub(crate) const SHORTEST_TICK: Duration = Duration::from_millis(1);
 
 /// The driver sleeps until it is called after this long without any wait.
+#[cfg_attr(any(loom, shuttle), expect(dead_code, reason = "models have no driver"))]
 pub(crate) const DRIVER_IDLE: Duration = Duration::from_secs(1);
 
 /// A grant that a wait outside of activities has not picked up for at least this long goes to the next waiter.
@@ -60,6 +62,7 @@ pub(crate) const INLINE_HOLDS: usize = 4;
 pub(crate) const INLINE_READERS: usize = 8;
 
 /// Slots a thread keeps for itself before it shares them.
+#[cfg_attr(any(loom, shuttle), expect(dead_code, reason = "the slots of a model are in one pool"))]
 pub(crate) const THREAD_SLOTS: usize = 64;
 
 /// Every how many acquisitions of a lock its hold is timed and its count is added to its class.

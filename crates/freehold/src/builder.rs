@@ -205,7 +205,8 @@ impl<S: State> EngineBuilder<S> {
     ///
     /// With the default runtime and tokio's `test-util`, outside of a tokio runtime.
     pub fn build(self) -> Result<Engine<S>, BuildError> {
-        let methods = Methods::new(self.methods).map_err(BuildError::DuplicateMethod)?;
+        let methods =
+            Methods::new(self.methods).map_err(|name| BuildError::DuplicateMethod((*name).into()))?;
         let started = self.runtime.now();
         let inner = EngineState {
             limits: self.limits,

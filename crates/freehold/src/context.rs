@@ -12,6 +12,7 @@ use crate::{
     state::{State, StateError},
 };
 use bytes::Bytes;
+use freehold_sync::{AcquirePermits, Lock, Mutex, OwnedContext, PermitPool, Read, RwLock, Write};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     fmt,
@@ -35,11 +36,19 @@ use std::{
 /// ```
 pub struct Context<S: State> {
     call: Arc<Call<S>>,
+    locks: OwnedContext,
 }
 
 impl<S: State> Context<S> {
-    pub(crate) fn new(call: Arc<Call<S>>) -> Self {
-        Self { call }
+    pub(crate) fn new(call: Arc<Call<S>>, locks: OwnedContext) -> Self {
+        let context = Self { call, locks };
+        context.tell_deadline();
+        context
+    }
+
+    /// Waits for locks go by the call's deadline as it is now.
+    fn tell_deadline(&self) {
+        self.locks.set_deadline(self.deadline());
     }
 
     /// The session that the call came in.
@@ -111,6 +120,90 @@ impl<S: State> Context<S> {
         self.session().transact(body).await
     }
 
+    /// Everything that has to do with locks: the handler runs in an activity of `freehold_sync`, and this is its context. The
+    /// usual ways in are [`lock`](Self::lock), [`read`](Self::read), [`write`](Self::write) and [`permit`](Self::permit).
+    #[must_use]
+    pub fn locks(&self) -> &freehold_sync::Context {
+        &self.locks
+    }
+
+    /// Locks `mutex`, waiting until it is free. A deadlock that this wait is part of is found when it closes, and ended with
+    /// an error for one member.
+    ///
+    /// Waits for 5 s at most, and never longer than half of what remains of the call's deadline, unless the future's
+    /// [`within`](Lock::within) or [`until`](Lock::until) says otherwise.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the queue; a turn it had goes to the next one.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError`](freehold_sync::LockError), which becomes an [`ErrorObject`](crate::ErrorObject) by `?`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use freehold::{Context, Engine, ErrorObject};
+    /// use freehold_sync::Mutex;
+    ///
+    /// static TOTAL: Mutex<u64> = Mutex::new(0);
+    ///
+    /// async fn add(ctx: &Context<()>, amount: u64) -> Result<u64, ErrorObject> {
+    ///     let mut total = ctx.lock(&TOTAL).await?;
+    ///     *total += amount;
+    ///     Ok(*total)
+    /// }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let engine = Engine::builder(()).method("add", add).build().unwrap();
+    /// let session = engine.open().unwrap();
+    /// let request = br#"{"jsonrpc":"2.0","id":1,"method":"add","params":2}"#;
+    /// let answer = engine.process_bytes(&session, request).await.unwrap();
+    /// assert!(answer.ends_with(br#""result":2}"#));
+    /// # }
+    /// ```
+    #[inline]
+    #[track_caller]
+    pub fn lock<'a, T: ?Sized>(&'a self, mutex: &'a Mutex<T>) -> Lock<'a, T> {
+        self.locks.lock(mutex)
+    }
+
+    /// Locks `lock` for reading. As [`lock`](Self::lock).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    #[inline]
+    #[track_caller]
+    pub fn read<'a, T: ?Sized>(&'a self, lock: &'a RwLock<T>) -> Read<'a, T> {
+        self.locks.read(lock)
+    }
+
+    /// Locks `lock` for writing. As [`lock`](Self::lock).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    #[inline]
+    #[track_caller]
+    pub fn write<'a, T: ?Sized>(&'a self, lock: &'a RwLock<T>) -> Write<'a, T> {
+        self.locks.write(lock)
+    }
+
+    /// Takes a permit of `pool`. As [`lock`](Self::lock).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// # Panics
+    ///
+    /// If the pool's size is zero.
+    #[track_caller]
+    pub fn permit<'a>(&'a self, pool: &'a PermitPool) -> AcquirePermits<'a> {
+        self.locks.permit(pool)
+    }
+
     /// Waits until the call is cancelled, and says why. From then on the handler has
     /// [`Limits::cancel_grace`](crate::Limits::cancel_grace) to clean up; what it returns is no longer told to anybody.
     ///
@@ -118,7 +211,8 @@ impl<S: State> Context<S> {
     ///
     /// Nothing is lost by dropping it.
     pub async fn cancelled(&self) -> CancelReason {
-        self.call.cancelled.wait().await;
+        // No sign of life: a handler that waits for a lock and for this is stuck all the same.
+        self.locks.aside(self.call.cancelled.wait()).await;
         self.call.cancel_reason().unwrap_or(CancelReason::Client)
     }
 
@@ -143,24 +237,28 @@ impl<S: State> Context<S> {
     /// Says what the call is about where its method alone does not: a protocol that dispatches further names the tool.
     /// Events, reports and error messages name it beside the method. The first one stays.
     pub fn set_subject(&self, subject: Arc<str>) {
+        self.locks.set_name(subject.clone());
         self.call.set_subject(subject);
     }
 
     /// Gives the call another deadline, counted from its arrival; the cap stays.
     pub fn set_timeout(&self, timeout: Duration) {
         self.call.clock.set_timeout(self.call.started, timeout);
+        self.tell_deadline();
     }
 
     /// Takes the call's deadline and cap away: for a stream that ends with its client, its session or the engine. Such
     /// a call still counts against the limits.
     pub fn remove_deadline(&self) {
         self.call.clock.remove_deadline(self.call.engine().runtime.now());
+        self.tell_deadline();
     }
 
     /// The call made progress: its timeout begins anew, up to [`Limits::deadline_cap`](crate::Limits::deadline_cap)
     /// after its arrival.
     pub fn made_progress(&self) {
         self.call.clock.progress(self.call.engine().runtime.now());
+        self.tell_deadline();
     }
 
     /// Sends a notification where this call's messages go. Never waits: at a full stream the oldest notification goes.
@@ -210,6 +308,7 @@ impl<S: State> Context<S> {
         }
         let reply = question.reply().await;
         drop(open);
+        self.tell_deadline();
         match reply {
             Reply::Answer(answer) => serde_json::from_str(answer.get()).map_err(invalid),
             Reply::Refused(error) => Err(QuestionError::Refused(error)),

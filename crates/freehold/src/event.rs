@@ -21,6 +21,8 @@ pub enum OutcomeKind {
     Failed,
     /// The handler panicked.
     Panicked,
+    /// Its handler held what others waited for, and nothing was left that could have woken it; it was dropped.
+    Deadlocked,
     /// The deadline passed.
     DeadlineExceeded,
     /// It was cancelled: by the client, by its disconnect, with its session or at shutdown.
@@ -151,6 +153,8 @@ counters! {
     failed,
     /// Calls whose handler panicked.
     panicked,
+    /// Calls whose handler was dropped to end a deadlock.
+    deadlocked,
     /// Calls whose deadline passed.
     deadline_exceeded,
     /// Calls that were cancelled.
@@ -186,6 +190,7 @@ impl Counters {
         self.answered
             + self.failed
             + self.panicked
+            + self.deadlocked
             + self.deadline_exceeded
             + self.cancelled
             + self.overloaded
@@ -254,6 +259,7 @@ impl Cells {
             OutcomeKind::Answered => &self.answered,
             OutcomeKind::Failed => &self.failed,
             OutcomeKind::Panicked => &self.panicked,
+            OutcomeKind::Deadlocked => &self.deadlocked,
             OutcomeKind::DeadlineExceeded => &self.deadline_exceeded,
             OutcomeKind::Cancelled => &self.cancelled,
             OutcomeKind::Overloaded => &self.overloaded,
@@ -271,7 +277,7 @@ fn log(event: &Event<'_>) {
             OutcomeKind::Answered | OutcomeKind::Failed => {
                 tracing::trace!(%session, ?id, method, subject, ?outcome, ?took, "call ended");
             }
-            OutcomeKind::Panicked | OutcomeKind::DeadlineExceeded => {
+            OutcomeKind::Panicked | OutcomeKind::Deadlocked | OutcomeKind::DeadlineExceeded => {
                 tracing::warn!(%session, ?id, method, subject, ?outcome, ?stage, ?took, "call ended by force");
             }
             _ => {

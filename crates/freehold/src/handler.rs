@@ -42,7 +42,9 @@ where
     }
 }
 
-/// A handler of raw parameters, for protocols that dispatch further themselves. It owns its context.
+/// A handler of raw parameters, for protocols that dispatch further themselves. It owns its context, and lends it: what
+/// is locked through a context must not leave the future that is returned here, or its holder would be named wrongly
+/// ([`activity_owning`](freehold_sync::activity_owning)).
 pub trait RawHandler<S: State>: Send + Sync + 'static {
     /// Starts the handling. Must not block; whatever takes time belongs into the future.
     fn start(&self, context: Context<S>, params: Option<Box<RawValue>>) -> BoxFuture<'static, HandlerResult>;
@@ -137,7 +139,7 @@ pub(crate) enum MethodKind<S: State> {
 }
 
 pub(crate) struct Method<S: State> {
-    pub(crate) name: Box<str>,
+    pub(crate) name: Arc<str>,
     pub(crate) options: MethodOptions,
     pub(crate) kind: MethodKind<S>,
 }

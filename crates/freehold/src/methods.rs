@@ -5,16 +5,16 @@ use crate::{
     state::State,
 };
 use foldhash::fast::RandomState;
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 pub(crate) struct Methods<S: State> {
     list: Vec<Method<S>>,
-    by_name: HashMap<Box<str>, usize, RandomState>,
+    by_name: HashMap<Arc<str>, usize, RandomState>,
 }
 
 impl<S: State> Methods<S> {
     /// The table, or the first name that stands twice.
-    pub(crate) fn new(list: Vec<Method<S>>) -> Result<Self, Box<str>> {
+    pub(crate) fn new(list: Vec<Method<S>>) -> Result<Self, Arc<str>> {
         let mut by_name = HashMap::with_capacity_and_hasher(list.len(), RandomState::default());
         for (index, method) in list.iter().enumerate() {
             if by_name.insert(method.name.clone(), index).is_some() {
@@ -30,6 +30,11 @@ impl<S: State> Methods<S> {
 
     pub(crate) fn name(&self, index: usize) -> &str {
         &self.list[index].name
+    }
+
+    /// The name, for who keeps it.
+    pub(crate) fn shared_name(&self, index: usize) -> Arc<str> {
+        self.list[index].name.clone()
     }
 
     pub(crate) fn options(&self, index: usize) -> &MethodOptions {

@@ -7,9 +7,9 @@ pub use reach::ActivityHandle;
 
 use crate::{
     clock,
-    context::Context,
+    context::{Context, OwnedContext},
     error::Ended,
-    limits,
+    name::ActivityName,
     settings::OrderMode,
     shim::Ordering,
     slot::{
@@ -21,7 +21,6 @@ use crate::{
 };
 use reach::Reach;
 use std::{
-    borrow::Cow,
     fmt,
     future::Future,
     mem::ManuallyDrop,
@@ -123,22 +122,47 @@ pub fn activity<T>(body: impl AsyncFnOnce(&Context) -> T) -> Activity<impl Futur
     Activity::in_slot(slot, body)
 }
 
+/// Makes an activity whose body owns its context: for those who build on this crate and give their own users a context of
+/// another type, with this one inside.
+///
+/// Lend it, as [`activity`] does: that guards and waits borrow from a context that stays in its body is what makes the
+/// graph's knowledge exact. A context that outlives its activity still works, as one that belongs to nobody; but a guard
+/// that was acquired inside the activity and carried out of it is booked to it all the same, and could make a verdict
+/// wrong.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use freehold_sync::{LockError, Mutex, OwnedContext, activity_owning};
+///
+/// struct Request { id: u32, locks: OwnedContext }
+///
+/// async fn handle(request: &Request, total: &Mutex<u32>) -> Result<u32, LockError> {
+///     let mut total = request.locks.lock(total).await?;
+///     *total += request.id;
+///     Ok(*total)
+/// }
+///
+/// let total = Mutex::new(1);
+/// let handled = activity_owning(async |locks| handle(&Request { id: 2, locks }, &total).await);
+/// assert_eq!(handled.await.unwrap().unwrap(), 3);
+/// # }
+/// ```
+#[track_caller]
+pub fn activity_owning<F: Future>(body: impl FnOnce(OwnedContext) -> F) -> Activity<F> {
+    let slot = Slot::acquire(Location::caller());
+    Activity::in_slot(slot, body(OwnedContext::new(slot)))
+}
+
 impl<F> Activity<F> {
     pub(crate) fn in_slot(slot: &'static Slot, body: F) -> Self {
         Self { slot, link: None, done: false, reach: None, body: ManuallyDrop::new(body) }
     }
 
-    /// Gives it a name, for reports; long ones are cut to [`limits::NAME_BYTES`].
-    pub fn named(self, name: impl Into<Cow<'static, str>>) -> Self {
-        let mut name = name.into();
-        if name.len() > limits::NAME_BYTES {
-            let mut end = limits::NAME_BYTES;
-            while !name.is_char_boundary(end) {
-                end -= 1;
-            }
-            name = Cow::Owned(name[..end].to_owned());
-        }
-        self.slot.set_name(name);
+    /// Gives it a name, for reports; long ones are cut to [`limits::NAME_BYTES`](crate::limits::NAME_BYTES).
+    pub fn named(self, name: impl Into<ActivityName>) -> Self {
+        self.slot.set_name(name.into().cut());
         self
     }
 
@@ -162,11 +186,19 @@ impl<F> Activity<F> {
     }
 
     /// Sets a deadline for each of its waits for a lock, a permit or a result, and for those of its children; none lasts
-    /// longer. It does not end the activity itself: for that see [`Context::within`]. A deadline is no sign of life: a ring
-    /// of waits with deadlines is proven when it closes.
+    /// longer, and one that has no limit of its own not longer than half of what remains, so that there is time to do
+    /// something else. It does not end the activity itself: for that see [`Context::within`]. A deadline is no sign of
+    /// life: a ring of waits with deadlines is proven when it closes.
     pub fn deadline(self, at: Instant) -> Self {
         self.slot.deadline.set(clock::of(at));
         self
+    }
+
+    /// As [`deadline`](Self::deadline), at any time: the next wait goes by it, one that has begun does not.
+    pub fn set_deadline(&self, at: Instant) {
+        if !self.done {
+            self.slot.deadline.set(clock::of(at));
+        }
     }
 
     /// Sets what happens when it, or a child of it, takes a lock against the order of levels; that of the process,
@@ -293,5 +325,29 @@ impl<F> fmt::Debug for Activity<F> {
             .field("name", &self.slot.name())
             .field("birth", &self.birth())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    fn run_at_once<F: Future>(activity: Activity<F>) -> (F::Output, &'static Slot) {
+        let slot = activity.slot;
+        let mut activity = Box::pin(activity);
+        match activity.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(output)) => (output, slot),
+            _ => panic!("it has nothing to wait for"),
+        }
+    }
+
+    #[test]
+    fn a_slot_is_used_again_once_its_owned_context_is_gone() {
+        let (context, slot) = run_at_once(activity_owning(async |context| context));
+        let (_, other) = run_at_once(activity(async |_| ()));
+        assert!(!slot.is(other), "it is kept by its context");
+        drop(context);
+        let (_, next) = run_at_once(activity(async |_| ()));
+        assert!(slot.is(next), "the one given back last is taken first");
     }
 }

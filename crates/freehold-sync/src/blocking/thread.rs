@@ -4,7 +4,7 @@ use crate::{
     shim::Ordering,
     slot::{Slot, state},
 };
-use std::{borrow::Cow, cell::OnceCell, panic::Location};
+use std::{cell::OnceCell, panic::Location};
 
 /// The slot of a thread, given back when the thread ends.
 struct ThreadSlot(&'static Slot);
@@ -17,7 +17,7 @@ impl ThreadSlot {
         let name = thread
             .name()
             .map_or_else(|| format!("thread {:?}", thread.id()), |name| format!("thread {name}"));
-        slot.set_name(Cow::Owned(name));
+        slot.set_name(name.into());
         Self(slot)
     }
 }

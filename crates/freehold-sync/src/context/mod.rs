@@ -3,19 +3,22 @@
 mod aside;
 mod cancelled;
 mod children;
+mod owned;
 mod within;
 
 pub use aside::Aside;
 pub use cancelled::Cancelled;
 pub use children::Selected;
+pub use owned::OwnedContext;
 pub use within::{Within, within};
 
 use crate::{
-    blocking,
+    blocking, clock,
     deadline::Limit,
     error::LockError,
     lock_set::{LockAll, LockSet},
     mutex::{Lock, Mutex, MutexGuard},
+    name::ActivityName,
     permit_pool::{AcquirePermits, Permit, PermitPool},
     rwlock::{Read, RwLock, RwLockReadGuard, RwLockWriteGuard, Write},
     shim::Ordering,
@@ -49,6 +52,17 @@ impl Context {
     #[must_use]
     pub fn name(&self) -> Cow<'static, str> {
         self.slot.name()
+    }
+
+    /// Gives the activity another name.
+    pub fn set_name(&self, name: impl Into<ActivityName>) {
+        self.slot.set_name(name.into().cut());
+    }
+
+    /// Sets the deadline of the activity's waits anew; see [`Activity::deadline`](crate::Activity::deadline). The next wait goes by it, one that has
+    /// begun does not.
+    pub fn set_deadline(&self, at: Instant) {
+        self.slot.deadline.set(clock::of(at));
     }
 
     /// The birth stamp of the activity, for a re-run that is to keep it; see [`Activity::born`](crate::Activity::born).

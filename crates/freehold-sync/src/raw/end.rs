@@ -24,6 +24,7 @@ impl Drop for RawLock {
             // `RawPool` leaves zero here if nobody holds a permit.
             Kind::Mutex | Kind::Event | Kind::Pool => word != 0,
         };
+        // The queue first: who sees it empty sees the flag.
         if taken || !self.links.is_empty_unlocked() || self.flag(STRAY) {
             self.forget_cells();
         }

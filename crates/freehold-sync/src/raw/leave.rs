@@ -94,16 +94,12 @@ impl RawLock {
         if wait.phase() != cell::WAITING {
             return false;
         }
-        self.expect_strays();
+        // Neither the queue nor the word will tell of this cell, and a drop of the lock has to wait until we have left it:
+        // nobody else keeps the lock, if the future was forgotten.
+        self.set_flag(STRAY);
         self.remove(wait, wakes);
         self.leave_queue(wait, phase, wakes);
         true
-    }
-
-    /// In the section, before a cell leaves the queue whose wait fails: from then on neither the queue nor the word tells of
-    /// it. It keeps pointing here, because who has frozen its owner may be on the way, and a drop has to wait for that.
-    fn expect_strays(&self) {
-        self.set_flag(STRAY);
     }
 
     /// In the section: unlinks a queued cell. Those behind it may have waited for it alone.
@@ -119,8 +115,8 @@ impl RawLock {
         let mut wakes = Wakes::new();
         let section = self.queue.enter();
         self.set_flag(SHUT);
-        self.expect_strays();
         while let Some(first) = self.first() {
+            self.set_flag(STRAY);
             self.unlink(first);
             self.leave_queue(first, cell::CLOSED, &mut wakes);
         }

@@ -10,10 +10,11 @@ use super::{
 use crate::{
     clock::NEVER,
     events,
+    name::ActivityName,
     raw::{self, RawLock},
     shim::{Backoff, Ordering, PoisonError},
 };
-use std::{borrow::Cow, ptr};
+use std::ptr;
 
 impl Slot {
     /// Becomes the poller in order to drop the body. Waits for a detector that looks at the slot, not for a poll: the
@@ -84,6 +85,15 @@ impl Slot {
         wakes.wake();
     }
 
+    /// An owned context is gone.
+    pub(crate) fn forget_context(&'static self) {
+        // SeqCst as in `forget_clone`.
+        self.contexts.fetch_sub(1, Ordering::SeqCst);
+        if self.state.load(Ordering::SeqCst) & DONE != 0 {
+            self.try_return();
+        }
+    }
+
     /// Returns the slot to the pool if the body is gone and nothing else keeps it.
     #[cold]
     pub(crate) fn try_return(&'static self) {
@@ -92,6 +102,7 @@ impl Slot {
             let kept = state & DONE == 0
                 || state & (FREE | FROZEN | PARENT_BUSY | WAKERS) != 0
                 || self.clones.load(Ordering::SeqCst) != 0
+                || self.contexts.load(Ordering::SeqCst) != 0
                 || self.has_waits()
                 || !self.holds_nothing();
             if kept {
@@ -116,7 +127,7 @@ impl Slot {
         unsafe { *self.parent.get() = Parent::Nobody };
         if self.named.load(Ordering::Relaxed) {
             self.named.store(false, Ordering::Relaxed);
-            *self.name.lock().unwrap_or_else(PoisonError::into_inner) = Cow::Borrowed("");
+            *self.name.lock().unwrap_or_else(PoisonError::into_inner) = ActivityName::NONE;
         }
         if self.verdict.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
             self.doomed.store(false, Ordering::Relaxed);

@@ -5,9 +5,9 @@
 //!
 //! # Invariants
 //!
-//! 1. A slot is never freed; it goes back to the pool when its body is gone, no clone of its waker lives, nothing is
-//!    held under its name and none of its cells is in use. A pointer to a slot is always good, and what it says about
-//!    its user is true as long as one of these four keeps it.
+//! 1. A slot is never freed; it goes back to the pool when its body is gone, no clone of its waker and no owned context of
+//!    it lives, nothing is held under its name and none of its cells is in use. A pointer to a slot is always good, and
+//!    what it says about its user is true as long as one of these five keeps it.
 //! 2. One thread at a time is *the poller*: between `begin_poll` and `end_poll` (or `begin_close` and `finish`). Only it
 //!    claims cells and entries, and replaces `parent`.
 //! 3. While `FROZEN` is set nobody becomes the poller. Whoever set it may read the poller's tables and follow the
@@ -39,6 +39,7 @@ pub(crate) use holds::SPECIAL;
 use crate::{
     clock::{AtomicTicks, NEVER},
     limits,
+    name::ActivityName,
     report::Deadlock,
     shim::{
         AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Mutex, Ordering, PlainBool, PlainPtr, PlainU8, PlainU64,
@@ -57,6 +58,8 @@ pub(crate) struct Slot {
     pub(crate) state: AtomicU64,
     /// Clones of the waker: of the first identity in the low half, of the second in the high half.
     clones: AtomicU64,
+    /// Contexts that are owned by somebody.
+    pub(crate) contexts: AtomicU32,
     parent: UnsafeCell<Parent>,
     parent_watch: Watch,
     /// Cells in use, a bit each; the last bit stands for all cells in blocks.
@@ -73,7 +76,7 @@ pub(crate) struct Slot {
     pub(crate) birth: PlainU64,
     site: PlainPtr<Location<'static>>,
     named: PlainBool,
-    name: Mutex<Cow<'static, str>>,
+    name: Mutex<ActivityName>,
     pub(crate) priority: PlainU8,
     /// Levels held by those who forked this activity, a bit each.
     pub(crate) inherited: PlainU64,
@@ -108,6 +111,7 @@ impl Slot {
         Self {
             state: AtomicU64::new(FREE),
             clones: AtomicU64::new(0),
+            contexts: AtomicU32::new(0),
             parent: UnsafeCell::new(Parent::Nobody),
             parent_watch: Watch::new(),
             used: AtomicU32::new(0),
@@ -120,7 +124,7 @@ impl Slot {
             birth: PlainU64::new(0),
             site: PlainPtr::new(ptr::null_mut()),
             named: PlainBool::new(false),
-            name: Mutex::new(Cow::Borrowed("")),
+            name: Mutex::new(ActivityName::NONE),
             priority: PlainU8::new(0),
             inherited: PlainU64::new(0),
             order_mode: PlainU8::new(0),
@@ -182,14 +186,14 @@ impl Slot {
 
     // ---- names -----------------------------------------------------------------------------------------------------
 
-    pub(crate) fn set_name(&self, name: Cow<'static, str>) {
+    pub(crate) fn set_name(&self, name: ActivityName) {
         *self.name.lock().unwrap_or_else(PoisonError::into_inner) = name;
         self.named.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn name(&self) -> Cow<'static, str> {
         if self.named.load(Ordering::Relaxed) {
-            self.name.lock().unwrap_or_else(PoisonError::into_inner).clone()
+            self.name.lock().unwrap_or_else(PoisonError::into_inner).clone().into_cow()
         } else {
             Cow::Borrowed("")
         }

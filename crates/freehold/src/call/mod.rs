@@ -34,7 +34,7 @@ use crate::{
     state::State,
 };
 use bytes::Bytes;
-use freehold_sync::{HasSignal, ScopedMutex, Signal};
+use freehold_sync::{Deadlock, HasSignal, LockError, ScopedMutex, Signal};
 use std::{
     borrow::Cow,
     num::NonZeroU8,
@@ -132,6 +132,8 @@ pub enum Route {
 pub(crate) enum Outcome {
     Returned(HandlerResult),
     Panicked,
+    /// It held what others waited for, and nothing could have woken it any more.
+    Orphaned(Arc<Deadlock>),
     Cancelled(CancelReason),
 }
 
@@ -294,6 +296,9 @@ impl<S: State> Call<S> {
             Outcome::Returned(Ok(raw)) => (OutcomeKind::Answered, Some(Ok(raw))),
             Outcome::Returned(Err(error)) => (OutcomeKind::Failed, Some(Err(error))),
             Outcome::Panicked => (OutcomeKind::Panicked, Some(Err(ErrorObject::internal()))),
+            Outcome::Orphaned(report) => {
+                (OutcomeKind::Deadlocked, Some(Err(LockError::Deadlock(report).into())))
+            }
             Outcome::Cancelled(CancelReason::DeadlineExceeded) => {
                 (OutcomeKind::DeadlineExceeded, Some(Err(self.deadline_error())))
             }

@@ -17,7 +17,7 @@ use crate::{
     runtime::{BoxFuture, Timer, after},
     state::State,
 };
-use freehold_sync::{SignalWait, held};
+use freehold_sync::{Activity, Ended, SignalWait, activity_owning, held};
 use serde_json::value::RawValue;
 use std::{
     future::Future,
@@ -27,7 +27,8 @@ use std::{
     time::Instant,
 };
 
-type Body = BoxFuture<'static, HandlerResult>;
+/// The handler's future as an activity: its waits for locks are in the graph, its wakers are counted.
+type Body = Activity<BoxFuture<'static, HandlerResult>>;
 
 pub(crate) struct CallTask<S: State> {
     call: Arc<Call<S>>,
@@ -88,17 +89,16 @@ impl<S: State> CallTask<S> {
             return self.finish();
         }
         held::assert_none("start a handler");
-        let context = CallContext::new(call.clone());
-        let start = || match engine.methods.kind(call.method) {
-            MethodKind::Call(handler) => handler.start(context, params),
+        let start = |locks| match engine.methods.kind(call.method) {
+            MethodKind::Call(handler) => handler.start(CallContext::new(call.clone(), locks), params),
             // Only with a seeded fault does a control method become a call.
             MethodKind::Control(control) => {
                 let params = params.map(Raw::Owned);
                 Box::pin(std::future::ready(control(&call.session, params.as_ref())))
             }
         };
-        match contain(start) {
-            Ok(body) => self.phase = Phase::Running(fault::locked(body)),
+        match contain(|| activity_owning(|locks| fault::locked(start(locks)))) {
+            Ok(body) => self.phase = Phase::Running(body.named(engine.methods.shared_name(call.method))),
             Err(Panicked) => {
                 call.settle(Outcome::Panicked);
                 self.finish();
@@ -123,9 +123,12 @@ impl<S: State> CallTask<S> {
             return matches!(self.phase, Phase::Done);
         };
         held::assert_none("poll a handler");
-        let outcome = match contain(|| body.as_mut().poll(cx)) {
+        let outcome = match contain(|| Pin::new(body).poll(cx)) {
             Ok(Poll::Pending) => return false,
-            Ok(Poll::Ready(result)) => Outcome::Returned(result),
+            Ok(Poll::Ready(Ok(result))) => Outcome::Returned(result),
+            Ok(Poll::Ready(Err(Ended::Orphan(report)))) => Outcome::Orphaned(report),
+            // Nobody aborts it, and nobody else has it to drop.
+            Ok(Poll::Ready(Err(_))) => Outcome::Panicked,
             Err(Panicked) => Outcome::Panicked,
         };
         let forgotten = fault::active(Fault::PanicForgetsAnswer) && matches!(outcome, Outcome::Panicked);

@@ -1,6 +1,7 @@
+use freehold_sync::{Deadlock, LockError, Timeout};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, fmt::Write};
 
 /// An error code: the five of JSON-RPC 2.0, and those this engine adds outside the range that JSON-RPC and the
 /// protocols on top of it reserve (-32768 to -32000); the code of a cancel is that of the Language Server Protocol.
@@ -36,6 +37,11 @@ impl ErrorCode {
     pub const CONFLICT: Self = Self(-31006);
     /// The client did not answer a question that the call depends on.
     pub const QUESTION_FAILED: Self = Self(-31007);
+    /// The call was part of a deadlock of the application's locks and was chosen to end it; the others went on. Nothing is
+    /// wrong with the request: try again.
+    pub const DEADLOCK: Self = Self(-31008);
+    /// A lock of the application's could not be had in time.
+    pub const LOCK_TIMEOUT: Self = Self(-31009);
 }
 
 /// The error of an answer.
@@ -90,6 +96,56 @@ impl ErrorObject {
     pub fn internal() -> Self {
         Self::new(ErrorCode::INTERNAL_ERROR, "internal error; the server's log has the details")
     }
+}
+
+/// So that `ctx.lock(..).await?` may stand in a handler.
+///
+/// A deadlock and a timeout tell who held what, by method and class of lock; what is a defect of the server tells the log
+/// alone.
+impl From<LockError> for ErrorObject {
+    fn from(error: LockError) -> Self {
+        match &error {
+            LockError::Deadlock(report) => {
+                let data = serde_json::json!({ "report": report.id });
+                Self::new(ErrorCode::DEADLOCK, deadlock_message(report)).with_data(&data)
+            }
+            LockError::Timeout(timeout) => {
+                let data = serde_json::json!({ "waitedMs": timeout.waited.as_millis() as u64 });
+                Self::new(ErrorCode::LOCK_TIMEOUT, timeout_message(timeout)).with_data(&data)
+            }
+            _ => {
+                tracing::error!(%error, "a handler could not get a lock");
+                Self::internal()
+            }
+        }
+    }
+}
+
+/// Members of a ring, or of a chain, that are named to a client; the server's report and log have all.
+const NAMED: usize = 4;
+
+/// Names the handlers, and no lock: its class may be a place in the server's source.
+fn deadlock_message(report: &Deadlock) -> String {
+    let mut message = format!("ended to break deadlock {}: ", report.id);
+    for (index, edge) in report.edges.iter().take(NAMED).enumerate() {
+        let and = if index == 0 { "" } else { ", " };
+        let _ = write!(message, "{and}{:?} waited for {:?}", edge.waiter.name, edge.holder.name);
+    }
+    if report.edges.len() > NAMED {
+        let _ = write!(message, ", and {} more", report.edges.len() - NAMED);
+    }
+    message + "; the others went on, try again"
+}
+
+fn timeout_message(timeout: &Timeout) -> String {
+    let mut message = format!("a lock could not be had within {:?}", timeout.waited);
+    if let Some(holder) = &timeout.holder {
+        let _ = write!(message, ": {:?} has it", holder.name);
+    }
+    for next in timeout.chain.iter().take(NAMED) {
+        let _ = write!(message, ", which waits for {:?}", next.name);
+    }
+    message + "; try again later"
 }
 
 impl fmt::Display for ErrorObject {
