@@ -102,6 +102,8 @@ pub(crate) struct Slot {
     pub(crate) cancel_awaited_elsewhere: AtomicBool,
     pub(crate) doomed: AtomicBool,
     verdict: Mutex<Option<Arc<Deadlock>>>,
+    /// Whether there ever was one.
+    judged: PlainBool,
     /// The lock of cells without a queue.
     pub(crate) signals: QueueLock,
     /// The wait that was probed last, by the tick it began.
@@ -146,6 +148,7 @@ impl Slot {
             cancel_awaited_elsewhere: AtomicBool::new(false),
             doomed: AtomicBool::new(false),
             verdict: Mutex::new(None),
+            judged: PlainBool::new(false),
             signals: QueueLock::new(),
             probed: AtomicTicks::new(0),
             suspected: AtomicTicks::new(0),
@@ -543,6 +546,7 @@ impl Slot {
     /// Until it holds nothing, further waits of the activity fail with `report`.
     pub(crate) fn doom(&self, report: Arc<Deadlock>) {
         *self.verdict.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
+        self.judged.store(true, Ordering::Relaxed);
         self.doomed.store(true, Ordering::Release);
     }
 
@@ -597,7 +601,9 @@ impl Slot {
             self.named.store(false, Ordering::Relaxed);
             *self.name.lock().unwrap_or_else(PoisonError::into_inner) = ActivityName::NONE;
         }
-        if self.verdict.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
+        if self.judged.load(Ordering::Relaxed) {
+            self.judged.store(false, Ordering::Relaxed);
+            *self.verdict.lock().unwrap_or_else(PoisonError::into_inner) = None;
             self.doomed.store(false, Ordering::Relaxed);
         }
         self.busy.store(0, Ordering::Relaxed);
