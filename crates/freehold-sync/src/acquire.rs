@@ -12,7 +12,8 @@
 
 use crate::{
     booking::Booking,
-    clock::{self, NEVER, Ticks},
+    clock,
+    deadline::Limit,
     driver,
     error::{LockError, Timeout},
     free::{self, Free},
@@ -35,35 +36,6 @@ use std::{
     task::{Context as TaskContext, Poll, Waker},
     time::Duration,
 };
-
-/// How long a wait may last.
-#[derive(Clone, Copy)]
-pub(crate) enum Limit {
-    Default,
-    Within(Duration),
-    At(Ticks),
-    Never,
-}
-
-impl Limit {
-    pub(crate) fn deadline(self, now: Ticks, slot: Option<&'static Slot>) -> Ticks {
-        let own = match self {
-            Self::Default => clock::after(now, crate::settings::wait_limit()).min(half_way(now, slot)),
-            Self::Within(wait) => clock::after(now, wait),
-            Self::At(at) => at,
-            Self::Never => NEVER,
-        };
-        slot.map_or(own, |slot| own.min(slot.deadline.get()))
-    }
-}
-
-/// Half of what remains of the activity's deadline: who waits in vain has the other half for something else.
-fn half_way(now: Ticks, slot: Option<&'static Slot>) -> Ticks {
-    match slot.map_or(NEVER, |slot| slot.deadline.get()) {
-        NEVER => NEVER,
-        deadline => now + deadline.saturating_sub(now) / 2,
-    }
-}
 
 /// What a successful wait got.
 #[derive(Clone, Copy)]

@@ -15,7 +15,7 @@ use crate::{
     graph::sweep,
     limits,
     raw::{RawLock, wakes::Wakes},
-    signal_wait,
+    signal_cell,
     slot::{
         Slot,
         cell::{self, Source},
@@ -101,7 +101,7 @@ fn expire_slot(slot: &'static Slot, now: Ticks, wakes: &mut Wakes) {
             continue;
         }
         match wait.kind() {
-            Source::Signal => signal_wait::fire(wait, wakes),
+            Source::Signal => signal_cell::fire(wait, wakes),
             // SAFETY: the owner is frozen.
             Source::Lock => unsafe { RawLock::of_cell(wait) }.into_iter().for_each(|lock| {
                 lock.end_wait(wait, cell::EXPIRED, wakes);

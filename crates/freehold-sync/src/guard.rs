@@ -224,3 +224,41 @@ impl<K: Of> Owned<K> {
         give_back(lock, self.booking, self.of);
     }
 }
+
+/// Makes a guard stand for the value under its lock, for reading or also for writing. The last argument says where the
+/// value is.
+macro_rules! stands_for_value {
+    (read $guard:ty, |$this:ident| $pointer:expr) => {
+        impl<T: ?Sized> std::ops::Deref for $guard {
+            type Target = T;
+
+            #[inline]
+            fn deref(&self) -> &T {
+                let $this = self;
+                let value = $pointer;
+                // SAFETY: the guard holds the lock: the value is there, and nobody writes it but through `&mut` of the guard.
+                unsafe { &*value }
+            }
+        }
+
+        impl<T: ?Sized + std::fmt::Debug> std::fmt::Debug for $guard {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                (**self).fmt(f)
+            }
+        }
+    };
+    (write $guard:ty, |$this:ident| $pointer:expr) => {
+        $crate::guard::stands_for_value!(read $guard, |$this| $pointer);
+
+        impl<T: ?Sized> std::ops::DerefMut for $guard {
+            #[inline]
+            fn deref_mut(&mut self) -> &mut T {
+                let $this = self;
+                let value = $pointer;
+                // SAFETY: the guard holds the lock alone, and is borrowed alone.
+                unsafe { &mut *value }
+            }
+        }
+    };
+}
+pub(crate) use stands_for_value;

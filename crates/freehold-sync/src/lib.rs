@@ -73,6 +73,7 @@ mod booking;
 mod class;
 mod clock;
 mod context;
+mod deadline;
 mod driver;
 mod error;
 mod events;
@@ -102,7 +103,7 @@ mod scoped_mutex;
 mod settings;
 mod shim;
 mod signal;
-mod signal_wait;
+mod signal_cell;
 mod slot;
 mod victim;
 

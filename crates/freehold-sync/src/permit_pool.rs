@@ -1,12 +1,11 @@
 //! A fixed number of permits whose holders the graph knows.
 
 use crate::{
-    acquire::{Acquire, Acquired, Limit},
+    acquire::{Acquire, Acquired},
     class::{ClassRef, LockClass},
-    clock,
+    deadline::limits_of,
     error::LockError,
     guard::{Held, OfPool},
-    mutex::limits_of,
     raw::pool::RawPool,
     shim::{Ordering, const_unless_modelled},
     slot::Slot,
@@ -17,7 +16,6 @@ use std::{
     panic::Location,
     pin::Pin,
     task::{Context as TaskContext, Poll},
-    time::{Duration, Instant},
 };
 
 /// A fixed number of permits whose holders the graph knows.

@@ -4,7 +4,7 @@ use crate::{
     clock::{self, Ticks},
     context::Context,
     limits,
-    signal_wait::SignalWait,
+    signal_cell::SignalCell,
     slot::Slot,
 };
 use std::{future::Future, panic::Location, task::Poll, time::Duration};
@@ -146,8 +146,8 @@ fn mixed(slot: &'static Slot, attempts: u32) -> u64 {
 
 /// Waits until then; false if the activity is cancelled before.
 async fn paused(slot: &'static Slot, until: Ticks, site: &'static Location<'static>) -> bool {
-    let mut over = SignalWait::until(Some(slot), until, site);
-    let mut cancelled = SignalWait::cancelled(slot, site);
+    let mut over = SignalCell::until(Some(slot), until, site);
+    let mut cancelled = SignalCell::cancelled(slot, site);
     std::future::poll_fn(|cx| match cancelled.poll(cx) {
         Poll::Ready(()) => Poll::Ready(false),
         Poll::Pending => over.poll(cx).map(|()| true),

@@ -3,7 +3,7 @@
 use crate::{clock, limits, victim::VictimPolicy};
 use std::{
     sync::{
-        RwLock,
+        PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     time::Duration,
@@ -45,8 +45,8 @@ static ORDER: AtomicU8 = AtomicU8::new(OrderMode::Report as u8);
 static LEARNING: AtomicBool = AtomicBool::new(cfg!(debug_assertions));
 static POLICY: RwLock<VictimPolicy> = RwLock::new(VictimPolicy::Youngest);
 
-/// Sets how long a wait for a lock, for permits or for a reply lasts whose caller says nothing else; 5 s at first. [`Duration::MAX`]: for ever. It holds for waits
-/// that begin from now on.
+/// Sets how long a wait for a lock, for permits or for a reply lasts whose caller says nothing else; 5 s at first.
+/// [`Duration::MAX`]: for ever. It holds for waits that begin from now on.
 pub fn set_wait_limit(limit: Duration) {
     WAIT_LIMIT.store(clock::after(0, limit), Ordering::Relaxed);
 }
@@ -105,9 +105,11 @@ pub(crate) fn order_learning() -> bool {
 
 /// Sets who of a proven ring is chosen to break it; the youngest at first.
 pub fn set_victim_policy(policy: VictimPolicy) {
-    *POLICY.write().unwrap_or_else(std::sync::PoisonError::into_inner) = policy;
+    let old = std::mem::replace(&mut *POLICY.write().unwrap_or_else(PoisonError::into_inner), policy);
+    // After the section: it may be a hook with values of a user.
+    drop(old);
 }
 
 pub(crate) fn victim_policy() -> VictimPolicy {
-    POLICY.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    POLICY.read().unwrap_or_else(PoisonError::into_inner).clone()
 }

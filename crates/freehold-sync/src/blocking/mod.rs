@@ -10,9 +10,10 @@
 mod mutex;
 mod park;
 mod rwlock;
+mod take;
 mod thread;
 
 pub use mutex::{Mutex, MutexGuard};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-pub(crate) use mutex::lock_in;
+pub(crate) use take::lock_in;

@@ -1,25 +1,17 @@
 //! A mutex that blocks the thread.
 
-use super::{park, thread};
+use super::{take::lock_in, thread};
 use crate::{
-    acquire::{self, Acquired, Limit},
+    acquire::{self, Acquired},
     class::{ClassRef, LockClass},
+    deadline::Limit,
     error::LockError,
     free,
-    guard::{Held, OfMutex, OnThread},
-    order,
+    guard::{Held, OfMutex, OnThread, stands_for_value},
     raw::{self, Kind, RawLock},
     shim::const_unless_modelled,
-    slot::{Slot, cell},
 };
-use std::{
-    cell::UnsafeCell,
-    fmt,
-    marker::PhantomData,
-    ops::{Deref, DerefMut},
-    panic::Location,
-    time::Duration,
-};
+use std::{cell::UnsafeCell, fmt, marker::PhantomData, panic::Location, time::Duration};
 
 /// A mutex that blocks the thread, in the graph; see the [module](super).
 ///
@@ -154,45 +146,6 @@ impl<T: ?Sized> Mutex<T> {
     }
 }
 
-/// Takes `need` of `lock` for `holder`, blocking the thread.
-#[inline(never)]
-pub(crate) fn lock_in(
-    lock: &RawLock,
-    need: u32,
-    holder: Option<&'static Slot>,
-    limit: Limit,
-    site: &'static Location<'static>,
-) -> Result<Acquired, LockError> {
-    if let Some(holder) = holder {
-        order::check(holder, lock, site, false)?;
-    }
-    let pointer = acquire::pointer(holder);
-    match lock.try_take(need, pointer).or_else(|| park::spin(lock, need, pointer)) {
-        Some(place) => acquire::book(lock, need, site, holder, place, None),
-        None => lock_parked(lock, need, holder, limit, site),
-    }
-}
-
-#[cold]
-fn lock_parked(
-    lock: &RawLock,
-    need: u32,
-    holder: Option<&'static Slot>,
-    limit: Limit,
-    site: &'static Location<'static>,
-) -> Result<Acquired, LockError> {
-    match park::wait(lock, need, holder, limit, site)? {
-        park::Parking::Taken(place, waited) => acquire::book(lock, need, site, holder, place, Some(waited)),
-        park::Parking::Shut => Err(acquire::closed(lock)),
-        park::Parking::Failed(cell::EXPIRED, waited) => Err(acquire::timed_out(lock, holder, waited)),
-        park::Parking::Failed(cell::VICTIM, _) => {
-            let report = thread::current().and_then(Slot::verdict);
-            Err(report.map_or_else(|| acquire::closed(lock), LockError::Deadlock))
-        }
-        park::Parking::Failed(..) => Err(acquire::closed(lock)),
-    }
-}
-
 impl<T: Default> Default for Mutex<T> {
     #[track_caller]
     fn default() -> Self {
@@ -225,26 +178,4 @@ pub struct MutexGuard<'a, T: ?Sized> {
 // SAFETY: as `&T`.
 unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
 
-impl<T: ?Sized> Deref for MutexGuard<'_, T> {
-    type Target = T;
-
-    #[inline]
-    fn deref(&self) -> &T {
-        // SAFETY: we hold the lock.
-        unsafe { &*self.value.get() }
-    }
-}
-
-impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: we hold the lock.
-        unsafe { &mut *self.value.get() }
-    }
-}
-
-impl<T: ?Sized + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
+stands_for_value!(write MutexGuard<'_, T>, |guard| guard.value.get());

@@ -2,8 +2,9 @@
 
 use super::thread::{self, Parked};
 use crate::{
-    acquire::Limit,
-    clock, driver,
+    clock,
+    deadline::Limit,
+    driver,
     error::LockError,
     graph, limits,
     measure::Waited,

@@ -1,23 +1,17 @@
 //! A read-write lock that blocks the thread.
 
-use super::{mutex::lock_in, thread};
+use super::{take::lock_in, thread};
 use crate::{
-    acquire::{Acquired, Limit},
+    acquire::Acquired,
     class::{ClassRef, LockClass},
+    deadline::Limit,
     error::LockError,
     free,
-    guard::{Held, OfReader, OfWriter, OnThread},
+    guard::{Held, OfReader, OfWriter, OnThread, stands_for_value},
     raw::{ALL_READERS, rwlock::RawRwLock},
     shim::const_unless_modelled,
 };
-use std::{
-    cell::UnsafeCell,
-    fmt,
-    marker::PhantomData,
-    ops::{Deref, DerefMut},
-    panic::Location,
-    time::Duration,
-};
+use std::{cell::UnsafeCell, fmt, marker::PhantomData, panic::Location, time::Duration};
 
 /// A read-write lock that blocks the thread, in the graph; see the [module](super). Fair, like
 /// [`RwLock`](crate::RwLock).
@@ -189,27 +183,5 @@ unsafe impl<T: ?Sized + Sync> Sync for RwLockReadGuard<'_, T> {}
 // SAFETY: as `&T`.
 unsafe impl<T: ?Sized + Sync> Sync for RwLockWriteGuard<'_, T> {}
 
-impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        // SAFETY: we hold the lock for reading.
-        unsafe { &*self.value.get() }
-    }
-}
-
-impl<T: ?Sized> Deref for RwLockWriteGuard<'_, T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        // SAFETY: we hold the lock for writing.
-        unsafe { &*self.value.get() }
-    }
-}
-
-impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
-    fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: we hold the lock for writing.
-        unsafe { &mut *self.value.get() }
-    }
-}
+stands_for_value!(read RwLockReadGuard<'_, T>, |guard| guard.value.get());
+stands_for_value!(write RwLockWriteGuard<'_, T>, |guard| guard.value.get());

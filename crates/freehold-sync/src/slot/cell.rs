@@ -4,7 +4,7 @@
 //!
 //! 1. A cell is never freed, so a queue and a detector may hold pointers to it for ever. What it points *to* (its
 //!    source) may go away: it is dereferenced only by the future that waits, through its own borrow, or by somebody
-//!    who has frozen the owner (see `raw::RawLock`'s drop, the other half).
+//!    who has frozen the owner (see `raw/end.rs`, the other half).
 //! 2. `phase` leaves [`WAITING`] only inside the section of the source's queue lock (of the owner's signal lock for a
 //!    cell without a queue), so exactly one of grant, expiry, verdict and withdrawal happens.
 //! 3. `next`, `prev` and `parked` are touched only inside that section.

@@ -4,14 +4,22 @@
 //! atomic read-modify-write. Everything in an entry can be read by anybody: it names a lock by its address, which is
 //! never followed.
 
-use super::Slot;
+use super::{Slot, block::Block};
 use crate::{
     class::ClassRef,
     clock::AtomicTicks,
+    limits,
     measure::Timing,
     shim::{AtomicU32, AtomicUsize, Ordering, PlainPtr, PlainU32},
 };
 use std::{panic::Location, ptr};
+
+/// In `busy`: entries of blocks may be in use.
+const IN_BLOCKS: u32 = 1 << 30;
+/// In `busy`: levels are inherited.
+pub(crate) const SPECIAL: u32 = 1 << 31;
+/// In `busy`: the entries inside of the slot.
+const INLINE: u32 = (1 << limits::INLINE_HOLDS) - 1;
 
 pub(crate) struct HeldEntry {
     /// The address of the lock; zero if the entry is unused. Written last when claimed.
@@ -109,5 +117,77 @@ impl HeldEntry {
     pub(crate) fn site(&self) -> Option<&'static Location<'static>> {
         // SAFETY: only ever set from a `&'static Location`.
         unsafe { self.site.load(Ordering::Relaxed).as_ref() }
+    }
+}
+
+impl Slot {
+    /// As [`claim_hold`](Self::claim_hold), where nothing is held.
+    #[inline(always)]
+    pub(crate) fn claim_first_hold(&'static self) -> &'static HeldEntry {
+        debug_assert_eq!(self.busy.load(Ordering::Relaxed), 0, "nothing is held");
+        self.busy.store(1, Ordering::Relaxed);
+        &self.holds[0]
+    }
+
+    /// Claims an unused entry, which the caller fills. Only the poller may.
+    #[inline]
+    pub(crate) fn claim_hold(&'static self) -> &'static HeldEntry {
+        let busy = self.busy.load(Ordering::Relaxed);
+        let index = (!busy).trailing_zeros() as usize;
+        match self.holds.get(index) {
+            Some(hold) => {
+                self.busy.store(busy | 1 << index, Ordering::Relaxed);
+                hold
+            }
+            None => self.claim_hold_elsewhere(busy),
+        }
+    }
+
+    #[cold]
+    fn claim_hold_elsewhere(&'static self, busy: u32) -> &'static HeldEntry {
+        if let Some(hold) = self.holds.iter().find(|hold| hold.is_free()) {
+            // Given back by somebody else, who left its bit.
+            return hold;
+        }
+        self.busy.store(busy | IN_BLOCKS, Ordering::Relaxed);
+        if let Some(hold) =
+            Block::walk(&self.more_holds).flat_map(|block| &block.items).find(|hold| hold.is_free())
+        {
+            return hold;
+        }
+        let block = Block::extend(&self.more_holds, HeldEntry::new);
+        block.items.iter().for_each(|hold| hold.set_owner(self, 0));
+        &block.items[0]
+    }
+
+    /// Clears the bits of entries that others gave back; returns whether anything is held. Only the poller may.
+    pub(crate) fn recount_holds(&'static self) -> bool {
+        let mut busy = self.busy.load(Ordering::Relaxed) & !INLINE & !IN_BLOCKS;
+        for (index, hold) in self.holds.iter().enumerate() {
+            busy |= u32::from(!hold.is_free()) << index;
+        }
+        if Block::walk(&self.more_holds).flat_map(|block| &block.items).any(|hold| !hold.is_free()) {
+            busy |= IN_BLOCKS;
+        }
+        self.busy.store(busy, Ordering::Relaxed);
+        busy & !SPECIAL != 0
+    }
+
+    /// What is held under this name now.
+    pub(crate) fn held(&'static self) -> impl Iterator<Item = &'static HeldEntry> {
+        self.holds
+            .iter()
+            .chain(Block::walk(&self.more_holds).flat_map(|block| &block.items))
+            .filter(|hold| !hold.is_free())
+    }
+
+    #[inline]
+    pub(crate) fn holds_nothing(&'static self) -> bool {
+        self.held().next().is_none()
+    }
+
+    /// The entry of `lock`, if it is held under this name.
+    pub(crate) fn hold_of(&'static self, lock: usize) -> Option<&'static HeldEntry> {
+        self.held().find(|hold| hold.lock() == lock)
     }
 }

@@ -1,16 +1,14 @@
 //! How a poll begins and ends, and which activity the current thread polls.
 
 use super::{
-    Parent, Slot,
-    cell::{self, Source},
-    state::{self, DONE, END, EPOCH, FREE, FROZEN, IDENTITY, PARENT_BUSY, POLLING, PROBE, WAKERS, WOKEN},
-    waker,
+    Slot,
+    state::{self, END, EPOCH, FROZEN, IDENTITY, PARENT_BUSY, POLLING, PROBE, WOKEN},
 };
 use crate::{
-    driver, events, graph,
+    driver, graph,
     raw::{self, RawLock},
-    shim::{Backoff, Ordering, let_others_run, thread_local},
-    signal_wait,
+    shim::{Ordering, let_others_run, thread_local},
+    signal_cell,
 };
 use std::{cell::Cell, ptr, task::Waker};
 
@@ -69,31 +67,7 @@ pub(crate) enum Begin {
     Later,
 }
 
-impl Parent {
-    fn is(&self, waker: &Waker) -> bool {
-        match self {
-            Self::Nobody => false,
-            Self::Waker(parent) => parent.will_wake(waker),
-            Self::Activity(parent) => waker::slot_of(waker).is_some_and(|slot| slot.is(*parent)),
-        }
-    }
-
-    /// The waker's activity as an edge if it is the one this thread polls right now, else the waker, counted.
-    fn of(waker: &Waker) -> Self {
-        match waker::slot_of(waker) {
-            Some(slot) if current().is_some_and(|current| current.is(slot)) => Self::Activity(slot),
-            _ => Self::Waker(waker.clone()),
-        }
-    }
-}
-
 impl Slot {
-    /// Whether wakes are passed on to `waker`. Only its owner may ask.
-    pub(crate) fn wakes_go_to(&self, waker: &Waker) -> bool {
-        // SAFETY: only the poller replaces the parent, and the caller is the only one who could be it.
-        unsafe { &*self.parent.get() }.is(waker)
-    }
-
     /// Begins a poll whose wakes go to `parent`.
     pub(crate) fn begin_poll(&'static self, parent: &Waker) -> Begin {
         self.parent_watch.reads();
@@ -133,33 +107,6 @@ impl Slot {
         }
     }
 
-    /// Replaces the waker that wakes are passed on to, and returns the old one; nothing if it is being read.
-    ///
-    /// A wake in the meantime is not lost: it sets WOKEN, and the poll that begins now is what it asks for. No code of a
-    /// user runs meanwhile: a detector may be waiting.
-    #[cold]
-    fn replace_parent(&self, parent: &Waker) -> Option<Parent> {
-        let parent = Parent::of(parent);
-        let mut state = self.state.load(Ordering::Relaxed);
-        loop {
-            if state & (WAKERS | FROZEN) != 0 {
-                return None;
-            }
-            match self.state.compare_exchange_weak(
-                state,
-                state | PARENT_BUSY,
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => break,
-                Err(now) => state = now,
-            }
-        }
-        self.parent_watch.writes();
-        // SAFETY: PARENT_BUSY keeps wakes out, and none was in (invariant 5).
-        Some(unsafe { std::mem::replace(&mut *self.parent.get(), parent) })
-    }
-
     /// Ends a poll that was not ready.
     #[inline]
     pub(crate) fn end_poll(&'static self, begun: u64) {
@@ -173,10 +120,10 @@ impl Slot {
     fn end_poll_waiting(&'static self, begun: u64) {
         self.reclaim();
         self.end_poll_in_graph(begun);
-        // The other half of `signal_wait::cancel`.
+        // The other half of `signal_cell::cancel`.
         if self.cancelled.load(Ordering::SeqCst) {
             let mut wakes = raw::wakes::Wakes::new();
-            signal_wait::fire_cancelled(self, &mut wakes);
+            signal_cell::fire_cancelled(self, &mut wakes);
             wakes.wake();
         }
     }
@@ -224,86 +171,5 @@ impl Slot {
             }
         }
         wakes
-    }
-
-    // ---- the end ---------------------------------------------------------------------------------------------------
-
-    /// Becomes the poller in order to drop the body. Waits for a detector that looks at the slot, not for a poll: the
-    /// caller has the activity for itself.
-    pub(crate) fn begin_close(&self) {
-        let mut backoff = Backoff::new();
-        loop {
-            let state = self.state.load(Ordering::Relaxed);
-            if state & FROZEN != 0 {
-                backoff.wait();
-                continue;
-            }
-            let new = ((state & !END) | POLLING).wrapping_add(EPOCH);
-            if self.state.compare_exchange(state, new, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-                return;
-            }
-        }
-    }
-
-    /// The body is gone: ends the use of the slot, and reports what is still held under its name.
-    pub(crate) fn finish(&'static self) {
-        self.reclaim();
-        if self.has_waits() {
-            self.withdraw_forgotten();
-        }
-        if !self.holds_nothing() {
-            self.held().for_each(|hold| events::guard_forgotten(self, hold));
-        }
-        let mut state = self.state.load(Ordering::Relaxed);
-        loop {
-            let busy = if state & WAKERS == 0 { PARENT_BUSY } else { 0 };
-            let new = (state & !(POLLING | PARENT_BUSY)) | DONE | busy;
-            // SeqCst: see `forget_clone`.
-            match self.state.compare_exchange_weak(state, new, Ordering::SeqCst, Ordering::Relaxed) {
-                Ok(_) => break,
-                Err(now) => state = now,
-            }
-        }
-        debug_assert!(state & FREE == 0, "a slot is finished once");
-        if state & WAKERS == 0 {
-            // Stale wakers may live for long; the task they would have woken need not.
-            self.parent_watch.writes();
-            // SAFETY: nobody reads the parent, once DONE is set nobody will (`mark_woken`), and PARENT_BUSY keeps whoever
-            // forgets the last clone now from returning the slot, which takes the parent as well.
-            let parent = unsafe { std::mem::replace(&mut *self.parent.get(), Parent::Nobody) };
-            self.state.fetch_and(!PARENT_BUSY, Ordering::SeqCst);
-            self.try_return();
-            drop(parent);
-            return;
-        }
-        self.try_return();
-    }
-
-    /// Cells whose futures were forgotten (`mem::forget`) instead of dropped: takes them out of their queues.
-    #[cold]
-    fn withdraw_forgotten(&'static self) {
-        let mut wakes = raw::wakes::Wakes::new();
-        // The freeze keeps the drop of a source waiting while we follow pointers to it.
-        self.state.fetch_or(FROZEN, Ordering::SeqCst);
-        let forgotten: Vec<_> = self.waits().collect();
-        for wait in &forgotten {
-            // SAFETY: we have frozen the owner.
-            if let Some(lock) = unsafe { RawLock::of_cell(wait) } {
-                lock.withdraw(wait, &mut wakes);
-            }
-        }
-        self.unfreeze();
-        for wait in forgotten {
-            if wait.kind() == Source::Lock
-                && wait.source.swap(ptr::null_mut(), Ordering::AcqRel) == raw::GOING
-            {
-                let mut backoff = Backoff::new();
-                while wait.phase() != cell::ABANDONED {
-                    backoff.wait();
-                }
-            }
-            self.free_cell(wait);
-        }
-        wakes.wake();
     }
 }

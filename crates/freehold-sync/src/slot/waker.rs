@@ -4,7 +4,11 @@
 //! of, so that a probe (a poll under the other identity) tells the clones that matter from those that a losing arm of a
 //! `select!` left behind: by the contract of `Future::poll` only the waker of the latest poll must be woken.
 
-use super::Slot;
+use super::{
+    Slot,
+    state::{DONE, IDENTITY},
+};
+use crate::shim::Ordering;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
 static FIRST: RawWakerVTable = RawWakerVTable::new(clone::<0>, wake::<0>, wake_by_ref, drop_clone::<0>);
@@ -50,4 +54,40 @@ unsafe fn wake_by_ref(data: *const ()) {
 
 unsafe fn drop_clone<const IDENTITY: usize>(data: *const ()) {
     slot(data).forget_clone(IDENTITY);
+}
+
+impl Slot {
+    pub(crate) fn count_clone(&self, identity: usize) {
+        // Relaxed: a clone is made from one that lives, or during a poll.
+        let before = self.clones.fetch_add(1 << (32 * identity), Ordering::Relaxed);
+        if (before >> (32 * identity)) as u32 == u32::MAX {
+            // As with `Arc`: four thousand million forgotten wakers, and the count would be a lie.
+            std::process::abort();
+        }
+    }
+
+    pub(crate) fn forget_clone(&'static self, identity: usize) {
+        // SeqCst pairs with the SeqCst in `finish`: of the one who sets DONE and the one who forgets the last clone, at
+        // least one sees the other and returns the slot.
+        self.clones.fetch_sub(1 << (32 * identity), Ordering::SeqCst);
+        if self.state.load(Ordering::SeqCst) & DONE != 0 {
+            self.try_return();
+        }
+    }
+
+    /// An owned context is gone.
+    pub(crate) fn forget_context(&'static self) {
+        // SeqCst as in `forget_clone`.
+        self.contexts.fetch_sub(1, Ordering::SeqCst);
+        if self.state.load(Ordering::SeqCst) & DONE != 0 {
+            self.try_return();
+        }
+    }
+
+    /// Clones of the waker that count as life under the identity of `state`.
+    pub(crate) fn foreign_clones(&self, state: u64) -> u32 {
+        // Acquire pairs with `forget_clone`: who sees the clone gone sees the wake before it.
+        let clones = self.clones.load(Ordering::Acquire);
+        if state & IDENTITY == 0 { clones as u32 } else { (clones >> 32) as u32 }
+    }
 }

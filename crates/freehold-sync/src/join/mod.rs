@@ -1,14 +1,19 @@
 //! Waiting for the end of an activity, or for an answer from one: what a request and its reply are made of.
 
+mod completion;
+mod reply;
+
+pub use reply::{BoundReply, Reply, reply};
+
 use crate::{
-    acquire::{Acquire, Limit},
-    activity::{Activity, ActivityHandle, Completer, Completion},
-    clock,
+    acquire::Acquire,
+    activity::{Activity, ActivityHandle},
     context::Context,
+    deadline::{Limit, limits_of},
     error::{Ended, LockError, Panic},
-    mutex::limits_of,
     slot::Slot,
 };
+use completion::{Completer, Completion};
 use std::{
     fmt,
     future::Future,
@@ -17,7 +22,6 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context as TaskContext, Poll},
-    time::{Duration, Instant},
 };
 
 /// Makes an activity of `body`, and a handle through which others wait for its end.
@@ -267,65 +271,5 @@ impl<T> Future for Join<'_, T> {
 impl<T> fmt::Debug for Join<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Join").field("handle", &self.handle).finish_non_exhaustive()
-    }
-}
-
-/// Makes an answer and the handle to wait for it, for whoever builds request and response on channels of their own.
-///
-/// As long as the [`Reply`] is not bound, whoever waits for it waits for somebody unknown. Bound to an activity, it is
-/// something that this activity holds. The wait has the default limit of 5 s; see [`JoinHandle`].
-///
-/// # Examples
-///
-/// ```
-/// # #[tokio::main(flavor = "current_thread")] async fn main() {
-/// use freehold_sync::{activity, reply};
-///
-/// let (reply, response) = reply::<u32>();
-/// let callee = activity(async move |ctx| reply.bind(ctx).send(7));
-/// tokio::spawn(callee);
-/// assert_eq!(activity(async move |ctx| response.join(ctx).await).await.unwrap().unwrap(), 7);
-/// # }
-/// ```
-pub fn reply<T>() -> (Reply<T>, JoinHandle<T>) {
-    let completion = Completion::unbound();
-    (Reply { completer: Completer(completion.clone()) }, JoinHandle { completion, handle: None })
-}
-
-/// An answer that is owed. Dropped without [`send`](Self::send), it ends the wait with [`Ended::Dropped`].
-pub struct Reply<T> {
-    completer: Completer<T>,
-}
-
-impl<T> Reply<T> {
-    /// Binds the answer to the activity of `context`: until it is sent, that activity holds it.
-    pub fn bind(self, context: &Context) -> BoundReply<'_, T> {
-        self.completer.0.lock.bind(context.slot());
-        BoundReply { reply: self, context: PhantomData }
-    }
-
-    /// Sends the answer. It is lost if nobody waits any more.
-    pub fn send(self, answer: T) {
-        self.completer.complete(Ok(answer));
-    }
-}
-
-impl<T> fmt::Debug for Reply<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reply").finish_non_exhaustive()
-    }
-}
-
-/// An answer that an activity owes; see [`Reply::bind`].
-#[derive(Debug)]
-pub struct BoundReply<'a, T> {
-    reply: Reply<T>,
-    context: PhantomData<&'a Context>,
-}
-
-impl<T> BoundReply<'_, T> {
-    /// Sends the answer; see [`Reply::send`].
-    pub fn send(self, answer: T) {
-        self.reply.send(answer);
     }
 }

@@ -1,25 +1,27 @@
 //! An async mutex whose holder and waiters the graph knows.
 
+mod guard;
+mod wait;
+
+pub use guard::{MutexGuard, OwnedMutexGuard};
+pub use wait::Lock;
+
 use crate::{
-    acquire::{Acquire, Acquired, Limit},
+    acquire::{Acquire, Acquired},
     class::{ClassRef, LockClass},
-    clock,
     error::LockError,
-    guard::{Held, OfMutex, Owned},
+    guard::Held,
     raw::{self, Kind, RawLock},
-    shim::const_unless_modelled,
+    shim::{Ordering, const_unless_modelled},
     slot::Slot,
 };
 use std::{
     cell::UnsafeCell,
     fmt,
     future::Future,
-    ops::{Deref, DerefMut},
     panic::Location,
-    pin::Pin,
     ptr::NonNull,
     sync::Arc,
-    task::{Context as TaskContext, Poll},
     time::{Duration, Instant},
 };
 
@@ -147,9 +149,7 @@ impl<T: ?Sized> Mutex<T> {
         let site = Location::caller();
         async move {
             let guard = Lock::new(&self, None, site).await?;
-            let held = guard.held.into_owned();
-            let value = guard.value;
-            Ok(OwnedMutexGuard { held, value, mutex: self.clone() })
+            Ok(OwnedMutexGuard::new(guard, self.clone()))
         }
     }
 
@@ -161,7 +161,7 @@ impl<T: ?Sized> Mutex<T> {
     /// Whether somebody holds it now.
     #[must_use]
     pub fn is_locked(&self) -> bool {
-        self.raw.word.load(crate::shim::Ordering::Relaxed) & raw::LOCKED != 0
+        self.raw.word.load(Ordering::Relaxed) & raw::LOCKED != 0
     }
 
     /// Whether a panic poisoned it.
@@ -183,7 +183,7 @@ impl<T: ?Sized> Mutex<T> {
     fn guard(&self, acquired: Acquired) -> MutexGuard<'_, T> {
         // SAFETY: never null.
         let value = unsafe { NonNull::new_unchecked(self.value.get()) };
-        MutexGuard { held: Held::new(&self.raw, 1, acquired), value, _value: std::marker::PhantomData }
+        MutexGuard::new(Held::new(&self.raw, 1, acquired), value)
     }
 }
 
@@ -207,175 +207,5 @@ impl<T: ?Sized> fmt::Debug for Mutex<T> {
             .field("class", &self.class().name())
             .field("locked", &self.is_locked())
             .finish_non_exhaustive()
-    }
-}
-
-macro_rules! limits_of {
-    () => {
-        /// Sets how long to wait at most, from the moment the wait begins.
-        pub fn within(mut self, limit: Duration) -> Self {
-            self.acquire.limit = Limit::Within(limit);
-            self
-        }
-
-        /// Sets until when to wait at most. What is free is had even later.
-        pub fn until(mut self, deadline: Instant) -> Self {
-            self.acquire.limit = Limit::At(clock::of(deadline));
-            self
-        }
-
-        /// Waits without a deadline of its own. That of the activity still holds, and deadlocks are still found.
-        pub fn without_deadline(mut self) -> Self {
-            self.acquire.limit = Limit::Never;
-            self
-        }
-    };
-}
-pub(crate) use limits_of;
-
-/// Waits for a [`Mutex`]; see [`Context::lock`](crate::Context::lock) and [`Mutex::lock`].
-#[must_use = "futures do nothing unless polled"]
-pub struct Lock<'a, T: ?Sized> {
-    pub(crate) acquire: Acquire<'a>,
-    mutex: &'a Mutex<T>,
-}
-
-impl<'a, T: ?Sized> Lock<'a, T> {
-    pub(crate) fn new(
-        mutex: &'a Mutex<T>,
-        slot: Option<&'static Slot>,
-        site: &'static Location<'static>,
-    ) -> Self {
-        Self { acquire: Acquire::new(&mutex.raw, slot, 1, site), mutex }
-    }
-
-    limits_of!();
-
-    #[inline(never)]
-    fn poll_slowly(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<MutexGuard<'a, T>, LockError>> {
-        let mutex = self.mutex;
-        self.acquire.poll(cx).map(|acquired| Ok(mutex.guard(acquired?)))
-    }
-}
-
-impl<'a, T: ?Sized> Future for Lock<'a, T> {
-    type Output = Result<MutexGuard<'a, T>, LockError>;
-
-    // Into the body: the guard is then made where it lives, and not copied piece by piece on the way.
-    #[inline(always)]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        if let Some(free) = self.acquire.poll_free::<OfMutex>(cx) {
-            return free.map(|acquired| Ok(self.mutex.guard(acquired)));
-        }
-        self.poll_slowly(cx)
-    }
-}
-
-impl<T: ?Sized> fmt::Debug for Lock<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lock").finish_non_exhaustive()
-    }
-}
-
-/// Holds a [`Mutex`]; gives it back when dropped.
-#[must_use = "the mutex is unlocked at once if the guard is not kept"]
-#[clippy::has_significant_drop]
-pub struct MutexGuard<'a, T: ?Sized> {
-    held: Held<'a, OfMutex>,
-    value: NonNull<T>,
-    _value: std::marker::PhantomData<&'a mut T>,
-}
-
-// SAFETY: as `&mut T`; the lock itself may be given back by any thread.
-unsafe impl<T: ?Sized + Send> Send for MutexGuard<'_, T> {}
-// SAFETY: as `&T`.
-unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
-
-impl<'a, T: ?Sized> MutexGuard<'a, T> {
-    /// A guard of a part of the value. An associated function, so that it does not hide methods of the value.
-    pub fn map<U: ?Sized>(this: Self, part: impl FnOnce(&mut T) -> &mut U) -> MutexGuard<'a, U> {
-        let MutexGuard { held, mut value, .. } = this;
-        // SAFETY: we hold the lock, and the guard that could reach the value is gone.
-        let value = NonNull::from(part(unsafe { value.as_mut() }));
-        MutexGuard { held, value, _value: std::marker::PhantomData }
-    }
-}
-
-impl<T: ?Sized> Deref for MutexGuard<'_, T> {
-    type Target = T;
-
-    #[inline]
-    fn deref(&self) -> &T {
-        // SAFETY: we hold the lock.
-        unsafe { self.value.as_ref() }
-    }
-}
-
-impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: we hold the lock.
-        unsafe { self.value.as_mut() }
-    }
-}
-
-impl<T: ?Sized + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
-impl<T: ?Sized + fmt::Display> fmt::Display for MutexGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
-/// Holds a [`Mutex`] and keeps it alive. It may go anywhere, so its holder is unknown to the graph.
-#[must_use = "the mutex is unlocked at once if the guard is not kept"]
-#[clippy::has_significant_drop]
-pub struct OwnedMutexGuard<T: ?Sized> {
-    held: Owned<OfMutex>,
-    value: NonNull<T>,
-    mutex: Arc<Mutex<T>>,
-}
-
-// SAFETY: as `Arc<Mutex<T>>` and `&mut T`.
-unsafe impl<T: ?Sized + Send> Send for OwnedMutexGuard<T> {}
-// SAFETY: as `&T`.
-unsafe impl<T: ?Sized + Send + Sync> Sync for OwnedMutexGuard<T> {}
-
-impl<T: ?Sized> OwnedMutexGuard<T> {
-    /// The mutex it holds.
-    pub fn mutex(this: &Self) -> &Arc<Mutex<T>> {
-        &this.mutex
-    }
-}
-
-impl<T: ?Sized> Drop for OwnedMutexGuard<T> {
-    fn drop(&mut self) {
-        self.held.give_back(&self.mutex.raw);
-    }
-}
-
-impl<T: ?Sized> Deref for OwnedMutexGuard<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        // SAFETY: we hold the lock.
-        unsafe { self.value.as_ref() }
-    }
-}
-
-impl<T: ?Sized> DerefMut for OwnedMutexGuard<T> {
-    fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: we hold the lock.
-        unsafe { self.value.as_mut() }
-    }
-}
-
-impl<T: ?Sized + fmt::Debug> fmt::Debug for OwnedMutexGuard<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
     }
 }

@@ -1,18 +1,25 @@
 //! What an activity's body gets: the way to everything it may wait for.
 
+mod aside;
+mod cancelled;
+mod children;
+mod within;
+
+pub use aside::Aside;
+pub use cancelled::Cancelled;
+pub use children::Selected;
+pub use within::{Within, within};
+
 use crate::{
-    acquire::Limit,
-    activity::{Activity, activity},
     blocking, clock,
-    error::{Ended, LockError, Timeout},
+    deadline::Limit,
+    error::LockError,
     lock_set::{LockAll, LockSet},
     mutex::{Lock, Mutex, MutexGuard},
     name::ActivityName,
     permit_pool::{AcquirePermits, Permit, PermitPool},
-    report::{Grade, LockName},
     rwlock::{Read, RwLock, RwLockReadGuard, RwLockWriteGuard, Write},
     shim::Ordering,
-    signal_wait::SignalWait,
     slot::{Slot, poll},
 };
 use std::{
@@ -21,13 +28,10 @@ use std::{
     future::Future,
     ops::Deref,
     panic::Location,
-    pin::{Pin, pin},
-    sync::Arc,
-    task::{Context as TaskContext, Poll, Wake, Waker},
     time::{Duration, Instant},
 };
 
-/// The context of an activity; see [`activity`].
+/// The context of an activity; see [`activity`](crate::activity).
 ///
 /// It cannot be cloned or kept: what is acquired through it borrows from it, and so stays in its activity.
 pub struct Context {
@@ -88,13 +92,13 @@ impl Context {
         self.slot.set_name(name.into().cut());
     }
 
-    /// Sets the deadline of the activity's waits anew; see [`Activity::deadline`]. The next wait goes by it, one that has
-    /// begun does not.
+    /// Sets the deadline of the activity's waits anew; see [`Activity::deadline`](crate::Activity::deadline). The next wait
+    /// goes by it, one that has begun does not.
     pub fn set_deadline(&self, at: Instant) {
         self.slot.deadline.set(clock::of(at));
     }
 
-    /// The birth stamp of the activity, for a re-run that is to keep it; see [`Activity::born`].
+    /// The birth stamp of the activity, for a re-run that is to keep it; see [`Activity::born`](crate::Activity::born).
     #[must_use]
     pub fn birth(&self) -> u64 {
         self.slot.birth.load(Ordering::Relaxed)
@@ -361,7 +365,7 @@ impl Context {
     /// A cancel is not lost: once cancelled, this is ready whenever it is asked.
     #[track_caller]
     pub fn cancelled(&self) -> Cancelled<'_> {
-        Cancelled { wait: SignalWait::cancelled(self.slot, Location::caller()), _context: self }
+        Cancelled::new(self, Location::caller())
     }
 
     /// Whether the activity was cancelled.
@@ -378,8 +382,8 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// [`Timeout`], which names what the activity held and whom it waited for. The future is dropped together with this
-    /// one, so at the end of the `await`.
+    /// [`Timeout`](crate::Timeout), which names what the activity held and whom it waited for. The future is dropped
+    /// together with this one, so at the end of the `await`.
     ///
     /// # Examples
     ///
@@ -409,312 +413,12 @@ impl Context {
     /// That of `future`.
     #[track_caller]
     pub fn aside<'a, F: Future>(&'a self, future: F) -> Aside<'a, F> {
-        let signal = SignalWait::until(Some(self.slot), clock::NEVER, Location::caller());
-        Aside { future, waker: None, signal, context: self }
-    }
-
-    /// Runs both bodies as child activities, and waits for both.
-    ///
-    /// Unlike the arms of a plain `join!`, each has its own place in the graph and in the order of levels: it inherits
-    /// what its parent holds now and does not see what the other takes. It also inherits the parent's priority, deadline
-    /// and order mode. Nothing runs before the returned future is polled.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future drops both bodies where they are.
-    ///
-    /// # Errors
-    ///
-    /// [`Ended`] for a body that was ended as an orphan; see there.
-    ///
-    /// # Panics
-    ///
-    /// With the panic of a body, which ends the other one, too.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-    /// use freehold_sync::{Mutex, activity};
-    ///
-    /// let m = Mutex::new(1);
-    /// let both = activity(async |ctx| {
-    ///     ctx.join(async |ctx| ctx.lock(&m).await.map(|n| *n), async |_ctx| "two").await
-    /// });
-    /// let (one, two) = both.await.unwrap();
-    /// assert_eq!((one.unwrap().unwrap(), two.unwrap()), (1, "two"));
-    /// # }
-    /// ```
-    #[track_caller]
-    pub fn join<'a, A: 'a, B: 'a>(
-        &'a self,
-        first: impl AsyncFnOnce(&Context) -> A + 'a,
-        second: impl AsyncFnOnce(&Context) -> B + 'a,
-    ) -> impl Future<Output = (Result<A, Ended>, Result<B, Ended>)> {
-        let first = activity(first).child_of(self.slot);
-        let second = activity(second).child_of(self.slot);
-        async move {
-            let (mut first, mut second) = (pin!(first), pin!(second));
-            let (mut a, mut b) = (None, None);
-            std::future::poll_fn(move |cx| {
-                poll_child(&mut first, &mut a, cx);
-                poll_child(&mut second, &mut b, cx);
-                match (a.take(), b.take()) {
-                    (Some(x), Some(y)) => Poll::Ready((x, y)),
-                    (x, y) => {
-                        (a, b) = (x, y);
-                        Poll::Pending
-                    }
-                }
-            })
-            .await
-        }
-    }
-
-    /// Runs all bodies as child activities, and waits for all. The results come in the order of the bodies. See
-    /// [`join`](Self::join).
-    #[track_caller]
-    pub fn join_all<'a, T: 'a, B: AsyncFnOnce(&Context) -> T + 'a>(
-        &'a self,
-        bodies: impl IntoIterator<Item = B>,
-    ) -> impl Future<Output = Vec<Result<T, Ended>>> {
-        let children: Vec<_> =
-            bodies.into_iter().map(|body| (Box::pin(activity(body).child_of(self.slot)), None)).collect();
-        async move {
-            let mut children = children;
-            std::future::poll_fn(|cx| {
-                let mut waiting = false;
-                for (child, result) in &mut children {
-                    poll_child(&mut child.as_mut(), result, cx);
-                    waiting |= result.is_none();
-                }
-                if waiting { Poll::Pending } else { Poll::Ready(()) }
-            })
-            .await;
-            children.into_iter().map(|(_, result)| result.expect("all are done")).collect()
-        }
-    }
-
-    /// Runs both bodies as child activities until one is done, and drops the other. If both are done at once the first
-    /// counts. See [`join`](Self::join).
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future drops both. The body that loses is dropped where it is: it gives back what it holds, and what it
-    /// had done so far stays done.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-    /// use freehold_sync::{Selected, activity};
-    ///
-    /// let first = activity(async |ctx| ctx.select(async |_| std::future::pending::<()>().await, async |_| 2).await);
-    /// assert!(matches!(first.await.unwrap(), Selected::Second(Ok(2))));
-    /// # }
-    /// ```
-    #[track_caller]
-    pub fn select<'a, A: 'a, B: 'a>(
-        &'a self,
-        first: impl AsyncFnOnce(&Context) -> A + 'a,
-        second: impl AsyncFnOnce(&Context) -> B + 'a,
-    ) -> impl Future<Output = Selected<Result<A, Ended>, Result<B, Ended>>> {
-        let first = activity(first).child_of(self.slot);
-        let second = activity(second).child_of(self.slot);
-        async move {
-            let (mut first, mut second) = (pin!(first), pin!(second));
-            std::future::poll_fn(move |cx| {
-                if let Poll::Ready(a) = first.as_mut().poll(cx) {
-                    return Poll::Ready(Selected::First(a));
-                }
-                second.as_mut().poll(cx).map(Selected::Second)
-            })
-            .await
-        }
+        Aside::new(self, future, Location::caller())
     }
 }
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context").field("name", &self.name()).finish_non_exhaustive()
-    }
-}
-
-fn poll_child<F: Future>(
-    child: &mut Pin<&mut Activity<F>>,
-    result: &mut Option<Result<F::Output, Ended>>,
-    cx: &mut TaskContext<'_>,
-) {
-    if result.is_none()
-        && child.needs_poll(cx.waker())
-        && let Poll::Ready(output) = child.as_mut().poll(cx)
-    {
-        *result = Some(output);
-    }
-}
-
-/// Which of two bodies was done first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Selected<A, B> {
-    /// The first, with its output.
-    First(A),
-    /// The second, with its output.
-    Second(B),
-}
-
-/// Ready once the activity was cancelled; see [`Context::cancelled`].
-#[must_use = "futures do nothing unless polled"]
-pub struct Cancelled<'a> {
-    wait: SignalWait,
-    _context: &'a Context,
-}
-
-impl Future for Cancelled<'_> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
-        self.wait.poll(cx)
-    }
-}
-
-impl fmt::Debug for Cancelled<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cancelled").finish_non_exhaustive()
-    }
-}
-
-/// A future with a deadline; see [`Context::within`] and [`within`].
-#[must_use = "futures do nothing unless polled"]
-pub struct Within<'a, F> {
-    future: F,
-    wait: SignalWait,
-    limit: Duration,
-    context: Option<&'a Context>,
-}
-
-impl<'a, F> Within<'a, F> {
-    fn new(
-        context: Option<&'a Context>,
-        limit: Duration,
-        future: F,
-        site: &'static Location<'static>,
-    ) -> Self {
-        let deadline = clock::after(clock::now(), limit);
-        let wait = SignalWait::until(context.map(Context::slot), deadline, site);
-        Self { future, wait, limit, context }
-    }
-
-    fn timed_out(&self) -> Timeout {
-        crate::metrics::add(&crate::metrics::GLOBAL.timeouts, 1);
-        let slot = self.context.map(Context::slot);
-        let mut chain = slot.map(crate::graph::chain::from_poller).unwrap_or_default().into_iter();
-        let timeout = Timeout {
-            lock: None,
-            waited: self.limit,
-            holder: chain.next(),
-            chain: chain.collect(),
-            held: slot.map(|slot| slot.held().map(LockName::of_hold).collect()).unwrap_or_default(),
-            grade: Grade::Suspected,
-        };
-        crate::events::timeout(&timeout);
-        timeout
-    }
-}
-
-impl<F: Future> Future for Within<'_, F> {
-    type Output = Result<F::Output, Timeout>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        // SAFETY: only the future is pinned, and it is not moved.
-        let this = unsafe { self.get_unchecked_mut() };
-        // SAFETY: as above.
-        if let Poll::Ready(output) = unsafe { Pin::new_unchecked(&mut this.future) }.poll(cx) {
-            return Poll::Ready(Ok(output));
-        }
-        match this.wait.poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(this.timed_out())),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-}
-
-impl<F> fmt::Debug for Within<'_, F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Within").field("limit", &self.limit).finish_non_exhaustive()
-    }
-}
-
-/// Runs `future`, anywhere, for at most `limit` from this call on. Inside an activity use [`Context::within`], which is no
-/// sign of life and whose error names more.
-///
-/// # Cancel safety
-///
-/// That of `future`, which is dropped with it.
-///
-/// # Errors
-///
-/// [`Timeout`]; the future is dropped with the returned one.
-///
-/// # Examples
-///
-/// ```
-/// # #[tokio::main(flavor = "current_thread")] async fn main() {
-/// use std::{future::pending, time::Duration};
-///
-/// let late = freehold_sync::within(Duration::from_millis(5), pending::<()>()).await;
-/// assert!(late.is_err());
-/// # }
-/// ```
-#[track_caller]
-pub fn within<F: Future>(limit: Duration, future: F) -> Within<'static, F> {
-    Within::new(None, limit, future, Location::caller())
-}
-
-/// A future whose wakers are no sign of life; see [`Context::aside`].
-#[must_use = "futures do nothing unless polled"]
-pub struct Aside<'a, F> {
-    future: F,
-    waker: Option<Waker>,
-    /// Says in the graph that something outside may end the wait: an activity that waits for nothing else is no orphan.
-    signal: SignalWait,
-    context: &'a Context,
-}
-
-/// Wakes the activity without being counted. If the slot has a new user by then, that one is polled once for nothing.
-struct AsideWaker(&'static Slot);
-
-impl Wake for AsideWaker {
-    fn wake(self: Arc<Self>) {
-        self.0.wake();
-    }
-}
-
-impl<F: Future> Future for Aside<'_, F> {
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<F::Output> {
-        // SAFETY: only the future is pinned, and it is not moved.
-        let this = unsafe { self.get_unchecked_mut() };
-        let slot = this.context.slot();
-        let current = poll::current().filter(|current| current.is(slot));
-        // SAFETY: as above.
-        let future = unsafe { Pin::new_unchecked(&mut this.future) };
-        if !crate::acquire::is_own(cx.waker(), current) {
-            // Polled by a combinator with a waker of its own: that one has to be told.
-            return future.poll(cx);
-        }
-        let waker = this.waker.get_or_insert_with(|| Waker::from(Arc::new(AsideWaker(slot))));
-        let output = future.poll(&mut TaskContext::from_waker(waker));
-        if output.is_pending() {
-            // Without a deadline and not for the cancel, so never ready.
-            let _ = this.signal.poll(cx);
-        }
-        output
-    }
-}
-
-impl<F> fmt::Debug for Aside<'_, F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Aside").finish_non_exhaustive()
     }
 }

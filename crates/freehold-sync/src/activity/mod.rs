@@ -1,31 +1,31 @@
 //! Activities: futures whose waits the graph can see.
 
+mod child;
+mod reach;
+
+pub use reach::ActivityHandle;
+
 use crate::{
-    acquire::give_cell_back,
-    class::ClassRef,
     clock,
     context::{Context, OwnedContext},
     error::Ended,
     name::ActivityName,
-    raw::{self, Kind, RawLock, event},
     settings::OrderMode,
-    shim::{Mutex, Ordering, PoisonError},
-    signal_wait,
+    shim::Ordering,
     slot::{
         Slot,
-        cell::{self, Source, WaitCell},
-        poll::{self, Begin, Entered},
+        cell::WaitCell,
+        poll::{Begin, Entered},
         state, waker,
     },
 };
+use reach::Reach;
 use std::{
     fmt,
     future::Future,
     mem::ManuallyDrop,
-    ops::DerefMut,
     panic::Location,
     pin::Pin,
-    ptr,
     sync::Arc,
     task::{Context as TaskContext, Poll, Waker},
     time::Instant,
@@ -211,56 +211,8 @@ impl<F> Activity<F> {
     /// A handle that can cancel it from outside, see [`Context::cancelled`], or abort it.
     pub fn handle(&mut self) -> ActivityHandle {
         let slot = self.slot;
-        let reach = self.reach.get_or_insert_with(|| Arc::new(Reach(Mutex::new(Stage::Running(slot)))));
-        ActivityHandle { reach: reach.clone() }
-    }
-
-    /// Lets it take over what its parent's branch holds, for the order of levels.
-    pub(crate) fn child_of(self, parent: &'static Slot) -> Self {
-        let levels = crate::order::levels_held(parent);
-        self.slot.inherited.store(levels, Ordering::Relaxed);
-        self.slot.busy.store(if levels == 0 { 0 } else { crate::slot::SPECIAL }, Ordering::Relaxed);
-        self.slot.order_mode.store(parent.order_mode.load(Ordering::Relaxed), Ordering::Relaxed);
-        self.slot.priority.store(parent.priority.load(Ordering::Relaxed), Ordering::Relaxed);
-        self.slot.deadline.set(parent.deadline.get());
-        self
-    }
-
-    /// Whether a poll with `waker` would do anything: it was woken, or its wakes go elsewhere.
-    pub(crate) fn needs_poll(&self, waker: &Waker) -> bool {
-        self.slot.state.load(Ordering::Acquire) & (state::WOKEN | state::END) != 0
-            || !self.slot.wakes_go_to(waker)
-    }
-
-    /// Makes the edge from the activity that polls us to us, and takes an old one away.
-    fn link(&mut self, parent: &Waker) {
-        let above =
-            poll::current().filter(|above| waker::slot_of(parent).is_some_and(|slot| slot.is(*above)));
-        match (self.link, above) {
-            (Some(link), Some(above)) if link.owner().is(above) => {
-                link.polled.store(state::epoch(above.state.load(Ordering::Relaxed)), Ordering::Relaxed);
-            }
-            (None, None) => {}
-            (_, above) => {
-                self.unlink();
-                self.link = above.map(|above| {
-                    let link = above.claim_cell();
-                    link.kind.store(Source::Child as u8, Ordering::Relaxed);
-                    link.source.store(ptr::from_ref(self.slot).cast_mut().cast(), Ordering::Relaxed);
-                    link.deadline.set(clock::NEVER);
-                    link.since.set(0);
-                    link.set_phase(cell::WAITING);
-                    link
-                });
-            }
-        }
-    }
-
-    fn unlink(&mut self) {
-        if let Some(link) = self.link.take() {
-            link.source.store(ptr::null_mut(), Ordering::Release);
-            give_cell_back(link, poll::current());
-        }
+        let reach = self.reach.get_or_insert_with(|| Arc::new(Reach::new(slot)));
+        ActivityHandle::new(reach.clone())
     }
 
     /// Drops the body as its poller, and ends the use of the slot.
@@ -280,13 +232,13 @@ impl<F> Activity<F> {
     /// Before the slot may be given to another activity, and before anybody is told of the end.
     fn unreach(&mut self, why: Option<Ended>) {
         if let Some(reach) = &self.reach {
-            *reach.stage() = Stage::Over(why);
+            reach.end(why);
         }
     }
 
     /// Why it is ended in this poll.
     fn why_ended(&self) -> Ended {
-        if self.reach.as_ref().is_some_and(|reach| matches!(*reach.stage(), Stage::Aborting(_))) {
+        if self.reach.as_ref().is_some_and(|reach| reach.is_aborting()) {
             return Ended::Aborted;
         }
         self.slot.verdict().map_or(Ended::Dropped, Ended::Orphan)
@@ -373,138 +325,6 @@ impl<F> fmt::Debug for Activity<F> {
             .field("name", &self.slot.name())
             .field("birth", &self.birth())
             .finish_non_exhaustive()
-    }
-}
-
-/// The way from outside to an activity, for as long as it runs.
-struct Reach(Mutex<Stage>);
-
-/// How far an activity is, seen from outside.
-enum Stage {
-    Running(&'static Slot),
-    /// Its next poll ends it.
-    Aborting(&'static Slot),
-    /// It is done; with the reason if it has no result.
-    Over(Option<Ended>),
-}
-
-impl Reach {
-    fn stage(&self) -> impl DerefMut<Target = Stage> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Cancels or aborts an activity from outside; see [`Activity::handle`].
-#[derive(Clone)]
-pub struct ActivityHandle {
-    reach: Arc<Reach>,
-}
-
-impl ActivityHandle {
-    /// Cancels the activity: [`Context::cancelled`] becomes ready. Its body decides what to do. Nothing happens if it is
-    /// done already, or was cancelled before.
-    pub fn cancel(&self) {
-        // Held meanwhile, so that the slot is not given to another activity; but not while anybody is woken.
-        let stage = self.reach.stage();
-        let wakes = match *stage {
-            Stage::Running(slot) | Stage::Aborting(slot) => Some(signal_wait::cancel(slot)),
-            _ => None,
-        };
-        drop(stage);
-        if let Some(wakes) = wakes {
-            wakes.wake();
-        }
-    }
-
-    /// Ends the activity without asking it: its next poll drops the body where it is, which gives back what it holds and
-    /// leaves the queues it is in, and its output is [`Ended::Aborted`]. It is woken for that.
-    ///
-    /// A poll that runs is not interrupted; if it is the last one, the result stands. Nothing happens if the activity is
-    /// done already. Where the body should decide, [`cancel`](Self::cancel) it.
-    pub fn abort(&self) {
-        let woken = {
-            let mut stage = self.reach.stage();
-            let Stage::Running(slot) = *stage else { return };
-            *stage = Stage::Aborting(slot);
-            slot.state.fetch_or(state::END, Ordering::AcqRel);
-            // Counted, so the slot stays in use until the parent is woken, which may run anything.
-            slot.mark_woken().then_some(slot)
-        };
-        if let Some(slot) = woken {
-            slot.wake_parent();
-        }
-    }
-
-    /// Whether the activity is done or dropped.
-    #[must_use]
-    pub fn is_done(&self) -> bool {
-        matches!(*self.reach.stage(), Stage::Over(_))
-    }
-
-    /// Why the activity has no result, once that is known.
-    pub(crate) fn why_ended(&self) -> Option<Ended> {
-        match &*self.reach.stage() {
-            Stage::Over(why) => why.clone(),
-            Stage::Running(_) | Stage::Aborting(_) => None,
-        }
-    }
-}
-
-impl fmt::Debug for ActivityHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ActivityHandle").field("done", &self.is_done()).finish()
-    }
-}
-
-// ---- the end of an activity as an edge -----------------------------------------------------------------------------
-
-/// The result of an activity, and its end as something that it holds until then.
-pub(crate) struct Completion<T> {
-    pub(crate) lock: RawLock,
-    result: Mutex<Option<Result<T, Ended>>>,
-}
-
-impl<T> Completion<T> {
-    pub(crate) fn new(by: &'static Slot) -> Arc<Self> {
-        Self::held_by(by)
-    }
-
-    /// One that nobody known will complete.
-    pub(crate) fn unbound() -> Arc<Self> {
-        Self::held_by(ptr::null())
-    }
-
-    fn held_by(by: *const Slot) -> Arc<Self> {
-        let class = ClassRef::from_ptr(ptr::null_mut());
-        Arc::new(Self {
-            lock: RawLock::new(Kind::Event, event::pending(by), class, 0),
-            result: Mutex::new(None),
-        })
-    }
-
-    pub(crate) fn is_done(&self) -> bool {
-        self.lock.word.load(Ordering::Acquire) & raw::LOCKED == 0
-    }
-
-    /// What it was completed with; nothing if that never happened.
-    pub(crate) fn take(&self) -> Option<Result<T, Ended>> {
-        self.result.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-/// Completes when dropped: with the result if there is one. Dropped inside the activity, as the last thing of its body,
-/// so that nobody sees the event bound to a slot whose user has changed.
-pub(crate) struct Completer<T>(pub(crate) Arc<Completion<T>>);
-
-impl<T> Completer<T> {
-    pub(crate) fn complete(self, result: Result<T, Ended>) {
-        *self.0.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-    }
-}
-
-impl<T> Drop for Completer<T> {
-    fn drop(&mut self) {
-        self.0.lock.release(Kind::Event, 1, 0, ptr::null_mut(), || false);
     }
 }
 

@@ -25,7 +25,8 @@ const CANCEL: u32 = 1;
 /// `need` of a cell that waits for its deadline only.
 const DEADLINE: u32 = 0;
 
-pub(crate) struct SignalWait {
+/// Waits in a cell of its own for a deadline or a cancel.
+pub(crate) struct SignalCell {
     slot: Option<&'static Slot>,
     site: &'static Location<'static>,
     deadline: Ticks,
@@ -33,7 +34,7 @@ pub(crate) struct SignalWait {
     cell: Option<&'static WaitCell>,
 }
 
-impl SignalWait {
+impl SignalCell {
     pub(crate) fn until(
         slot: Option<&'static Slot>,
         deadline: Ticks,
@@ -125,7 +126,7 @@ impl SignalWait {
     }
 }
 
-impl Drop for SignalWait {
+impl Drop for SignalCell {
     fn drop(&mut self) {
         if let Some(wait) = self.cell {
             let section = wait.owner().signals.enter();

@@ -1,0 +1,64 @@
+//! An activity that is polled inside another one: an edge of the graph, from the one that polls to the child.
+
+use super::Activity;
+use crate::{
+    acquire::give_cell_back,
+    clock, order,
+    shim::Ordering,
+    slot::{
+        SPECIAL, Slot,
+        cell::{self, Source},
+        poll, state, waker,
+    },
+};
+use std::{ptr, task::Waker};
+
+impl<F> Activity<F> {
+    /// Lets it take over what its parent's branch holds, for the order of levels.
+    pub(crate) fn child_of(self, parent: &'static Slot) -> Self {
+        let levels = order::levels_held(parent);
+        self.slot.inherited.store(levels, Ordering::Relaxed);
+        self.slot.busy.store(if levels == 0 { 0 } else { SPECIAL }, Ordering::Relaxed);
+        self.slot.order_mode.store(parent.order_mode.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.slot.priority.store(parent.priority.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.slot.deadline.set(parent.deadline.get());
+        self
+    }
+
+    /// Whether a poll with `waker` would do anything: it was woken, or its wakes go elsewhere.
+    pub(crate) fn needs_poll(&self, waker: &Waker) -> bool {
+        self.slot.state.load(Ordering::Acquire) & (state::WOKEN | state::END) != 0
+            || !self.slot.wakes_go_to(waker)
+    }
+
+    /// Makes the edge from the activity that polls us to us, and takes an old one away.
+    pub(super) fn link(&mut self, parent: &Waker) {
+        let above =
+            poll::current().filter(|above| waker::slot_of(parent).is_some_and(|slot| slot.is(*above)));
+        match (self.link, above) {
+            (Some(link), Some(above)) if link.owner().is(above) => {
+                link.polled.store(state::epoch(above.state.load(Ordering::Relaxed)), Ordering::Relaxed);
+            }
+            (None, None) => {}
+            (_, above) => {
+                self.unlink();
+                self.link = above.map(|above| {
+                    let link = above.claim_cell();
+                    link.kind.store(Source::Child as u8, Ordering::Relaxed);
+                    link.source.store(ptr::from_ref(self.slot).cast_mut().cast(), Ordering::Relaxed);
+                    link.deadline.set(clock::NEVER);
+                    link.since.set(0);
+                    link.set_phase(cell::WAITING);
+                    link
+                });
+            }
+        }
+    }
+
+    pub(super) fn unlink(&mut self) {
+        if let Some(link) = self.link.take() {
+            link.source.store(ptr::null_mut(), Ordering::Release);
+            give_cell_back(link, poll::current());
+        }
+    }
+}

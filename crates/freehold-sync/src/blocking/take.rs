@@ -1,0 +1,51 @@
+//! Taking a lock with the thread: at once, after a short spin, or parked.
+
+use super::{park, thread};
+use crate::{
+    acquire::{self, Acquired},
+    deadline::Limit,
+    error::LockError,
+    order,
+    raw::RawLock,
+    slot::{Slot, cell},
+};
+use std::panic::Location;
+
+/// Takes `need` of `lock` for `holder`, blocking the thread.
+#[inline(never)]
+pub(crate) fn lock_in(
+    lock: &RawLock,
+    need: u32,
+    holder: Option<&'static Slot>,
+    limit: Limit,
+    site: &'static Location<'static>,
+) -> Result<Acquired, LockError> {
+    if let Some(holder) = holder {
+        order::check(holder, lock, site, false)?;
+    }
+    let pointer = acquire::pointer(holder);
+    match lock.try_take(need, pointer).or_else(|| park::spin(lock, need, pointer)) {
+        Some(place) => acquire::book(lock, need, site, holder, place, None),
+        None => lock_parked(lock, need, holder, limit, site),
+    }
+}
+
+#[cold]
+fn lock_parked(
+    lock: &RawLock,
+    need: u32,
+    holder: Option<&'static Slot>,
+    limit: Limit,
+    site: &'static Location<'static>,
+) -> Result<Acquired, LockError> {
+    match park::wait(lock, need, holder, limit, site)? {
+        park::Parking::Taken(place, waited) => acquire::book(lock, need, site, holder, place, Some(waited)),
+        park::Parking::Shut => Err(acquire::closed(lock)),
+        park::Parking::Failed(cell::EXPIRED, waited) => Err(acquire::timed_out(lock, holder, waited)),
+        park::Parking::Failed(cell::VICTIM, _) => {
+            let report = thread::current().and_then(Slot::verdict);
+            Err(report.map_or_else(|| acquire::closed(lock), LockError::Deadlock))
+        }
+        park::Parking::Failed(..) => Err(acquire::closed(lock)),
+    }
+}
