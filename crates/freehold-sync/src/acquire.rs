@@ -373,15 +373,19 @@ pub(crate) fn is_own(waker: &Waker, bound: Option<&'static Slot>) -> bool {
 /// The future that used `wait` is done with it.
 pub(crate) fn give_cell_back(wait: &'static WaitCell, bound: Option<&'static Slot>) {
     let owner = wait.owner();
-    // While the lock is there: its drop must not take this for the cell of a forgotten future. SeqCst as in `freeze`: who
-    // freezes the owner sees it gone, or is waited for: by the end of an outsider, and below.
-    wait.source.store(ptr::null_mut(), Ordering::SeqCst);
+    // While the lock is there: its drop must not take this for the cell of a forgotten future. Who froze the owner and
+    // follows the source is waited for: by the end of an outsider's use; by the poll that runs here, which began unfrozen;
+    // and below.
     if owner.is_outsider() {
+        wait.source.store(ptr::null_mut(), Ordering::Release);
         wait.set_phase(cell::UNUSED);
         owner.release_outside();
     } else if bound.is_some_and(|slot| slot.is(owner)) {
+        wait.source.store(ptr::null_mut(), Ordering::Release);
         owner.free_cell(wait);
     } else {
+        // SeqCst as in `freeze`: who freezes the owner sees it gone, or we see that.
+        wait.source.store(ptr::null_mut(), Ordering::SeqCst);
         owner.wait_thawed();
         wait.set_phase(cell::ABANDONED);
     }

@@ -41,9 +41,8 @@ pub struct Context<S: State> {
 
 impl<S: State> Context<S> {
     pub(crate) fn new(call: Arc<Call<S>>, locks: OwnedContext) -> Self {
-        let context = Self { call, locks };
-        context.tell_deadline();
-        context
+        locks.set_deadline(call.clock.expires(call.started));
+        Self { call, locks }
     }
 
     /// Waits for locks go by the call's deadline as it is now.
@@ -149,7 +148,7 @@ impl<S: State> Context<S> {
     ///
     /// static TOTAL: Mutex<u64> = Mutex::new(0);
     ///
-    /// async fn add(ctx: &Context<()>, amount: u64) -> Result<u64, ErrorObject> {
+    /// async fn add(ctx: &Context<()>, [amount]: [u64; 1]) -> Result<u64, ErrorObject> {
     ///     let mut total = ctx.lock(&TOTAL).await?;
     ///     *total += amount;
     ///     Ok(*total)
@@ -157,7 +156,7 @@ impl<S: State> Context<S> {
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
     /// let engine = Engine::builder(()).method("add", add).build().unwrap();
     /// let session = engine.open().unwrap();
-    /// let request = br#"{"jsonrpc":"2.0","id":1,"method":"add","params":2}"#;
+    /// let request = br#"{"jsonrpc":"2.0","id":1,"method":"add","params":[2]}"#;
     /// let answer = engine.process_bytes(&session, request).await.unwrap();
     /// assert!(answer.ends_with(br#""result":2}"#));
     /// # }

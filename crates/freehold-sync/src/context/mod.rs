@@ -59,8 +59,8 @@ impl Context {
         self.slot.set_name(name.into().cut());
     }
 
-    /// Sets the deadline of the activity's waits anew; see [`Activity::deadline`](crate::Activity::deadline). The next wait goes by it, one that has
-    /// begun does not.
+    /// Sets the deadline of the activity's waits anew; see [`Activity::deadline`](crate::Activity::deadline). The next wait
+    /// goes by it, one that has begun does not.
     pub fn set_deadline(&self, at: Instant) {
         self.slot.deadline.set(clock::of(at));
     }

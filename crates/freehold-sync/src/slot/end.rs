@@ -85,15 +85,6 @@ impl Slot {
         wakes.wake();
     }
 
-    /// An owned context is gone.
-    pub(crate) fn forget_context(&'static self) {
-        // SeqCst as in `forget_clone`.
-        self.contexts.fetch_sub(1, Ordering::SeqCst);
-        if self.state.load(Ordering::SeqCst) & DONE != 0 {
-            self.try_return();
-        }
-    }
-
     /// Returns the slot to the pool if the body is gone and nothing else keeps it.
     #[cold]
     pub(crate) fn try_return(&'static self) {
@@ -129,7 +120,9 @@ impl Slot {
             self.named.store(false, Ordering::Relaxed);
             *self.name.lock().unwrap_or_else(PoisonError::into_inner) = ActivityName::NONE;
         }
-        if self.verdict.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
+        if self.judged.load(Ordering::Relaxed) {
+            self.judged.store(false, Ordering::Relaxed);
+            *self.verdict.lock().unwrap_or_else(PoisonError::into_inner) = None;
             self.doomed.store(false, Ordering::Relaxed);
         }
         self.busy.store(0, Ordering::Relaxed);

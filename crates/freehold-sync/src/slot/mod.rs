@@ -89,6 +89,8 @@ pub(crate) struct Slot {
     pub(crate) cancel_awaited_elsewhere: AtomicBool,
     pub(crate) doomed: AtomicBool,
     verdict: Mutex<Option<Arc<Deadlock>>>,
+    /// Whether there ever was one.
+    judged: PlainBool,
     /// The lock of cells without a queue.
     pub(crate) signals: QueueLock,
     /// The wait that was probed last, by the tick it began.
@@ -133,6 +135,7 @@ impl Slot {
             cancel_awaited_elsewhere: AtomicBool::new(false),
             doomed: AtomicBool::new(false),
             verdict: Mutex::new(None),
+            judged: PlainBool::new(false),
             signals: QueueLock::new(),
             probed: AtomicTicks::new(0),
             suspected: AtomicTicks::new(0),
@@ -209,6 +212,7 @@ impl Slot {
     /// Until it holds nothing, further waits of the activity fail with `report`.
     pub(crate) fn doom(&self, report: Arc<Deadlock>) {
         *self.verdict.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
+        self.judged.store(true, Ordering::Relaxed);
         self.doomed.store(true, Ordering::Release);
     }
 

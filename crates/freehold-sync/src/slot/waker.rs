@@ -75,6 +75,15 @@ impl Slot {
         }
     }
 
+    /// An owned context is gone.
+    pub(crate) fn forget_context(&'static self) {
+        // SeqCst as in `forget_clone`.
+        self.contexts.fetch_sub(1, Ordering::SeqCst);
+        if self.state.load(Ordering::SeqCst) & DONE != 0 {
+            self.try_return();
+        }
+    }
+
     /// Clones of the waker that count as life under the identity of `state`.
     pub(crate) fn foreign_clones(&self, state: u64) -> u32 {
         // Acquire pairs with `forget_clone`: who sees the clone gone sees the wake before it.
