@@ -6,6 +6,7 @@ use crate::{
     drain::DrainState,
     engine::{AppState, Engine, EngineState},
     event::{Events, Observer},
+    fault::{self, Fault},
     handler::{Handler, HandlerResult, Method, MethodKind, MethodOptions, RawHandler, Typed, write_result},
     hooks::Hooks,
     limits::Limits,
@@ -207,6 +208,9 @@ impl<S: State> EngineBuilder<S> {
     pub fn build(self) -> Result<Engine<S>, BuildError> {
         let methods =
             Methods::new(self.methods).map_err(|name| BuildError::DuplicateMethod((*name).into()))?;
+        if fault::active(Fault::GraphOff) {
+            freehold_sync::set_detection(false);
+        }
         let started = self.runtime.now();
         let inner = EngineState {
             limits: self.limits,

@@ -16,6 +16,8 @@ pub enum Fault {
     SlotInReader,
     /// Unread answers share the room of notifications, and the oldest goes first (S-06).
     DropAnswers,
+    /// Deadlocks are not looked for (S-07).
+    GraphOff,
     /// For the stdio transport: a line that was read in part is lost when something else happens (S-11).
     ClearPartialLine,
     /// The end of a session tells neither its calls nor its questions (S-12).
@@ -44,10 +46,11 @@ mod seeded {
 
     impl Fault {
         /// Every fault.
-        pub const ALL: [Self; 12] = [
+        pub const ALL: [Self; 13] = [
             Self::RegistryLock,
             Self::SlotInReader,
             Self::DropAnswers,
+            Self::GraphOff,
             Self::ClearPartialLine,
             Self::KeepPending,
             Self::DropMalformed,
@@ -66,6 +69,7 @@ mod seeded {
                 Self::RegistryLock => "registry-lock",
                 Self::SlotInReader => "slot-in-reader",
                 Self::DropAnswers => "drop-answers",
+                Self::GraphOff => "graph-off",
                 Self::ClearPartialLine => "clear-partial-line",
                 Self::KeepPending => "keep-pending",
                 Self::DropMalformed => "drop-malformed",

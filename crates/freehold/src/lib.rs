@@ -26,6 +26,9 @@ pub mod runtime;
 mod session;
 mod state;
 
+/// The locks that go through [`Context::lock`], and everything else of their crate.
+pub use freehold_sync as sync;
+
 pub use builder::{AtCap, BuildError, EngineBuilder};
 pub use call::{CallHandle, CancelReason, Route, Stage, Step};
 pub use context::Context;

@@ -1,5 +1,6 @@
 use crate::model::{CallToolResult, Content};
 use freehold::ErrorObject;
+use freehold_sync::LockError;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
@@ -8,7 +9,7 @@ use std::fmt;
 /// Why a tool has no answer.
 ///
 /// Every error type converts into it and becomes a result marked as an error, with the error's text for the model to
-/// read. An error of the protocol itself is made with [`ToolError::protocol`].
+/// read. That of a lock of `freehold-sync` tells who was in the way, by their tools. An error of the protocol itself is made with [`ToolError::protocol`].
 #[derive(Debug)]
 pub struct ToolError(pub(crate) Failure);
 
@@ -33,9 +34,13 @@ impl ToolError {
     }
 }
 
-impl<E: std::error::Error> From<E> for ToolError {
+impl<E: std::error::Error + 'static> From<E> for ToolError {
     fn from(error: E) -> Self {
-        Self::new(error)
+        // What a lock's own text names (its place in the source, its address) is for the server's log.
+        match (&error as &dyn std::error::Error).downcast_ref::<LockError>() {
+            Some(lock) => Self::new(ErrorObject::from(lock.clone()).message),
+            None => Self::new(error),
+        }
     }
 }
 

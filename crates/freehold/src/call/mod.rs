@@ -207,6 +207,11 @@ impl<S: State> Call<S> {
         let _ = self.subject.set(subject);
     }
 
+    /// Its subject if it has one, else its method.
+    pub(crate) fn shared_label(&self) -> Arc<str> {
+        self.subject().cloned().unwrap_or_else(|| self.engine().methods.shared_name(self.method))
+    }
+
     /// The method and its subject, for people.
     pub(crate) fn label(&self) -> String {
         match self.subject() {

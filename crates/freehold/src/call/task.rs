@@ -98,7 +98,7 @@ impl<S: State> CallTask<S> {
             }
         };
         match contain(|| activity_owning(|locks| fault::locked(start(locks)))) {
-            Ok(body) => self.phase = Phase::Running(body.named(engine.methods.shared_name(call.method))),
+            Ok(body) => self.phase = Phase::Running(body.named(call.shared_label())),
             Err(Panicked) => {
                 call.settle(Outcome::Panicked);
                 self.finish();

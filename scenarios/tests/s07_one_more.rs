@@ -1,0 +1,152 @@
+//! S-07: every holder wants one more. Four calls share a pool of four permits, hold one each and ask for another; and
+//! two tools take two locks in opposite order.
+//!
+//! Its other half, a tool that calls a tool of the same server with one slot, needs calls between sessions.
+
+mod sdk;
+
+use freehold_mcp::{
+    Tool, ToolError,
+    freehold::{
+        OutcomeKind,
+        sync::{Deadlock, Event, Grade, Mutex, PermitPool, Subscription, subscribe},
+    },
+};
+use freehold_scenarios::{
+    Builder, Client, Ctx, TestServer, Transport, checks, limits::patient, limits::prompt,
+    over_both_transports,
+};
+use serde_json::{Value, json};
+use std::sync::{Arc, Mutex as StdMutex};
+use tokio::sync::Barrier;
+
+over_both_transports!(permits => s07_permits_http, s07_permits_stdio);
+over_both_transports!(opposite_order => s07_opposite_order_http, s07_opposite_order_stdio);
+over_both_transports!(sdk_client => s07_sdk_client_http, s07_sdk_client_stdio);
+
+const HOLDERS: usize = 4;
+
+/// What the application shares.
+struct Shared {
+    pool: PermitPool,
+    all_hold: Barrier,
+    a: Mutex<()>,
+    b: Mutex<()>,
+    both_hold: Barrier,
+}
+
+async fn one_more(ctx: &Ctx, (): ()) -> Result<&'static str, ToolError> {
+    let shared = ctx.app::<Shared>();
+    let _one = ctx.permit(&shared.pool).await?;
+    shared.all_hold.wait().await;
+    let _one_more = ctx.permit(&shared.pool).await?;
+    Ok("two")
+}
+
+async fn a_then_b(ctx: &Ctx, (): ()) -> Result<&'static str, ToolError> {
+    let shared = ctx.app::<Shared>();
+    let _a = ctx.lock(&shared.a).await?;
+    shared.both_hold.wait().await;
+    let _b = ctx.lock(&shared.b).await?;
+    Ok("two")
+}
+
+async fn b_then_a(ctx: &Ctx, (): ()) -> Result<&'static str, ToolError> {
+    let shared = ctx.app::<Shared>();
+    let _b = ctx.lock(&shared.b).await?;
+    shared.both_hold.wait().await;
+    let _a = ctx.lock(&shared.a).await?;
+    Ok("two")
+}
+
+fn tools(builder: Builder) -> Builder {
+    let shared = Shared {
+        pool: PermitPool::new(HOLDERS as u32),
+        all_hold: Barrier::new(HOLDERS),
+        a: Mutex::new(()),
+        b: Mutex::new(()),
+        both_hold: Barrier::new(2),
+    };
+    builder
+        .app(Arc::new(shared))
+        .tool(Tool::new("one_more", "Takes two permits.", one_more))
+        .tool(Tool::new("a_then_b", "Takes two locks.", a_then_b))
+        .tool(Tool::new("b_then_a", "Takes two locks.", b_then_a))
+}
+
+/// The reports of rings among calls of `tool`.
+struct Reports(Arc<StdMutex<Vec<Arc<Deadlock>>>>, #[expect(dead_code, reason = "ends with it")] Subscription);
+
+impl Reports {
+    fn about(tool: &'static str) -> Self {
+        let told = Arc::new(StdMutex::new(Vec::new()));
+        let into = told.clone();
+        let subscription = subscribe(move |event| {
+            if let Event::Deadlock(report) = event
+                && report.grade == Grade::Proven
+                && report.edges.iter().any(|edge| edge.waiter.name == tool)
+            {
+                into.lock().unwrap().push(report.clone());
+            }
+        });
+        Self(told, subscription)
+    }
+
+    fn all(&self) -> Vec<Arc<Deadlock>> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+/// Of the answers one is an error that names `tool`, and the others are results.
+fn assert_one_refused(answers: &[Value], tool: &str) {
+    let text =
+        |answer: &Value| answer["result"]["content"][0]["text"].as_str().unwrap_or_default().to_owned();
+    let refused: Vec<_> = answers.iter().filter(|answer| answer["result"]["isError"] == true).collect();
+    let done = answers.iter().filter(|answer| text(answer) == "two").count();
+    assert_eq!((refused.len(), done), (1, answers.len() - 1), "{answers:?}");
+    let told = text(refused[0]);
+    assert!(told.contains("deadlock") && told.contains(tool), "{told}");
+    assert!(!told.contains(".rs:") && !told.contains("0x"), "nothing of the server's insides: {told}");
+}
+
+async fn permits(transport: Transport) {
+    let reports = Reports::about("one_more");
+    let server = TestServer::with(patient(), tools).await;
+    let client = Client::connect(&server, transport).await;
+    let ids: Vec<_> = (0..HOLDERS).map(|_| client.call("one_more", json!({}))).collect();
+    let mut answers = Vec::new();
+    for id in &ids {
+        answers.push(prompt("an answer", client.answer(id)).await);
+    }
+    assert_one_refused(&answers, "one_more");
+    // Both transports' tests run in one process, so some reports may be the other's.
+    assert!(!reports.all().is_empty());
+    assert_eq!(server.record.outcomes("tools/call", OutcomeKind::Answered), HOLDERS);
+    checks::everything(&server, vec![client]).await;
+}
+
+async fn opposite_order(transport: Transport) {
+    let reports = Reports::about("a_then_b");
+    let server = TestServer::with(patient(), tools).await;
+    let one = Client::connect(&server, transport).await;
+    let two = Client::connect(&server, transport).await;
+    let (first, second) = (one.call("a_then_b", json!({})), two.call("b_then_a", json!({})));
+    let answers =
+        [prompt("an answer", one.answer(&first)).await, prompt("an answer", two.answer(&second)).await];
+    assert_one_refused(&answers, "a_then_b");
+    assert!(reports.all().iter().all(|report| report.edges.len() == 2) && !reports.all().is_empty());
+    checks::everything(&server, vec![one, two]).await;
+}
+
+/// The official SDK's client is told as well.
+async fn sdk_client(transport: Transport) {
+    let server = TestServer::with(patient(), tools).await;
+    let client = sdk::connect(&server, transport).await;
+    let call = |tool| prompt(tool, sdk::call(&client, tool, json!({})));
+    let (one, two) = tokio::join!(call("a_then_b"), call("b_then_a"));
+    let results = [one.expect("a result"), two.expect("a result")];
+    let refused = results.iter().filter(|result| result.is_error == Some(true)).count();
+    assert_eq!(refused, 1, "{results:?}");
+    sdk::leave(client).await;
+    checks::everything(&server, vec![]).await;
+}
