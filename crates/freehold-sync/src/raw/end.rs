@@ -64,8 +64,9 @@ impl RawLock {
         slot::pool::for_each(|slot| {
             slot.every_cell(|wait| {
                 // SeqCst, and then the look at FROZEN: either who freezes sees the source gone, or we wait for them.
-                // From here on the cell is ours: the end of its owner waits for us.
-                if wait.source.compare_exchange(me, GOING, Ordering::SeqCst, Ordering::Relaxed).is_err() {
+                // From here on the cell is ours: the end of its owner waits for us. Acquire where it is gone already pairs with
+                // who took it away: what they did with the lock is over before it is freed.
+                if wait.source.compare_exchange(me, GOING, Ordering::SeqCst, Ordering::Acquire).is_err() {
                     return;
                 }
                 slot.wait_thawed();
