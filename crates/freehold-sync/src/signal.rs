@@ -52,25 +52,13 @@ struct Waiters {
 }
 
 impl Waiters {
-    /// Stores a clone of `waker` under `key`, or under a new key; returns the key and the waker it displaced.
-    fn store(&mut self, key: Option<usize>, waker: &Waker) -> (usize, Option<Waker>) {
-        if let Some(key) = key {
-            let slot = &mut self.slots[key];
-            return match slot {
-                Some(old) if old.will_wake(waker) => (key, None),
-                _ => (key, slot.replace(waker.clone())),
-            };
-        }
-        match self.free.pop() {
-            Some(free) => {
-                self.slots[free] = Some(waker.clone());
-                (free, None)
-            }
-            None => {
-                self.slots.push(Some(waker.clone()));
-                (self.slots.len() - 1, None)
-            }
-        }
+    /// Stores `waker` under `key`, or under a new key; returns the key and the waker it displaced.
+    fn store(&mut self, key: Option<usize>, waker: Waker) -> (usize, Option<Waker>) {
+        let key = key.or_else(|| self.free.pop()).unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        (key, self.slots[key].replace(waker))
     }
 
     /// Takes the waker under `key` out; nothing if the signal was set in between, which took all of them.
@@ -174,12 +162,15 @@ impl<R: HasSignal + Unpin> Future for SignalWait<R> {
             this.key = None;
             return Poll::Ready(reason);
         }
+        // Cloned before the section and dropped after it: that is a user's code.
+        let waker = cx.waker().clone();
         let mut displaced = None;
         let reason = signal.waiters.with(|waiters| {
             if let Some(reason) = signal.get() {
+                displaced = Some(waker);
                 return Some(reason);
             }
-            let (key, old) = waiters.store(this.key, cx.waker());
+            let (key, old) = waiters.store(this.key, waker);
             this.key = Some(key);
             displaced = old;
             None

@@ -70,17 +70,15 @@ impl SignalCell {
         }
         let owner = wait.owner();
         let own = is_own(cx.waker(), bound) && !owner.is_outsider();
+        // A user's code, so outside of the section, as the drop of the old one.
+        let new = if own { Parked::Owner } else { Parked::Foreign(cx.waker().clone()) };
         let section = owner.signals.enter();
         if wait.phase() == cell::EXPIRED {
+            drop(section);
             return Poll::Ready(());
         }
         // SAFETY: in the section that guards cells without a queue.
-        let parked = unsafe { wait.parked_mut() };
-        let mut old = None;
-        if !parked.is(cx.waker(), own) {
-            let new = if own { Parked::Owner } else { Parked::Foreign(cx.waker().clone()) };
-            old = Some(std::mem::replace(parked, new));
-        }
+        let old = std::mem::replace(unsafe { wait.parked_mut() }, new);
         wait.set_phase(cell::WAITING);
         drop(section);
         drop(old);

@@ -4,7 +4,7 @@
 
 mod support;
 
-use freehold_sync::{Mutex, RwLock, activity, blocking, within};
+use freehold_sync::{Mutex, PermitPool, RwLock, activity, blocking, within};
 use std::{
     future::{Future, pending, poll_fn},
     pin::{Pin, pin},
@@ -123,19 +123,50 @@ fn a_deadline_that_passes_during_the_registration_is_not_lost() {
     until("the deadline is lost", || WOKEN.load(Ordering::SeqCst));
 }
 
-struct Panics;
+#[derive(Default)]
+struct Panics(AtomicBool);
 
 impl Wake for Panics {
     fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
         panic!("in a waker");
     }
 }
 
+/// A clone that goes for the lock which the future waits for: it must not happen inside of that lock's section.
+#[test]
+fn a_waker_whose_clone_uses_the_lock_hangs_nobody() {
+    static POOL: PermitPool = PermitPool::new(1);
+    static CLONED: AtomicUsize = AtomicUsize::new(0);
+    static USES_IT: RawWakerVTable = RawWakerVTable::new(
+        |data| {
+            assert!(POOL.try_acquire().is_none());
+            CLONED.fetch_add(1, Ordering::SeqCst);
+            RawWaker::new(data, &USES_IT)
+        },
+        |_| (),
+        |_| (),
+        |_| (),
+    );
+    let waits = thread::spawn(|| {
+        let _held = POOL.try_acquire().unwrap();
+        let mut wait = pin!(POOL.acquire());
+        assert!(poll_with(wait.as_mut(), Waker::noop()).is_pending());
+        // SAFETY: the vtable's functions need no data.
+        let uses_it = unsafe { Waker::from_raw(RawWaker::new(std::ptr::null(), &USES_IT)) };
+        assert!(poll_with(wait.as_mut(), &uses_it).is_pending());
+    });
+    until("the clone waits for the section it is in", || waits.is_finished());
+    waits.join().unwrap();
+    assert_eq!(CLONED.load(Ordering::SeqCst), 1);
+}
+
 #[test]
 fn deadlines_outlive_a_waker_that_panics() {
+    let panics = Arc::new(Panics::default());
     let mut bad = pin!(within(ms(5), pending::<()>()));
-    assert!(poll_with(bad.as_mut(), &Waker::from(Arc::new(Panics))).is_pending());
-    thread::sleep(ms(100));
+    assert!(poll_with(bad.as_mut(), &Waker::from(panics.clone())).is_pending());
+    until("it is not woken", || panics.0.load(Ordering::SeqCst));
     let count = Arc::new(Count::default());
     let mut good = pin!(within(ms(5), pending::<()>()));
     assert!(poll_with(good.as_mut(), &Waker::from(count.clone())).is_pending());
@@ -148,7 +179,7 @@ fn a_waker_that_panics_takes_nobody_elses_wake() {
     let held = lock.try_write().unwrap();
     let count = Arc::new(Count::default());
     let good = Waker::from(count.clone());
-    let bad = Waker::from(Arc::new(Panics));
+    let bad = Waker::from(Arc::new(Panics::default()));
     let mut readers: Vec<_> = (0..4).map(|_| Box::pin(lock.read())).collect();
     for (reader, waker) in readers.iter_mut().zip([&bad, &good, &bad, &good]) {
         assert!(poll_with(reader.as_mut(), waker).is_pending());

@@ -13,8 +13,8 @@
 //!    forgotten is in the queue, or `word` says that something is taken or notified, or `STRAY` is set. So a drop that
 //!    sees none of these has no cell pointing to it. A cell that is not in use points to no lock.
 //!
-//! *Deadlock safety*: a section takes no other lock. Wakers are woken and dropped after it; one may be cloned in it
-//! (`park`).
+//! *Deadlock safety*: a section takes no other lock and runs no code of a user. Wakers are cloned before it, woken and
+//! dropped after it.
 
 mod end;
 pub(crate) mod event;
@@ -266,21 +266,26 @@ impl RawLock {
         }
     }
 
-    /// Replaces the waker of a cell; false if it does not wait any more. The old waker is dropped after the section.
+    /// Replaces the waker of a cell; false if it does not wait any more. Only its future may. Wakers are cloned and dropped
+    /// outside of the section, because that is a user's code.
     pub(crate) fn park(&self, wait: &'static WaitCell, waker: &Waker) -> bool {
         let section = self.queue.enter();
         if wait.phase() != cell::WAITING {
             return false;
         }
         // SAFETY: in the section.
-        let parked = unsafe { wait.parked_mut() };
-        if parked.is(waker, false) {
+        if unsafe { wait.parked_mut() }.is(waker) {
             return true;
         }
-        let old = std::mem::replace(parked, Parked::Foreign(waker.clone()));
         drop(section);
-        drop(old);
-        true
+        let new = Parked::Foreign(waker.clone());
+        let section = self.queue.enter();
+        let waiting = wait.phase() == cell::WAITING;
+        // SAFETY: in the section.
+        let unused = if waiting { std::mem::replace(unsafe { wait.parked_mut() }, new) } else { new };
+        drop(section);
+        drop(unused);
+        waiting
     }
 
     /// Names the activity that will complete an event.

@@ -62,12 +62,8 @@ pub(crate) enum Parked {
 
 impl Parked {
     /// Whether waking it would run `waker`'s task; so that it need not be stored again.
-    pub(crate) fn is(&self, waker: &Waker, own: bool) -> bool {
-        match self {
-            Self::Owner => own,
-            Self::Foreign(parked) => !own && parked.will_wake(waker),
-            Self::Nobody | Self::Thread(_) => false,
-        }
+    pub(crate) fn is(&self, waker: &Waker) -> bool {
+        matches!(self, Self::Foreign(parked) if parked.will_wake(waker))
     }
 }
 
