@@ -3,9 +3,9 @@
 use crate::{
     acquire::{self, Acquired},
     booking::Booking,
-    guard::{OfMutex, OfReader},
+    guard::{OfMutex, OfReader, OfWriter},
     measure::{self, Timing},
-    raw::{self, RawLock, mutex, rwlock},
+    raw::{self, ALL_READERS, RawLock, mutex, rwlock},
     shim::Ordering,
     slot::Slot,
 };
@@ -13,6 +13,9 @@ use std::panic::Location;
 
 /// A way to take a lock that nobody has and nobody is queued for.
 pub(crate) trait Free {
+    /// What it takes of the lock.
+    const NEED: u32;
+
     fn is_free(lock: &RawLock) -> bool;
 
     /// Takes it if it still is, for `holder`. The place, with [`raw::SAMPLED`] if this one is to be measured.
@@ -20,6 +23,8 @@ pub(crate) trait Free {
 }
 
 impl Free for OfMutex {
+    const NEED: u32 = 1;
+
     #[inline(always)]
     fn is_free(lock: &RawLock) -> bool {
         lock.word.load(Ordering::Relaxed) == 0
@@ -33,6 +38,8 @@ impl Free for OfMutex {
 }
 
 impl Free for OfReader {
+    const NEED: u32 = 1;
+
     #[inline(always)]
     fn is_free(lock: &RawLock) -> bool {
         rwlock::is_open(lock)
@@ -41,6 +48,21 @@ impl Free for OfReader {
     #[inline(always)]
     fn take(lock: &RawLock, holder: *mut Slot) -> Option<u32> {
         rwlock::take_place(lock, holder, raw::QUEUED)
+    }
+}
+
+impl Free for OfWriter {
+    const NEED: u32 = ALL_READERS;
+
+    #[inline(always)]
+    fn is_free(lock: &RawLock) -> bool {
+        rwlock::is_all_free(lock)
+    }
+
+    #[inline(always)]
+    fn take(lock: &RawLock, holder: *mut Slot) -> Option<u32> {
+        let place = rwlock::take_write(lock, holder, raw::QUEUED)?;
+        Some(if lock.count_one() { place | raw::SAMPLED } else { place })
     }
 }
 

@@ -18,8 +18,16 @@ pub(crate) trait Of: Copy {
     const ON_THREAD: bool = false;
 
     fn new(need: u32, place: usize) -> Self;
-    fn need(self) -> u32;
-    fn place(self) -> u32;
+
+    #[inline(always)]
+    fn need(self) -> u32 {
+        1
+    }
+
+    #[inline(always)]
+    fn place(self) -> u32 {
+        0
+    }
 }
 
 /// A mutex.
@@ -75,16 +83,6 @@ impl Of for OfMutex {
     fn new(_need: u32, _place: usize) -> Self {
         Self
     }
-
-    #[inline(always)]
-    fn need(self) -> u32 {
-        1
-    }
-
-    #[inline(always)]
-    fn place(self) -> u32 {
-        0
-    }
 }
 
 impl Of for OfReader {
@@ -94,11 +92,6 @@ impl Of for OfReader {
     #[inline(always)]
     fn new(_need: u32, place: usize) -> Self {
         Self { place }
-    }
-
-    #[inline(always)]
-    fn need(self) -> u32 {
-        1
     }
 
     #[inline(always)]
@@ -120,11 +113,6 @@ impl Of for OfWriter {
     fn need(self) -> u32 {
         ALL_READERS
     }
-
-    #[inline(always)]
-    fn place(self) -> u32 {
-        0
-    }
 }
 
 impl Of for OfPool {
@@ -139,11 +127,6 @@ impl Of for OfPool {
     #[inline(always)]
     fn need(self) -> u32 {
         self.need as u32
-    }
-
-    #[inline(always)]
-    fn place(self) -> u32 {
-        0
     }
 }
 

@@ -106,6 +106,7 @@ mod signal;
 mod signal_cell;
 mod slot;
 mod victim;
+mod wait;
 
 pub use activity::{Activity, ActivityHandle, activity, activity_owning};
 pub use class::{LockClass, all as lock_classes};

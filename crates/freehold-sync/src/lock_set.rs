@@ -48,14 +48,17 @@ mod waits {
 
     pub trait Sealed {}
 
-    /// One wait.
-    pub trait LockWait: Sealed + Future<Output = Result<Self::Guard, LockError>> + Unpin {
-        type Guard;
-
+    /// One wait, as far as its kind does not matter.
+    pub trait Member {
         fn place(&self) -> Place;
         fn name(&self) -> LockName;
         /// It is not the first of a set.
         fn follow(&mut self);
+    }
+
+    /// One wait.
+    pub trait LockWait: Sealed + Member + Future<Output = Result<Self::Guard, LockError>> + Unpin {
+        type Guard;
     }
 
     /// Several, by their indices.
@@ -67,9 +70,7 @@ mod waits {
 
         fn indices(&self) -> Self::Order;
         fn nothing(&self) -> Self::Got;
-        fn place(&self, index: usize) -> Place;
-        fn name(&self, index: usize) -> LockName;
-        fn follow(&mut self, index: usize);
+        fn member(&mut self, index: usize) -> &mut dyn Member;
         fn poll(
             &mut self,
             index: usize,
@@ -79,7 +80,7 @@ mod waits {
         fn all(got: Self::Got) -> Self::Guards;
     }
 }
-use waits::{LockWait, LockWaits, Sealed};
+use waits::{LockWait, LockWaits, Member, Sealed};
 
 /// Where a lock comes in the order of everybody: by level, those without one last, and then by address.
 ///
@@ -113,10 +114,11 @@ impl<W: LockWaits> LockAll<W> {
     pub(crate) fn new(mut waits: W) -> Self {
         let mut order = waits.indices();
         let indices = order.as_mut();
-        indices.sort_unstable_by_key(|index| waits.place(*index));
-        let twice = indices.windows(2).find(|pair| waits.place(pair[0]) == waits.place(pair[1]));
-        let twice = twice.map(|pair| waits.name(pair[0]));
-        indices.iter().skip(1).for_each(|index| waits.follow(*index));
+        indices.sort_unstable_by_key(|index| waits.member(*index).place());
+        let twice =
+            indices.windows(2).find(|pair| waits.member(pair[0]).place() == waits.member(pair[1]).place());
+        let twice = twice.map(|pair| waits.member(pair[0]).name());
+        indices.iter().skip(1).for_each(|index| waits.member(*index).follow());
         Self { got: waits.nothing(), waits, order, next: 0, twice }
     }
 }
@@ -184,7 +186,9 @@ macro_rules! wait {
 
         impl<'a, $($generics)*> LockWait for $wait {
             type Guard = $guard;
+        }
 
+        impl<'a, $($generics)*> Member for $wait {
             fn place(&self) -> Place {
                 Place::of(self.acquire.lock)
             }
@@ -239,16 +243,8 @@ impl<W: LockWait, const N: usize> LockWaits for [W; N] {
         std::array::from_fn(|_| None)
     }
 
-    fn place(&self, index: usize) -> Place {
-        self[index].place()
-    }
-
-    fn name(&self, index: usize) -> LockName {
-        self[index].name()
-    }
-
-    fn follow(&mut self, index: usize) {
-        self[index].follow();
+    fn member(&mut self, index: usize) -> &mut dyn Member {
+        &mut self[index]
     }
 
     fn poll(
@@ -298,16 +294,8 @@ impl<W: LockWait> LockWaits for Vec<W> {
         self.iter().map(|_| None).collect()
     }
 
-    fn place(&self, index: usize) -> Place {
-        self[index].place()
-    }
-
-    fn name(&self, index: usize) -> LockName {
-        self[index].name()
-    }
-
-    fn follow(&mut self, index: usize) {
-        self[index].follow();
+    fn member(&mut self, index: usize) -> &mut dyn Member {
+        &mut self[index]
     }
 
     fn poll(
@@ -353,23 +341,9 @@ macro_rules! tuple {
                 ($(None::<$L::Guard>,)+)
             }
 
-            fn place(&self, index: usize) -> Place {
+            fn member(&mut self, index: usize) -> &mut dyn Member {
                 match index {
-                    $($index => self.$index.place(),)+
-                    _ => unreachable!("{index} is in no set of this size"),
-                }
-            }
-
-            fn name(&self, index: usize) -> LockName {
-                match index {
-                    $($index => self.$index.name(),)+
-                    _ => unreachable!("{index} is in no set of this size"),
-                }
-            }
-
-            fn follow(&mut self, index: usize) {
-                match index {
-                    $($index => self.$index.follow(),)+
+                    $($index => &mut self.$index,)+
                     _ => unreachable!("{index} is in no set of this size"),
                 }
             }

@@ -1,19 +1,18 @@
 //! An async mutex whose holder and waiters the graph knows.
 
 mod guard;
-mod wait;
 
 pub use guard::{MutexGuard, OwnedMutexGuard};
-pub use wait::Lock;
 
 use crate::{
     acquire::{Acquire, Acquired},
     class::{ClassRef, LockClass},
     error::LockError,
-    guard::Held,
+    guard::{Held, OfMutex},
     raw::{self, Kind, RawLock},
     shim::{Ordering, const_unless_modelled},
     slot::Slot,
+    wait::waits_for,
 };
 use std::{
     cell::UnsafeCell,
@@ -180,6 +179,10 @@ impl<T: ?Sized> Mutex<T> {
         self.raw.class()
     }
 
+    fn raw(&self) -> &RawLock {
+        &self.raw
+    }
+
     fn guard(&self, acquired: Acquired) -> MutexGuard<'_, T> {
         // SAFETY: never null.
         let value = unsafe { NonNull::new_unchecked(self.value.get()) };
@@ -208,4 +211,9 @@ impl<T: ?Sized> fmt::Debug for Mutex<T> {
             .field("locked", &self.is_locked())
             .finish_non_exhaustive()
     }
+}
+
+waits_for! {
+    /// Waits for a [`Mutex`]; see [`Context::lock`](crate::Context::lock) and [`Mutex::lock`].
+    Lock for Mutex as OfMutex, guard -> MutexGuard
 }

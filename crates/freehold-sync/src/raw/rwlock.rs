@@ -124,7 +124,8 @@ pub(super) fn take(lock: &RawLock, need: u32, holder: *mut Slot) -> Option<u32> 
     }
 }
 
-fn take_write(lock: &RawLock, holder: *mut Slot, unless: usize) -> Option<u32> {
+#[inline(always)]
+pub(crate) fn take_write(lock: &RawLock, holder: *mut Slot, unless: usize) -> Option<u32> {
     let mut word = lock.word.load(Ordering::Relaxed);
     loop {
         if !is_free(word) || word & unless != 0 {
@@ -158,6 +159,13 @@ pub(crate) fn take_place(lock: &RawLock, holder: *mut Slot, unless: usize) -> Op
     };
     RawRwLock::of(lock).readers[place as usize].store(holder, Ordering::Release);
     Some(place | sampled(word))
+}
+
+/// Whether a writer may come in at once.
+#[inline(always)]
+pub(crate) fn is_all_free(lock: &RawLock) -> bool {
+    let word = lock.word.load(Ordering::Relaxed);
+    is_free(word) && word & QUEUED == 0
 }
 
 /// Whether a reader may come in at once.

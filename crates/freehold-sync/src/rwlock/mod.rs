@@ -2,20 +2,19 @@
 
 mod guard;
 mod owned;
-mod wait;
 
 pub use guard::{MappedRwLockWriteGuard, RwLockReadGuard, RwLockWriteGuard};
 pub use owned::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
-pub use wait::{Read, Write};
 
 use crate::{
     acquire::{Acquire, Acquired},
     class::{ClassRef, LockClass},
     error::LockError,
-    guard::Held,
-    raw::{self, ALL_READERS, rwlock::RawRwLock},
+    guard::{Held, OfReader, OfWriter},
+    raw::{self, ALL_READERS, RawLock, rwlock::RawRwLock},
     shim::const_unless_modelled,
     slot::Slot,
+    wait::waits_for,
 };
 use std::{cell::UnsafeCell, fmt, future::Future, panic::Location, ptr::NonNull, sync::Arc};
 
@@ -74,7 +73,7 @@ impl<T> RwLock<T> {
     /// Makes a panic of a writer poison it; see [`Mutex::poisoning`](crate::Mutex::poisoning).
     #[must_use]
     pub fn poisoning(self) -> Self {
-        self.raw.raw().set_flag(raw::POISONING);
+        self.raw().set_flag(raw::POISONING);
         self
     }
 
@@ -118,7 +117,7 @@ impl<T: ?Sized> RwLock<T> {
         slot: Option<&'static Slot>,
         site: &'static Location<'static>,
     ) -> Result<Option<RwLockReadGuard<'a, T>>, LockError> {
-        let acquired = Acquire::new(self.raw.raw(), slot, 1, site).try_now()?;
+        let acquired = Acquire::new(self.raw(), slot, 1, site).try_now()?;
         Ok(acquired.map(|acquired| self.read_guard(acquired)))
     }
 
@@ -127,7 +126,7 @@ impl<T: ?Sized> RwLock<T> {
         slot: Option<&'static Slot>,
         site: &'static Location<'static>,
     ) -> Result<Option<RwLockWriteGuard<'a, T>>, LockError> {
-        let acquired = Acquire::new(self.raw.raw(), slot, ALL_READERS, site).try_now()?;
+        let acquired = Acquire::new(self.raw(), slot, ALL_READERS, site).try_now()?;
         Ok(acquired.map(|acquired| self.write_guard(acquired)))
     }
 
@@ -161,29 +160,33 @@ impl<T: ?Sized> RwLock<T> {
     /// Whether a panic poisoned it.
     #[must_use]
     pub fn is_poisoned(&self) -> bool {
-        self.raw.raw().flag(raw::POISONED)
+        self.raw().flag(raw::POISONED)
     }
 
     /// Makes it usable again after a panic poisoned it.
     pub fn clear_poison(&self) {
-        self.raw.raw().clear_flag(raw::POISONED);
+        self.raw().clear_flag(raw::POISONED);
     }
 
     /// Its class.
     pub fn class(&self) -> &'static LockClass {
-        self.raw.raw().class()
+        self.raw().class()
+    }
+
+    fn raw(&self) -> &RawLock {
+        self.raw.raw()
     }
 
     fn read_guard(&self, acquired: Acquired) -> RwLockReadGuard<'_, T> {
         // SAFETY: never null.
         let value = unsafe { NonNull::new_unchecked(self.value.get()) };
-        RwLockReadGuard::new(Held::new(self.raw.raw(), 1, acquired), value)
+        RwLockReadGuard::new(Held::new(self.raw(), 1, acquired), value)
     }
 
     fn write_guard(&self, acquired: Acquired) -> RwLockWriteGuard<'_, T> {
         // SAFETY: never null.
         let value = unsafe { NonNull::new_unchecked(self.value.get()) };
-        RwLockWriteGuard::new(Held::new(self.raw.raw(), ALL_READERS, acquired), value)
+        RwLockWriteGuard::new(Held::new(self.raw(), ALL_READERS, acquired), value)
     }
 }
 
@@ -205,4 +208,14 @@ impl<T: ?Sized> fmt::Debug for RwLock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RwLock").field("class", &self.class().name()).finish_non_exhaustive()
     }
+}
+
+waits_for! {
+    /// Waits to read; see [`Context::read`](crate::Context::read) and [`RwLock::read`].
+    Read for RwLock as OfReader, read_guard -> RwLockReadGuard
+}
+
+waits_for! {
+    /// Waits to write; see [`Context::write`](crate::Context::write) and [`RwLock::write`].
+    Write for RwLock as OfWriter, write_guard -> RwLockWriteGuard
 }
