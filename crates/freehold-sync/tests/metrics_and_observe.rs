@@ -65,12 +65,14 @@ async fn waits_and_holds_that_began_with_one_are_measured_by_class() {
     .await;
 }
 
-/// Lets an activity wait for `m` until it is queued, and for `time` longer.
-async fn one_wait(m: &'static Mutex<()>, time: Duration) {
+/// Lets an activity wait for `m` until it is queued, and until so many sweeps more have begun. There are at least 50 ms
+/// between the beginnings of two, so of two more the second is later by that than the wait.
+async fn one_wait(m: &'static Mutex<()>, sweeps: u64) {
     let held = m.lock().await.unwrap();
     let waiter = spawn!("weighed/waiter", async move |ctx| ctx.lock(m).await.map(drop));
     waits("weighed/waiter").await;
-    tokio::time::sleep(time).await;
+    let enough = metrics::global().sweeps + sweeps;
+    until(|| metrics::global().sweeps >= enough).await;
     drop(held);
     end(waiter).await.unwrap();
 }
@@ -82,18 +84,18 @@ async fn of_many_waits_one_of_eight_counts_for_eight_and_a_long_one_always_for_i
     limited(async {
         let waits = 64 + 10 * 8;
         for _ in 0..waits {
-            one_wait(&M, Duration::ZERO).await;
+            one_wait(&M, 0).await;
         }
         let short = CLASS.metrics();
         // About all of them. On a slow machine some last long and count for themselves; unweighed it would be 74.
         assert!((100..=waits + 70).contains(&short.contended), "{}", short.contended);
         assert_eq!(short.wait.count(), short.contended);
         for _ in 0..4 {
-            one_wait(&M, ms(150)).await;
+            one_wait(&M, 2).await;
         }
         let seen = CLASS.metrics();
         assert_eq!(seen.contended - short.contended, 4, "each was measured, and none counts for eight");
-        assert!(seen.wait.sum - short.wait.sum >= ms(4 * 150));
+        assert!(seen.wait.sum - short.wait.sum >= ms(4 * 50));
     })
     .await;
 }
