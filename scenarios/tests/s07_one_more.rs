@@ -9,7 +9,7 @@ use freehold_mcp::{
     Tool, ToolError,
     freehold::{
         OutcomeKind,
-        sync::{Deadlock, Event, Grade, Mutex, PermitPool, Subscription, subscribe},
+        sync::{Deadlock, Event, Grade, Mutex, PermitPool, Subscription, observe, subscribe},
     },
 };
 use freehold_scenarios::{
@@ -22,6 +22,7 @@ use tokio::sync::Barrier;
 
 over_both_transports!(permits => s07_permits_http, s07_permits_stdio);
 over_both_transports!(opposite_order => s07_opposite_order_http, s07_opposite_order_stdio);
+over_both_transports!(parked => s07_parked_http, s07_parked_stdio);
 over_both_transports!(sdk_client => s07_sdk_client_http, s07_sdk_client_stdio);
 
 const HOLDERS: usize = 4;
@@ -59,19 +60,30 @@ async fn b_then_a(ctx: &Ctx, (): ()) -> Result<&'static str, ToolError> {
     Ok("two")
 }
 
-fn tools(builder: Builder) -> Builder {
-    let shared = Shared {
+fn shared() -> Shared {
+    Shared {
         pool: PermitPool::new(HOLDERS as u32),
         all_hold: Barrier::new(HOLDERS),
         a: Mutex::new(()),
         b: Mutex::new(()),
         both_hold: Barrier::new(2),
-    };
+    }
+}
+
+fn tools(builder: Builder) -> Builder {
     builder
-        .app(Arc::new(shared))
+        .app(Arc::new(shared()))
         .tool(Tool::new("one_more", "Takes two permits.", one_more))
         .tool(Tool::new("a_then_b", "Takes two locks.", a_then_b))
         .tool(Tool::new("b_then_a", "Takes two locks.", b_then_a))
+}
+
+/// Waits for a lock or its cancel.
+async fn waits_for_a(ctx: &Ctx, (): ()) -> Result<&'static str, ToolError> {
+    tokio::select! {
+        a = ctx.lock(&ctx.app::<Shared>().a) => a.map(|_| "got it").map_err(ToolError::from),
+        _ = ctx.cancelled() => Err(ToolError::new("cancelled")),
+    }
 }
 
 /// The reports of rings among calls of `tool`.
@@ -136,6 +148,30 @@ async fn opposite_order(transport: Transport) {
     assert_one_refused(&answers, "a_then_b");
     assert!(reports.all().iter().all(|report| report.edges.len() == 2) && !reports.all().is_empty());
     checks::everything(&server, vec![one, two]).await;
+}
+
+/// Nothing between the socket and the tool keeps the waker of a tool that is parked in a lock: a waker in other hands
+/// would be a sign of life, and hide the rings above until it is probed.
+async fn parked(transport: Transport) {
+    let name = if transport == Transport::Http { "parked_http" } else { "parked_stdio" };
+    let shared = Arc::new(shared());
+    let server = TestServer::with(patient(), |builder| {
+        builder.app(shared.clone()).tool(Tool::new(name, "Waits for a lock.", waits_for_a))
+    })
+    .await;
+    let held = shared.a.lock().await.expect("it is free");
+    let client = Client::connect(&server, transport).await;
+    let id = client.call(name, json!({}));
+    let wakers = || {
+        let members = observe().members.into_iter();
+        members.filter(|m| m.actor.name == name && !m.waits.is_empty()).map(|m| m.actor.foreign_wakers).next()
+    };
+    checks::eventually("it waits", || wakers().is_some()).await;
+    assert_eq!(wakers(), Some(0));
+    drop(held);
+    let answer = prompt("an answer", client.answer(&id)).await;
+    assert_eq!(answer["result"]["content"][0]["text"], "got it");
+    checks::everything(&server, vec![client]).await;
 }
 
 /// The official SDK's client is told as well.
