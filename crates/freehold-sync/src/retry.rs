@@ -7,7 +7,8 @@ use crate::{
     signal_cell::SignalCell,
     slot::Slot,
 };
-use std::{future::Future, panic::Location, task::Poll, time::Duration};
+use foldhash::quality::RandomState;
+use std::{future::Future, hash::BuildHasher, panic::Location, task::Poll, time::Duration};
 
 /// How often, and after which pauses, [`Context::retry`] runs something again.
 ///
@@ -123,7 +124,7 @@ impl Context {
                     Err(error) if again(&error) && attempts < retry.attempts => error,
                     ended => return ended,
                 };
-                let pause = retry.pause(attempts, mixed(slot, attempts));
+                let pause = retry.pause(attempts, RandomState::default().hash_one((attempts, clock::now())));
                 let until = clock::after(clock::now(), pause);
                 if !slot.holds_nothing() || until >= slot.deadline.get() || !paused(slot, until, site).await {
                     return Err(error);
@@ -132,16 +133,6 @@ impl Context {
             }
         }
     }
-}
-
-/// Something else for everybody, each time.
-fn mixed(slot: &'static Slot, attempts: u32) -> u64 {
-    let birth = slot.birth.load(crate::shim::Ordering::Relaxed);
-    let mut mixed = birth.rotate_left(40) ^ clock::now() ^ u64::from(attempts) << 56;
-    // The end of splitmix64.
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 /// Waits until then; false if the activity is cancelled before.
