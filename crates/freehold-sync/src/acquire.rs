@@ -167,11 +167,11 @@ impl<'a> Acquire<'a> {
         self.enqueue(wait, waker, bound, false)
     }
 
-    /// A slot for this wait alone, named after the activity it is in.
+    /// A slot for this wait alone.
     fn slot_outside(&self, bound: Option<&'static Slot>) -> &'static Slot {
         let outside = Slot::acquire_outside(state::OUTSIDER, self.site);
         if let Some(activity) = bound {
-            outside.set_name(format!("a future inside of {}", crate::report::Actor::of(activity)).into());
+            outside.name_inside_of(activity);
         }
         outside
     }

@@ -246,6 +246,11 @@ async fn a_lock_that_is_not_had_is_told_while_the_handler_has_time_left() {
     let held = locks.a.lock().await.unwrap();
     let told = result(within(start(&engine, &session, 1, "falls back", json!(null))).await.unwrap());
     assert_eq!(told["code"], LOCK_TIMEOUT, "{told}");
+    let message = told["message"].as_str().unwrap();
+    assert!(
+        !message.contains(".rs:") && !message.contains("0x"),
+        "nothing of the server's insides: {message}"
+    );
     drop(held);
 }
 

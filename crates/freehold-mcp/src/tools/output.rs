@@ -9,7 +9,8 @@ use std::fmt;
 /// Why a tool has no answer.
 ///
 /// Every error type converts into it and becomes a result marked as an error, with the error's text for the model to
-/// read. That of a lock of `freehold-sync` tells who was in the way, by their tools. An error of the protocol itself is made with [`ToolError::protocol`].
+/// read. That of a lock of `freehold-sync` tells who was in the way, by their tools. An error of the protocol itself is
+/// made with [`ToolError::protocol`].
 #[derive(Debug)]
 pub struct ToolError(pub(crate) Failure);
 

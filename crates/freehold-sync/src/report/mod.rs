@@ -63,9 +63,11 @@ impl Actor {
         use crate::shim::Ordering;
         Self {
             number: slot.birth.load(Ordering::Relaxed),
-            name: match slot.name() {
-                name if name.is_empty() && slot.is_outsider() => "a wait outside of activities".into(),
-                name => name,
+            name: match (slot.name(), slot.inside_of.load(Ordering::Relaxed)) {
+                (name, 0) if name.is_empty() && slot.is_outsider() => "a wait outside of activities".into(),
+                (name, 0) => name,
+                (name, number) if name.is_empty() => format!("a future inside of activity #{number}").into(),
+                (name, number) => format!("a future inside of {name} (#{number})").into(),
             },
             site: slot.site(),
             foreign_wakers: slot.foreign_clones(slot.state.load(Ordering::Relaxed)),

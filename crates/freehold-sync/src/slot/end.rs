@@ -125,6 +125,7 @@ impl Slot {
             *self.verdict.lock().unwrap_or_else(PoisonError::into_inner) = None;
             self.doomed.store(false, Ordering::Relaxed);
         }
+        self.inside_of.store(0, Ordering::Relaxed);
         self.busy.store(0, Ordering::Relaxed);
         self.due.set(NEVER);
         self.deadline.set(NEVER);

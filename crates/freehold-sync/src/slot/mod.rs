@@ -77,6 +77,8 @@ pub(crate) struct Slot {
     site: PlainPtr<Location<'static>>,
     named: PlainBool,
     name: Mutex<ActivityName>,
+    /// Of a wait with a slot of its own: the birth stamp of the activity it is in; zero if it is in none.
+    pub(crate) inside_of: PlainU64,
     pub(crate) priority: PlainU8,
     /// Levels held by those who forked this activity, a bit each.
     pub(crate) inherited: PlainU64,
@@ -127,6 +129,7 @@ impl Slot {
             site: PlainPtr::new(ptr::null_mut()),
             named: PlainBool::new(false),
             name: Mutex::new(ActivityName::NONE),
+            inside_of: PlainU64::new(0),
             priority: PlainU8::new(0),
             inherited: PlainU64::new(0),
             order_mode: PlainU8::new(0),
@@ -192,6 +195,14 @@ impl Slot {
     pub(crate) fn set_name(&self, name: ActivityName) {
         *self.name.lock().unwrap_or_else(PoisonError::into_inner) = name;
         self.named.store(true, Ordering::Relaxed);
+    }
+
+    /// Names a wait after the activity it is in. The text is made when somebody asks for it.
+    pub(crate) fn name_inside_of(&self, activity: &'static Slot) {
+        if activity.named.load(Ordering::Relaxed) {
+            self.set_name(activity.name.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        }
+        self.inside_of.store(activity.birth.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     pub(crate) fn name(&self) -> Cow<'static, str> {

@@ -100,8 +100,7 @@ impl ErrorObject {
 
 /// So that `ctx.lock(..).await?` may stand in a handler.
 ///
-/// A deadlock and a timeout tell who held what, by method and class of lock; what is a defect of the server tells the log
-/// alone.
+/// A deadlock and a timeout tell who was in the way, by method; what is a defect of the server tells the log alone.
 impl From<LockError> for ErrorObject {
     fn from(error: LockError) -> Self {
         match &error {
