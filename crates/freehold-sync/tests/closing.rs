@@ -152,3 +152,43 @@ async fn over_a_read_write_lock_and_a_pool() {
     })
     .await;
 }
+
+/// The wait that closes a ring of others may close one of its own as well: here it asks for more permits than its own
+/// leaves free, and the others wait for one of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_others_and_one_of_its_own() {
+    limited(async {
+        let mut soonest = Duration::MAX;
+        for turn in 0..TRIES {
+            let all = Arc::new((PermitPool::new(2), Mutex::new(())));
+            let [name_t, name_u, name_s] = ["t", "u", "s"].map(|who| format!("closing two/{turn}{who}"));
+            let (of_t, of_u, of_s) = (all.clone(), all.clone(), all.clone());
+            let u_waits = name_u.clone();
+            let t_waits = name_t.clone();
+            let s = spawn!(name_s, async move |ctx| {
+                let _permit = ctx.permit(&of_s.0).await?;
+                support::waits(&t_waits).await;
+                support::waits(&u_waits).await;
+                ctx.permits(&of_s.0, 2).await.map(drop)
+            });
+            support::until(|| all.0.available() == 1).await;
+            let t = spawn!(name_t, async move |ctx| {
+                let _permit = ctx.permit(&of_t.0).await?;
+                support::until(|| of_t.1.is_locked()).await;
+                ctx.lock(&of_t.1).await.map(drop)
+            });
+            support::until(|| all.0.available() == 0).await;
+            let u = spawn!(name_u, async move |ctx| {
+                let _m = ctx.lock(&of_u.1).await?;
+                ctx.permit(&of_u.0).await.map(drop)
+            });
+            let own = support::proven(&support::end(s).await.unwrap_err());
+            assert_eq!(own.edges.len(), 1, "{own}");
+            soonest = soonest.min(youngest_wait(&own));
+            let others = end_all([t, u]).await;
+            assert_eq!(one_victim(&others).edges.len(), 2);
+        }
+        is_before_any_sweep(soonest);
+    })
+    .await;
+}

@@ -76,8 +76,8 @@ pub(crate) fn detect(slot: &'static Slot) {
     });
 }
 
-/// Breaks every deadlock that can be reached from `start`. After each victim its ring's members are looked at again: one
-/// wait can close two rings.
+/// Breaks every deadlock that can be reached from `start`. After each victim its ring's members are looked at again, and
+/// who led to it: one wait can close two rings.
 fn break_from(start: &'static Slot, cap: usize, findings: &mut Findings) {
     let mut starts = vec![start];
     let mut rounds = 0;
@@ -94,7 +94,9 @@ fn break_from(start: &'static Slot, cap: usize, findings: &mut Findings) {
         match verdict::pronounce(&snapshot, &stuck, 0, &mut findings.wakes) {
             Some(verdict) => {
                 findings.reports.push(verdict.report);
-                starts.extend(verdict.ring);
+                // It may have stood behind that ring, and close another one.
+                starts.push(start);
+                starts.extend(verdict.ring.into_iter().filter(|member| !member.is(start)));
             }
             None => {
                 // It changed while we looked. Whoever changed it looks itself, but for us; once more, then the sweep.
