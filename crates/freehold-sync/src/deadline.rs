@@ -14,6 +14,8 @@ pub(crate) enum Limit {
     Within(Duration),
     At(Ticks),
     Never,
+    /// Not even that of the activity.
+    Unbounded,
 }
 
 impl Limit {
@@ -23,6 +25,7 @@ impl Limit {
             Self::Within(wait) => clock::after(now, wait),
             Self::At(at) => at,
             Self::Never => NEVER,
+            Self::Unbounded => return NEVER,
         };
         slot.map_or(own, |slot| own.min(slot.deadline.get()))
     }
@@ -54,6 +57,13 @@ macro_rules! limits_of {
         /// Waits without a deadline of its own. That of the activity still holds, and deadlocks are still found.
         pub fn without_deadline(mut self) -> Self {
             self.acquire.limit = $crate::deadline::Limit::Never;
+            self
+        }
+
+        /// Waits without any deadline, not even that of the activity: where something else is sure to end the wait. Deadlocks
+        /// are still found.
+        pub fn without_any_deadline(mut self) -> Self {
+            self.acquire.limit = $crate::deadline::Limit::Unbounded;
             self
         }
     };

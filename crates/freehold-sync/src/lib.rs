@@ -113,7 +113,7 @@ pub use class::{LockClass, all as lock_classes};
 pub use context::{Aside, Cancelled, Context, OwnedContext, Selected, Within, within};
 pub use error::{Ended, LockError, Panic, Timeout};
 pub use events::{Event, Subscription, recent_reports, subscribe};
-pub use join::{BoundReply, Join, JoinHandle, Reply, joinable, reply};
+pub use join::{BoundReply, Join, JoinHandle, OwedReply, Reply, joinable, reply};
 pub use level::LockLevel;
 pub use lock_set::{LockAll, LockSet, Lockable};
 pub use mutex::{Lock, Mutex, MutexGuard, OwnedMutexGuard};

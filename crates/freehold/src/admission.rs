@@ -29,11 +29,24 @@ use std::{
 #[derive(Default)]
 pub(crate) struct TotalCalls {
     calls: AtomicUsize,
+    /// Calls that other calls made. They run in the places of their chains, so they are bounded by depth and by number of
+    /// callees, and not here.
+    nested: AtomicUsize,
 }
 
 impl TotalCalls {
     pub(crate) fn count(&self) -> usize {
-        self.calls.load(Ordering::SeqCst)
+        // In this order: a nested call begins while its caller is counted, so that one whose caller was seen gone is seen.
+        let calls = self.calls.load(Ordering::SeqCst);
+        calls + self.nested.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn enter_nested(&self) {
+        self.nested.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn leave_nested(&self) {
+        self.nested.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// Takes one place, which the caller gives back with [`leave`](Self::leave), also when it was one too many: whether

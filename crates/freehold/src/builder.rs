@@ -2,11 +2,12 @@
 
 use crate::{
     admission::TotalCalls,
-    call::LiveCalls,
+    call::{CallId, CallsWhileHolding, LiveCalls},
     drain::DrainState,
     engine::{AppState, Engine, EngineState},
     event::{Events, Observer},
     fault::{self, Fault},
+    gate::Gate,
     handler::{Handler, HandlerResult, Method, MethodKind, MethodOptions, RawHandler, Typed, write_result},
     hooks::Hooks,
     limits::Limits,
@@ -54,6 +55,8 @@ pub struct EngineBuilder<S: State> {
     runtime: Arc<dyn Runtime>,
     store: Arc<dyn Store<S>>,
     at_cap: AtCap,
+    gate: Gate,
+    calls_while_holding: CallsWhileHolding,
     answer_cancelled: bool,
 }
 
@@ -69,6 +72,8 @@ impl<S: State> EngineBuilder<S> {
             runtime: Arc::new(TokioRuntime),
             store: Arc::new(MemoryStore::default()),
             at_cap: AtCap::default(),
+            gate: Gate::default(),
+            calls_while_holding: CallsWhileHolding::default(),
             answer_cancelled: true,
         }
     }
@@ -132,6 +137,19 @@ impl<S: State> EngineBuilder<S> {
     /// Sets what happens at the cap of sessions.
     pub fn at_cap(mut self, at_cap: AtCap) -> Self {
         self.at_cap = at_cap;
+        self
+    }
+
+    /// Sets how many calls of a session may run at the same time; for a single session see
+    /// [`Session::make_serial`].
+    pub fn gate(mut self, gate: Gate) -> Self {
+        self.gate = gate;
+        self
+    }
+
+    /// Sets what is done with calls that handlers make while they hold locks.
+    pub fn calls_while_holding(mut self, what: CallsWhileHolding) -> Self {
+        self.calls_while_holding = what;
         self
     }
 
@@ -212,6 +230,7 @@ impl<S: State> EngineBuilder<S> {
             freehold_sync::set_detection(false);
         }
         let started = self.runtime.now();
+        let number = CallId::random_engine(&*self.runtime);
         let inner = EngineState {
             limits: self.limits,
             runtime: self.runtime,
@@ -227,6 +246,9 @@ impl<S: State> EngineBuilder<S> {
             started,
             answer_cancelled: self.answer_cancelled,
             at_cap: self.at_cap,
+            gate: self.gate,
+            calls_while_holding: self.calls_while_holding,
+            number,
             initial: Arc::new(Versioned::initial(self.initial)),
             serial: AtomicU64::new(0),
             sweep: Once::new(),

@@ -45,6 +45,15 @@ impl<S: State> Context<S> {
         Self { call, locks }
     }
 
+    /// The call that it serves.
+    pub(crate) fn served(&self) -> &Arc<Call<S>> {
+        &self.call
+    }
+
+    pub(crate) fn own_locks(&self) -> &OwnedContext {
+        &self.locks
+    }
+
     /// Waits for locks go by the call's deadline as it is now.
     fn tell_deadline(&self) {
         self.locks.set_deadline(self.deadline());
@@ -298,6 +307,7 @@ impl<S: State> Context<S> {
         if !self.call.clock.question_opened(id, now, after(now, engine.limits.question_timeout)) {
             return Err(QuestionError::CallEnded);
         }
+        let callers_wait = CallersWait::new(&self.call);
         let frame =
             Frame::Question(Bytes::from(encode_request(&RequestId::Number(id), method, Some(&params))));
         match self.call.push(frame) {
@@ -306,7 +316,7 @@ impl<S: State> Context<S> {
             Pushed::Overflowed | Pushed::Closed => return Err(QuestionError::PeerGone),
         }
         let reply = question.reply().await;
-        drop(open);
+        drop((open, callers_wait));
         self.tell_deadline();
         match reply {
             Reply::Answer(answer) => serde_json::from_str(answer.get()).map_err(invalid),
@@ -341,6 +351,24 @@ impl<S: State> Context<S> {
 impl<S: State> fmt::Debug for Context<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context").field("method", &self.method()).field("id", &self.request_id()).finish()
+    }
+}
+
+/// The clocks of all callers stand still, because a call that they wait for waits for a person.
+struct CallersWait<'a, S: State>(&'a Arc<Call<S>>);
+
+impl<'a, S: State> CallersWait<'a, S> {
+    fn new(call: &'a Arc<Call<S>>) -> Self {
+        let now = call.engine().runtime.now();
+        call.with_callers().skip(1).for_each(|caller| caller.clock.question_opened_below(now));
+        Self(call)
+    }
+}
+
+impl<S: State> Drop for CallersWait<'_, S> {
+    fn drop(&mut self) {
+        let now = self.0.engine().runtime.now();
+        self.0.with_callers().skip(1).for_each(|caller| caller.clock.question_closed_below(now));
     }
 }
 

@@ -7,6 +7,7 @@ use crate::{
     engine::Engine,
     event::{Event, OutcomeKind},
     fault,
+    gate::{Place, Whose},
     handler::{HandlerResult, MethodKind},
     message::{
         Decoded, ErrorCode, ErrorObject, Malformed, Message, Notification, Raw, Request, RequestId, Response,
@@ -125,7 +126,7 @@ impl<S: State> Engine<S> {
     }
 
     /// Runs the method at once if it is a control method.
-    fn control(
+    pub(crate) fn control(
         &self,
         session: &Session<S>,
         method: usize,
@@ -190,7 +191,7 @@ impl<S: State> Engine<S> {
         if let Some((outcome, _)) = self.control(session, index, params.as_ref()) {
             return self.ended_on_arrival(session, None, &method, outcome);
         }
-        let key = CallKey::Notification(self.inner.next_serial());
+        let key = CallKey::Unnamed(self.inner.next_serial());
         match self.admit(session, key, index, params, Route::Session) {
             Ok((_, task)) => task.spawn(),
             Err((outcome, _)) => self.ended_on_arrival(session, None, &method, outcome),
@@ -226,6 +227,15 @@ impl<S: State> Engine<S> {
                 ErrorObject::new(ErrorCode::STOPPING, "the server is shutting down and takes no new calls");
             return Err((OutcomeKind::Stopping, error));
         }
+        // In a serial session the turn is the slot.
+        let place = Whose::Session(session.inner.clone()).enter(&engine.limits);
+        let Ok(place) = place else {
+            engine.call_left();
+            return Err((OutcomeKind::Overloaded, engine.overloaded()));
+        };
+        if let Some(place) = place {
+            return self.admit_in_turn(session, key, method, params, route, place);
+        }
         // The slot before the entry: once entered the call can be cancelled, and nobody but its task decides about it.
         let Ok(admitted) = session.inner.slots.admit(&engine.limits) else {
             engine.call_left();
@@ -238,6 +248,26 @@ impl<S: State> Engine<S> {
             return Err(table_refusal(refused, session.id(), call.id()));
         }
         Ok((call.clone(), CallTask::new(call, admitted, params.map(Cow::into_owned))))
+    }
+
+    /// Makes a call of a request to a serial session; it is in line when this returns.
+    fn admit_in_turn(
+        &self,
+        session: &Session<S>,
+        key: CallKey,
+        method: usize,
+        params: Option<Raw<'_>>,
+        route: Route,
+        place: Place<S>,
+    ) -> Result<(Arc<Call<S>>, CallTask<S>), Refusal> {
+        let call = Call::new(session, key, method, route);
+        if let Err(refused) = session.inner.calls.insert(&call) {
+            self.inner.call_left();
+            return Err(table_refusal(refused, session.id(), call.id()));
+        }
+        let mut task = CallTask::in_turn(call.clone(), params.map(Cow::into_owned), place);
+        task.line_up();
+        Ok((call, task))
     }
 }
 

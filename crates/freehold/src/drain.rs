@@ -7,8 +7,8 @@
 //! 2. Who waits for the count registers before it loads it; who lowers it does so before it wakes.
 //! 3. The drain stores `cancels`, then cancels what is live; a call becomes live, then loads `cancels` and cancels
 //!    itself. The section of the live calls orders the two, so no call is missed by both.
-//! 4. `asking` names the session of each call whose handler waits for the drain; those calls are neither waited for nor
-//!    cancelled, or two of them would wait for each other.
+//! 4. `asking` names the session of each call whose handler waits for the drain, and of all its callers; those calls are
+//!    neither waited for nor cancelled, or two of them would wait for each other.
 
 use crate::{
     call::{Call, CancelReason},
@@ -23,7 +23,7 @@ use std::{
     num::NonZeroU8,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -81,8 +81,8 @@ impl DrainState {
     }
 
     /// Whether the drain cancels what is still there, and this call too: not if it waits for the drain.
-    pub(crate) fn cancels(&self, waits_for_it: &AtomicBool) -> bool {
-        self.cancels.load(Ordering::SeqCst) && !waits_for_it.load(Ordering::SeqCst)
+    pub(crate) fn cancels(&self, wait_for_it: &AtomicUsize) -> bool {
+        self.cancels.load(Ordering::SeqCst) && wait_for_it.load(Ordering::SeqCst) == 0
     }
 
     /// The future of a handler was dropped because it went on after its grace.
@@ -243,8 +243,12 @@ pub(crate) struct Asks<'a, S: State>(&'a Arc<Call<S>>);
 impl<'a, S: State> Asks<'a, S> {
     pub(crate) fn new(call: &'a Arc<Call<S>>) -> Self {
         let drain = &call.engine().drain;
-        call.drains.store(true, Ordering::SeqCst);
-        drain.asking.with(|asking| asking.push(call.session.inner.id));
+        // Its callers wait for it, so they wait for the drain, too.
+        for call in call.with_callers() {
+            if call.drains.fetch_add(1, Ordering::SeqCst) == 0 {
+                drain.asking.with(|asking| asking.push(call.session.inner.id));
+            }
+        }
         drain.call_left();
         Self(call)
     }
@@ -252,12 +256,15 @@ impl<'a, S: State> Asks<'a, S> {
 
 impl<S: State> Drop for Asks<'_, S> {
     fn drop(&mut self) {
-        let (call, id) = (self.0, self.0.session.inner.id);
-        call.engine().drain.asking.with(|asking| {
-            if let Some(place) = asking.iter().position(|asks| *asks == id) {
-                asking.swap_remove(place);
+        let drain = &self.0.engine().drain;
+        for call in self.0.with_callers() {
+            if call.drains.fetch_sub(1, Ordering::SeqCst) == 1 {
+                let id = call.session.inner.id;
+                drain.asking.with(|asking| {
+                    let place = asking.iter().position(|asks| *asks == id);
+                    place.map(|place| asking.swap_remove(place))
+                });
             }
-        });
-        call.drains.store(false, Ordering::SeqCst);
+        }
     }
 }

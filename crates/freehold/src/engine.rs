@@ -3,9 +3,10 @@
 use crate::{
     admission::TotalCalls,
     builder::{AtCap, EngineBuilder},
-    call::LiveCalls,
+    call::{CallsWhileHolding, LiveCalls},
     drain::DrainState,
     event::{Counters, Event, Events},
+    gate::Gate,
     hooks::Hooks,
     limits::Limits,
     message::{ErrorCode, ErrorObject},
@@ -78,6 +79,10 @@ pub(crate) struct EngineState<S: State> {
     pub(crate) started: Instant,
     pub(crate) answer_cancelled: bool,
     pub(crate) at_cap: AtCap,
+    pub(crate) gate: Gate,
+    pub(crate) calls_while_holding: CallsWhileHolding,
+    /// Tells it from other engines in the ids of calls.
+    pub(crate) number: u64,
     pub(crate) initial: Arc<Versioned<S>>,
     pub(crate) serial: AtomicU64,
     pub(crate) sweep: Once,
@@ -126,6 +131,12 @@ impl<S: State> EngineState<S> {
     /// A call's slot is free again.
     pub(crate) fn call_left(&self) {
         self.total.leave();
+        self.drain.call_left();
+    }
+
+    /// A call that another call made is gone.
+    pub(crate) fn nested_call_left(&self) {
+        self.total.leave_nested();
         self.drain.call_left();
     }
 }
@@ -210,6 +221,13 @@ impl<S: State> Engine<S> {
     }
 
     pub(crate) fn session_of(&self, state: SessionState<S>) -> Session<S> {
+        if self.inner.gate == Gate::Serial {
+            state.make_serial();
+        }
+        self.handle_of(state)
+    }
+
+    fn handle_of(&self, state: SessionState<S>) -> Session<S> {
         Session { inner: Arc::new(state), engine: self.inner.clone() }
     }
 
@@ -230,7 +248,8 @@ impl<S: State> Engine<S> {
     pub fn ephemeral(&self) -> Session<S> {
         let engine = &self.inner;
         let id = SessionId::unaddressed(engine.next_serial());
-        self.session_of(SessionState::unaddressed(id, engine.initial.clone()))
+        // Of one request: there is nothing to take turns with.
+        self.handle_of(SessionState::unaddressed(id, engine.initial.clone()))
     }
 
     /// The session with this id. Takes no lock and never waits.

@@ -103,6 +103,19 @@ pub enum Event<'a> {
     },
     /// An outgoing stream was closed because answers alone exceeded its bound.
     StreamOverflowed,
+    /// A handler made a call while it held locks: whoever wants them waits for the callee, too.
+    CalledWhileHolding {
+        /// The caller's session.
+        session: SessionId,
+        /// The caller: its method, and its subject if it has one.
+        caller: &'a str,
+        /// The method it called.
+        method: &'a str,
+        /// How many locks and permits it held.
+        held: usize,
+        /// Whether the engine is to warn of it.
+        warn: bool,
+    },
     /// A hook of the application panicked.
     HookPanicked {
         /// Which hook.
@@ -177,6 +190,8 @@ counters! {
     streams_overflowed,
     /// Notifications that nobody handles.
     unknown_notifications,
+    /// Calls that handlers made while they held locks.
+    calls_while_holding,
     /// Hooks that panicked.
     hook_panics,
     /// Times that the observer panicked.
@@ -248,6 +263,7 @@ impl Events {
             Event::UnknownNotification { .. } => add(&cells.unknown_notifications, 1),
             Event::NotificationsDropped { count } => add(&cells.notifications_dropped, *count),
             Event::StreamOverflowed => add(&cells.streams_overflowed, 1),
+            Event::CalledWhileHolding { .. } => add(&cells.calls_while_holding, 1),
             Event::HookPanicked { .. } => add(&cells.hook_panics, 1),
         }
     }
@@ -296,6 +312,12 @@ fn log(event: &Event<'_>) {
             tracing::debug!(count, "notifications dropped at a full stream");
         }
         Event::StreamOverflowed => tracing::warn!("stream closed: unread answers exceeded its bound"),
+        Event::CalledWhileHolding { session, caller, method, held, warn: true } => {
+            tracing::warn!(%session, caller, method, held, "call made while locks are held");
+        }
+        Event::CalledWhileHolding { session, caller, method, held, warn: false } => {
+            tracing::trace!(%session, caller, method, held, "call made while locks are held");
+        }
         Event::HookPanicked { hook } => tracing::error!(hook, "hook panicked"),
     }
 }

@@ -112,6 +112,9 @@ pub fn write_result(output: &impl Serialize) -> HandlerResult {
 pub struct MethodOptions {
     /// The deadline of a call; [`Limits::deadline`](crate::Limits::deadline) if not set.
     pub timeout: Option<Duration>,
+    /// Higher ones are more worth keeping when a deadlock has to be broken, under
+    /// [`VictimPolicy::LowestPriority`](freehold_sync::VictimPolicy::LowestPriority); calls that the handler makes inherit it.
+    pub priority: u8,
 }
 
 impl MethodOptions {
@@ -125,6 +128,13 @@ impl MethodOptions {
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// Sets the priority.
+    #[must_use]
+    pub fn priority(mut self, priority: u8) -> Self {
+        self.priority = priority;
         self
     }
 }

@@ -14,6 +14,7 @@ mod event;
 mod fault;
 #[cfg(feature = "seeded-faults")]
 pub mod fault;
+mod gate;
 mod handler;
 mod hooks;
 mod inspect;
@@ -30,12 +31,16 @@ mod state;
 pub use freehold_sync as sync;
 
 pub use builder::{AtCap, BuildError, EngineBuilder};
-pub use call::{CallHandle, CancelReason, Route, Stage, Step};
+pub use call::{
+    CallError, CallHandle, CallHeader, CallId, CallTarget, Calling, CallsWhileHolding, CancelReason, Hop,
+    Route, Stage, Step,
+};
 pub use context::Context;
 pub use dispatch::Dispatched;
 pub use drain::DrainReport;
 pub use engine::{Engine, OpenError};
 pub use event::{Counters, Event, Observer, OutcomeKind};
+pub use gate::Gate;
 pub use handler::{Handler, HandlerResult, MethodOptions, RawHandler, read_params, write_result};
 pub use inspect::{CallSnapshot, SessionGauges};
 pub use limits::Limits;

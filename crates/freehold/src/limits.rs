@@ -30,6 +30,12 @@ pub struct Limits {
     pub running_per_session: usize,
     /// Calls of one session that may wait for one of those slots; one more is told `overloaded` at once.
     pub queued_per_session: usize,
+    /// Calls that may be above a call: handlers that call handlers, and so on.
+    pub nesting: usize,
+    /// Calls that one handler may have open at the same time.
+    pub calls_per_call: usize,
+    /// Of a fan-out, calls that run at the same time; the others follow as these end.
+    pub fan_out: usize,
     /// Calls, running and waiting, of all sessions together.
     pub calls_total: usize,
     /// What an overloaded answer tells the client to wait before it tries again.
@@ -87,6 +93,9 @@ impl Default for Limits {
             method_bytes: 256,
             running_per_session: 16_384,
             queued_per_session: 1_024,
+            nesting: 16,
+            calls_per_call: 1_024,
+            fan_out: 32,
             calls_total: 65_536,
             retry_after: Duration::from_millis(500),
             deadline: Duration::from_secs(30),

@@ -16,13 +16,17 @@ use std::{ptr, task::Waker};
 impl<F> Activity<F> {
     /// Lets it take over what its parent's branch holds, for the order of levels.
     pub(crate) fn child_of(self, parent: &'static Slot) -> Self {
+        self.take_over(parent);
+        self.slot.deadline.set(parent.deadline.get());
+        self
+    }
+
+    pub(super) fn take_over(&self, parent: &'static Slot) {
         let levels = order::levels_held(parent);
         self.slot.inherited.store(levels, Ordering::Relaxed);
         self.slot.busy.store(if levels == 0 { 0 } else { SPECIAL }, Ordering::Relaxed);
         self.slot.order_mode.store(parent.order_mode.load(Ordering::Relaxed), Ordering::Relaxed);
         self.slot.priority.store(parent.priority.load(Ordering::Relaxed), Ordering::Relaxed);
-        self.slot.deadline.set(parent.deadline.get());
-        self
     }
 
     /// Whether a poll with `waker` would do anything: it was woken, or its wakes go elsewhere.

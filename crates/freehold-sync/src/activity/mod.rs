@@ -201,6 +201,29 @@ impl<F> Activity<F> {
         }
     }
 
+    /// Makes it a callee of the activity of `caller`, which waits for its answer: it takes over the birth stamp, the priority
+    /// and the order mode, and counts the levels that the caller holds now as held.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use freehold_sync::{activity, reply};
+    ///
+    /// let caller = activity(async |ctx| {
+    ///     let (reply, response) = reply();
+    ///     let callee = activity(async move |ctx| reply.bind(ctx).send(ctx.birth())).called_by(ctx);
+    ///     tokio::spawn(callee);
+    ///     assert_eq!(response.join(ctx).await.unwrap(), ctx.birth());
+    /// });
+    /// caller.await.unwrap();
+    /// # }
+    /// ```
+    pub fn called_by(self, caller: &Context) -> Self {
+        self.take_over(caller.slot());
+        self.born(caller.birth())
+    }
+
     /// Sets what happens when it, or a child of it, takes a lock against the order of levels; that of the process,
     /// [`set_order_mode`](crate::set_order_mode), otherwise.
     pub fn order_mode(self, mode: OrderMode) -> Self {

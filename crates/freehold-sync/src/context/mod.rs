@@ -71,6 +71,13 @@ impl Context {
         self.slot.birth.load(Ordering::Relaxed)
     }
 
+    /// How many locks and permits the activity holds; permits taken together count once. Exact inside of the activity; from
+    /// elsewhere, of some moment.
+    #[must_use]
+    pub fn holds(&self) -> usize {
+        self.slot.held().count()
+    }
+
     /// Locks `mutex`, waiting until it is free.
     ///
     /// Waits in order of arrival (a task that runs may overtake the first waiter once), for the default limit of 5 s

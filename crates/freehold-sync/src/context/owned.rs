@@ -17,6 +17,13 @@ impl OwnedContext {
     }
 }
 
+/// Another one for the same activity: to lend one, and to give the other to a value of one's own.
+impl Clone for OwnedContext {
+    fn clone(&self) -> Self {
+        Self::new(self.context.slot())
+    }
+}
+
 impl Deref for OwnedContext {
     type Target = Context;
 

@@ -3,7 +3,7 @@
 mod completion;
 mod reply;
 
-pub use reply::{BoundReply, Reply, reply};
+pub use reply::{BoundReply, OwedReply, Reply, reply};
 
 use crate::{
     acquire::Acquire,
@@ -249,6 +249,12 @@ impl<T> Join<'_, T> {
     }
 
     limits_of!();
+
+    /// Its age is no reason for a suspicion: work takes the time it takes.
+    pub fn patient(mut self) -> Self {
+        self.acquire.patient = true;
+        self
+    }
 }
 
 impl<T> Future for Join<'_, T> {

@@ -4,7 +4,7 @@ use super::{
     JoinHandle,
     completion::{Completer, Completion},
 };
-use crate::context::Context;
+use crate::context::{Context, OwnedContext};
 use std::{fmt, marker::PhantomData};
 
 /// Makes an answer and the handle to wait for it, for whoever builds request and response on channels of their own.
@@ -41,9 +41,36 @@ impl<T> Reply<T> {
         BoundReply { reply: self, context: PhantomData }
     }
 
+    /// As [`bind`](Self::bind), for whoever keeps the answer outside of the activity, to be able to end the wait in its
+    /// place: a server that answers for a handler when its deadline has passed.
+    ///
+    /// Whoever waits counts as waiting for the activity. An answer that comes from elsewhere must therefore be like a cancel
+    /// or a deadline: it may end the wait from outside, but nobody may rely on it.
+    pub fn bind_apart(self, context: &OwnedContext) -> OwedReply<T> {
+        self.completer.0.lock.bind(context.slot());
+        OwedReply { reply: self, _keeps: context.clone() }
+    }
+
     /// Sends the answer. It is lost if nobody waits any more.
     pub fn send(self, answer: T) {
         self.completer.complete(Ok(answer));
+    }
+}
+
+/// An answer that an activity owes and that is kept outside of it; see [`Reply::bind_apart`]. Dropped without
+/// [`send`](Self::send), it ends the wait with [`Ended::Dropped`](crate::Ended::Dropped).
+#[derive(Debug)]
+pub struct OwedReply<T> {
+    /// Completed before the slot that it names may be used again.
+    reply: Reply<T>,
+    _keeps: OwnedContext,
+}
+
+impl<T> OwedReply<T> {
+    /// Sends the answer; see [`Reply::send`].
+    pub fn send(self, answer: T) {
+        let Self { reply, _keeps } = self;
+        reply.send(answer);
     }
 }
 

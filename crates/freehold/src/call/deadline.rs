@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //!
-//! 1. The clock stands if and only if a question is open; `stood` is what it stood before, and `expires` and `cap`
-//!    contain it already.
+//! 1. The clock stands if and only if a question is open, here or in a call that this one made (`below`), and it has not
+//!    stood for too long altogether; `stood` is what it stood before, and `expires` and `cap` contain it already.
 //! 2. Whoever changes when the next reading is due takes the waker of the last reader in the same section and wakes it:
 //!    a handler may hand its context to another task, which the call's own task does not see run.
 //! 3. After `end` no question is open, and none opens.
@@ -26,8 +26,12 @@ struct Clock {
     timeout: Duration,
     expires: Instant,
     cap: Instant,
+    /// The caller's end, if another call made this one.
+    latest: Option<Instant>,
     /// Open questions, each with the instant at which it has waited long enough.
     asking: Vec<(i64, Instant)>,
+    /// Questions that calls below this one have open; those have their own limits.
+    below: u32,
     /// When the first of them was asked: since then the clock stands still.
     stands_since: Option<Instant>,
     stood: Duration,
@@ -49,13 +53,17 @@ pub(crate) enum Reading {
 }
 
 impl DeadlineClock {
-    pub(crate) fn start(now: Instant, timeout: Duration, limits: &Limits) -> Self {
+    /// `latest`: when it ends whatever else is said, because its caller does.
+    pub(crate) fn start(now: Instant, timeout: Duration, latest: Option<Instant>, limits: &Limits) -> Self {
         let cap = after(now, limits.deadline_cap);
+        let cap = latest.map_or(cap, |latest| cap.min(latest));
         let clock = Clock {
             timeout,
             expires: after(now, timeout).min(cap),
             cap,
+            latest,
             asking: Vec::new(),
+            below: 0,
             stands_since: None,
             stood: Duration::ZERO,
             stand_most: limits.question_total,
@@ -86,7 +94,7 @@ impl DeadlineClock {
     pub(crate) fn remove_deadline(&self, now: Instant) {
         self.change(|clock| {
             clock.timeout = Duration::MAX;
-            clock.cap = after(now, Duration::MAX);
+            clock.cap = clock.latest.unwrap_or_else(|| after(now, Duration::MAX));
             clock.expires = clock.cap;
         });
     }
@@ -125,14 +133,24 @@ impl DeadlineClock {
         self.change(|clock| {
             clock.asking.retain(|(open, _)| *open != question);
             self.asking.store(!clock.asking.is_empty(), Ordering::Relaxed);
-            if clock.asking.is_empty()
-                && let Some(since) = clock.stands_since.take()
-            {
-                let stood = now.saturating_duration_since(since);
-                clock.expires = after(clock.expires, stood);
-                clock.cap = after(clock.cap, stood);
-                clock.stood += stood;
+            clock.goes_on(now);
+        });
+    }
+
+    /// A call below this one asks its client: this one waits for a person, too.
+    pub(crate) fn question_opened_below(&self, now: Instant) {
+        self.change(|clock| {
+            clock.below += 1;
+            if clock.stood < clock.stand_most {
+                clock.stands_since.get_or_insert(now);
             }
+        });
+    }
+
+    pub(crate) fn question_closed_below(&self, now: Instant) {
+        self.change(|clock| {
+            clock.below -= 1;
+            clock.goes_on(now);
         });
     }
 
@@ -166,15 +184,43 @@ impl DeadlineClock {
 }
 
 impl Clock {
-    fn read(&self, now: Instant) -> Reading {
+    /// Lets it go on unless a question is open.
+    fn goes_on(&mut self, now: Instant) {
+        if self.asking.is_empty() && self.below == 0 {
+            self.stop_standing(now);
+        }
+    }
+
+    fn stop_standing(&mut self, now: Instant) {
+        if let Some(since) = self.stands_since.take() {
+            let stood = now.saturating_duration_since(since);
+            self.expires = after(self.expires, stood);
+            self.cap = after(self.cap, stood);
+            self.latest = self.latest.map(|latest| after(latest, stood));
+            self.stood += stood;
+        }
+    }
+
+    fn read(&mut self, now: Instant) -> Reading {
         let Some(next) = self.asking.iter().map(|(_, until)| *until).min() else {
-            return if self.expires <= now { Reading::Expired } else { Reading::Running(self.expires) };
+            return self.read_without_questions(now);
         };
         if next > now {
             return Reading::Running(next);
         }
         let over = self.asking.iter().filter(|(_, until)| *until <= now).map(|(open, _)| *open);
         Reading::Unanswered(over.collect())
+    }
+
+    fn read_without_questions(&mut self, now: Instant) -> Reading {
+        if let Some(since) = self.stands_since {
+            let last = after(since, self.stand_most.saturating_sub(self.stood));
+            if now < last {
+                return Reading::Running(last);
+            }
+            self.stop_standing(last);
+        }
+        if self.expires <= now { Reading::Expired } else { Reading::Running(self.expires) }
     }
 }
 
@@ -205,7 +251,7 @@ mod tests {
     fn progress_extends_up_to_the_cap() {
         let start = epoch();
         let limits = Limits { deadline_cap: SECOND * 5, ..Limits::default() };
-        let clock = DeadlineClock::start(start, SECOND * 2, &limits);
+        let clock = DeadlineClock::start(start, SECOND * 2, None, &limits);
         assert_eq!(read(&clock, start), Reading::Running(start + SECOND * 2));
         clock.progress(start + SECOND);
         assert_eq!(read(&clock, start + SECOND * 2), Reading::Running(start + SECOND * 3));
@@ -218,14 +264,14 @@ mod tests {
     fn a_deadline_beyond_the_cap_ends_at_the_cap() {
         let start = epoch();
         let limits = Limits { deadline_cap: SECOND, ..Limits::default() };
-        let clock = DeadlineClock::start(start, SECOND * 10, &limits);
+        let clock = DeadlineClock::start(start, SECOND * 10, None, &limits);
         assert_eq!(read(&clock, start + SECOND), Reading::Expired);
     }
 
     #[test]
     fn the_clock_stands_still_while_questions_are_open() {
         let start = epoch();
-        let clock = DeadlineClock::start(start, SECOND * 2, &Limits::default());
+        let clock = DeadlineClock::start(start, SECOND * 2, None, &Limits::default());
         clock.question_opened(1, start + SECOND, start + SECOND * 100);
         clock.question_opened(2, start + SECOND * 5, start + SECOND * 50);
         assert_eq!(read(&clock, start + SECOND * 10), Reading::Running(start + SECOND * 50));
@@ -238,7 +284,7 @@ mod tests {
     #[test]
     fn what_the_clock_stood_is_counted_neither_by_progress_nor_by_a_new_timeout() {
         let start = epoch();
-        let clock = DeadlineClock::start(start, SECOND * 2, &Limits::default());
+        let clock = DeadlineClock::start(start, SECOND * 2, None, &Limits::default());
         assert!(clock.question_opened(1, start + SECOND, start + SECOND * 1_000));
         clock.progress(start + SECOND * 50);
         clock.question_closed(1, start + SECOND * 101);
@@ -252,7 +298,7 @@ mod tests {
     fn the_longest_periods_mean_no_bound_and_overflow_nothing() {
         let start = epoch();
         let limits = Limits { deadline_cap: Duration::MAX, ..Limits::default() };
-        let clock = DeadlineClock::start(start, Duration::MAX, &limits);
+        let clock = DeadlineClock::start(start, Duration::MAX, None, &limits);
         assert!(clock.question_opened(1, start, start + SECOND));
         clock.question_closed(1, start + SECOND);
         clock.progress(start + SECOND);
@@ -263,7 +309,7 @@ mod tests {
     fn however_often_a_call_asks_its_clock_stands_only_so_long_altogether() {
         let start = epoch();
         let limits = Limits { question_total: SECOND * 3, ..Limits::default() };
-        let clock = DeadlineClock::start(start, SECOND, &limits);
+        let clock = DeadlineClock::start(start, SECOND, None, &limits);
         assert!(clock.question_opened(1, start, start + SECOND * 2));
         clock.question_closed(1, start + SECOND * 2);
         assert!(clock.question_opened(2, start + SECOND * 2, start + SECOND * 100));
@@ -275,9 +321,35 @@ mod tests {
     }
 
     #[test]
+    fn a_question_of_a_callee_stops_the_clock_too_but_not_for_ever() {
+        let start = epoch();
+        let limits = Limits { question_total: SECOND * 10, ..Limits::default() };
+        let clock = DeadlineClock::start(start, SECOND * 2, None, &limits);
+        clock.question_opened_below(start + SECOND);
+        assert_eq!(read(&clock, start + SECOND * 5), Reading::Running(start + SECOND * 11));
+        clock.question_closed_below(start + SECOND * 5);
+        assert_eq!(read(&clock, start + SECOND * 5), Reading::Running(start + SECOND * 6));
+        clock.question_opened_below(start + SECOND * 5);
+        // It has stood for four seconds before; these are the six that are left.
+        assert_eq!(read(&clock, start + SECOND * 11), Reading::Running(start + SECOND * 12));
+        assert_eq!(read(&clock, start + SECOND * 12), Reading::Expired);
+    }
+
+    #[test]
+    fn a_callee_ends_with_its_caller_whatever_it_asks_for() {
+        let start = epoch();
+        let clock = DeadlineClock::start(start, SECOND * 10, Some(start + SECOND * 3), &Limits::default());
+        clock.progress(start + SECOND);
+        clock.set_timeout(start, SECOND * 20);
+        assert_eq!(read(&clock, start), Reading::Running(start + SECOND * 3));
+        clock.remove_deadline(start);
+        assert_eq!(read(&clock, start), Reading::Running(start + SECOND * 3));
+    }
+
+    #[test]
     fn after_the_end_no_question_opens() {
         let start = epoch();
-        let clock = DeadlineClock::start(start, SECOND, &Limits::default());
+        let clock = DeadlineClock::start(start, SECOND, None, &Limits::default());
         assert!(clock.question_opened(1, start, start + SECOND));
         assert_eq!(clock.end(), [1]);
         assert!(!clock.question_opened(2, start, start + SECOND));

@@ -9,14 +9,21 @@
 //! 3. The slot of a call is held until its handler's future is gone, settled or not: a cancelled handler that goes on
 //!    still counts as running.
 
+mod chain;
 mod deadline;
+mod fan_out;
 mod handle;
 mod live;
+mod nested;
 mod table;
 mod task;
+mod turn;
 
+pub(crate) use chain::{Below, Origin};
+pub use chain::{CallHeader, CallId, Hop};
 pub use handle::{CallHandle, Step};
 pub(crate) use live::LiveCalls;
+pub use nested::{CallError, CallTarget, Calling, CallsWhileHolding};
 pub(crate) use table::{CallKey, CallTable, Refused, table_refusal};
 pub(crate) use task::CallTask;
 
@@ -40,7 +47,7 @@ use std::{
     num::NonZeroU8,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
     },
     time::Instant,
 };
@@ -61,6 +68,8 @@ pub enum CancelReason {
     SessionClosed = 4,
     /// The engine is stopping.
     Shutdown = 5,
+    /// The call that made this one no longer waits for it.
+    CallerGone = 6,
 }
 
 impl CancelReason {
@@ -74,6 +83,7 @@ impl CancelReason {
             3 => Self::DeadlineExceeded,
             4 => Self::SessionClosed,
             5 => Self::Shutdown,
+            6 => Self::CallerGone,
             _ => Self::Client,
         }
     }
@@ -87,6 +97,7 @@ impl CancelReason {
             Self::DeadlineExceeded => "deadline exceeded",
             Self::SessionClosed => "the session was closed",
             Self::Shutdown => "the server is shutting down",
+            Self::CallerGone => "its caller no longer waits for it",
         }
     }
 }
@@ -105,6 +116,8 @@ pub enum Stage {
     Handler = 2,
     /// Its handler waits for the client's answer to a question.
     Question = 3,
+    /// Waits for its turn in a serial session.
+    Turn = 4,
 }
 
 impl Stage {
@@ -112,6 +125,7 @@ impl Stage {
         match code {
             0 => Self::Arrival,
             1 => Self::Queue,
+            4 => Self::Turn,
             _ => Self::Handler,
         }
     }
@@ -152,7 +166,16 @@ pub(crate) struct Call<S: State> {
     stage: AtomicU8,
     settled: AtomicBool,
     /// Its handler waits for a drain, which therefore must not wait for it.
-    pub(crate) drains: AtomicBool,
+    pub(crate) drains: AtomicUsize,
+    /// Where it comes from, if another call made it.
+    origin: Option<Box<Origin<S>>>,
+    /// Its id, once somebody needs one.
+    call_id: OnceLock<CallId>,
+    below: OnceLock<Box<Below<S>>>,
+    /// Whether it has the turn of a serial session, or one inside of it.
+    turn: AtomicBool,
+    /// Whether its handler may start; of a call in line for a turn only once it is in line.
+    door: AtomicBool,
     pub(crate) outbox: Outbox,
     answer: ScopedMutex<Option<Response<'static>>>,
 }
@@ -165,25 +188,52 @@ impl<S: State> HasSignal for Call<S> {
 
 impl<S: State> Call<S> {
     pub(crate) fn new(session: &Session<S>, key: CallKey, method: usize, route: Route) -> Arc<Self> {
+        Arc::new(Self::unshared(session, key, method, route, None))
+    }
+
+    /// One that another call makes.
+    pub(crate) fn nested(
+        session: &Session<S>,
+        key: CallKey,
+        method: usize,
+        route: Route,
+        origin: Origin<S>,
+    ) -> Arc<Self> {
+        Arc::new(Self::unshared(session, key, method, route, Some(Box::new(origin))))
+    }
+
+    fn unshared(
+        session: &Session<S>,
+        key: CallKey,
+        method: usize,
+        route: Route,
+        origin: Option<Box<Origin<S>>>,
+    ) -> Self {
         let engine = &session.engine;
         let started = engine.runtime.now();
         let timeout = engine.methods.options(method).timeout.unwrap_or(engine.limits.deadline);
-        Arc::new(Self {
+        let latest = origin.as_ref().map(|origin| origin.header.deadline);
+        Self {
             session: session.clone(),
             key,
             method,
             route,
             started,
-            clock: DeadlineClock::start(started, timeout, &engine.limits),
+            clock: DeadlineClock::start(started, timeout, latest, &engine.limits),
             cancelled: Signal::new(),
             cancel_note: OnceLock::new(),
             subject: OnceLock::new(),
             stage: AtomicU8::new(Stage::Arrival as u8),
             settled: AtomicBool::new(false),
-            drains: AtomicBool::new(false),
+            drains: AtomicUsize::new(0),
+            origin,
+            call_id: OnceLock::new(),
+            below: OnceLock::new(),
+            turn: AtomicBool::new(false),
+            door: AtomicBool::new(false),
             outbox: Outbox::default(),
             answer: ScopedMutex::default(),
-        })
+        }
     }
 
     pub(crate) fn engine(&self) -> &Arc<EngineState<S>> {
@@ -229,6 +279,81 @@ impl<S: State> Call<S> {
         self.stage.store(stage as u8, Ordering::Relaxed);
     }
 
+    pub(crate) fn below(&self) -> &Below<S> {
+        self.below.get_or_init(Box::default)
+    }
+
+    /// What it has below itself, if it ever had anything.
+    pub(crate) fn known_below(&self) -> Option<&Below<S>> {
+        self.below.get().map(AsRef::as_ref)
+    }
+
+    pub(crate) fn origin(&self) -> Option<&Origin<S>> {
+        self.origin.as_deref()
+    }
+
+    /// This call, its caller, the caller's, and so on, as far as they are in this engine.
+    pub(crate) fn with_callers(self: &Arc<Self>) -> impl Iterator<Item = &Arc<Self>> {
+        std::iter::successors(Some(self), |call| call.origin()?.caller.as_ref())
+    }
+
+    /// Those above it, the outermost first.
+    pub(crate) fn path(&self) -> &[Hop] {
+        self.origin().map_or(&[], |origin| &origin.header.path)
+    }
+
+    pub(crate) fn priority(&self) -> u8 {
+        let own = self.engine().methods.options(self.method).priority;
+        self.origin().map_or(own, |origin| own.max(origin.header.priority))
+    }
+
+    /// How a call that it makes knows it.
+    pub(crate) fn hop(&self) -> Hop {
+        Hop { call: self.call_id(), session: self.session.inner.id, label: self.shared_label() }
+    }
+
+    pub(crate) fn call_id(&self) -> CallId {
+        let engine = self.engine();
+        let given = || match self.origin() {
+            Some(origin) => origin.header.call,
+            None => CallId::new(engine.number, engine.next_serial()),
+        };
+        *self.call_id.get_or_init(given)
+    }
+
+    /// Whether its handler has been started, or was about to be.
+    pub(crate) fn is_started(&self) -> bool {
+        self.stage.load(Ordering::Relaxed) == Stage::Handler as u8
+    }
+
+    /// Its handler may start: it has taken its place in the line, or there is none.
+    pub(crate) fn open_door(&self) {
+        // Relaxed: only the poller of the call's task looks, and it is handed over with the task.
+        self.door.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn door_is_open(&self) -> bool {
+        self.door.load(Ordering::Relaxed)
+    }
+
+    /// Its handler is gone.
+    pub(crate) fn left(self: &Arc<Self>) {
+        let Some(origin) = self.origin() else { return self.engine().call_left() };
+        if let Some(caller) = &origin.caller {
+            caller.below().remove(self);
+        }
+        self.engine().nested_call_left();
+    }
+
+    pub(crate) fn has_turn(&self) -> bool {
+        // Acquire pairs with `set_turn`: a callee that finds it may queue inside of it.
+        self.turn.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_turn(&self, has: bool) {
+        self.turn.store(has, Ordering::Release);
+    }
+
     pub(crate) fn is_settled(&self) -> bool {
         self.settled.load(Ordering::Acquire)
     }
@@ -253,6 +378,9 @@ impl<S: State> Call<S> {
         let settled = self.settle(Outcome::Cancelled(reason));
         if settled {
             self.cancelled.set(reason.code());
+            if let Some(below) = self.below.get() {
+                below.cancel(reason);
+            }
         }
         settled
     }
@@ -270,6 +398,10 @@ impl<S: State> Call<S> {
         if self.settled.swap(true, Ordering::AcqRel) {
             return false;
         }
+        let cancelled = match &outcome {
+            Outcome::Cancelled(reason) if *reason != CancelReason::DeadlineExceeded => Some(*reason),
+            _ => None,
+        };
         let (kind, result) = self.describe(outcome);
         self.session.inner.calls.remove(&self.key, self);
         self.session.touch();
@@ -282,7 +414,11 @@ impl<S: State> Call<S> {
             stage: self.stage(),
             took: self.engine().runtime.now().saturating_duration_since(self.started),
         });
-        self.deliver(result);
+        match (&self.origin, cancelled) {
+            (Some(origin), Some(reason)) => origin.report(Err(CallError::Cancelled(reason))),
+            (Some(origin), None) => origin.report(nested::reported(result)),
+            (None, _) => self.deliver(result),
+        }
         self.session.inner.calls.delivered();
         true
     }
@@ -323,6 +459,7 @@ impl<S: State> Call<S> {
         let stage = self.stage();
         let place = match stage {
             Stage::Arrival | Stage::Queue => "it still waited for a free slot",
+            Stage::Turn => "it still waited for its turn in the session",
             Stage::Handler => "its handler was still running",
             Stage::Question => "it still waited for the client's answer to a question",
         };

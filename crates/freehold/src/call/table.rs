@@ -18,18 +18,19 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// What a call is kept under. Notifications have no id but must be found when the session closes.
+/// What a call is kept under. Notifications and calls that handlers make have no id of a client's, but must be found when
+/// the session closes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum CallKey {
     Request(RequestId),
-    Notification(u64),
+    Unnamed(u64),
 }
 
 impl CallKey {
     pub(crate) fn id(&self) -> Option<&RequestId> {
         match self {
             Self::Request(id) => Some(id),
-            Self::Notification(_) => None,
+            Self::Unnamed(_) => None,
         }
     }
 }

@@ -4,20 +4,21 @@
 //! The clock and the cancel are watched here, outside of the handler's future: nothing that the engine waits for
 //! registers the handler's waker.
 
-use super::{Call, CancelReason, Outcome, Reading, Stage};
+use super::{Call, CancelReason, Outcome, Reading, Stage, chain::Reported, turn};
 use crate::{
     admission::{Admitted, QueuedSlot},
     contain::{Panicked, contain},
     context::Context as CallContext,
     event::Event,
     fault::{self, Fault},
+    gate::Place,
     handler::{HandlerResult, MethodKind},
     message::Raw,
     question::Reply,
     runtime::{BoxFuture, Timer, after},
     state::State,
 };
-use freehold_sync::{Activity, Ended, SignalWait, activity_owning, held};
+use freehold_sync::{Activity, Ended, OwnedContext, SignalWait, activity_owning, held};
 use serde_json::value::RawValue;
 use std::{
     future::Future,
@@ -27,7 +28,9 @@ use std::{
     time::Instant,
 };
 
-/// The handler's future as an activity: its waits for locks are in the graph, its wakers are counted.
+/// The handler's future as an activity: its waits for locks are in the graph, its wakers are counted. In a serial session,
+/// and for a call that another one made, the wait for the turn is in it, too, so that who waits for the call waits for
+/// somebody from the start.
 type Body = Activity<BoxFuture<'static, HandlerResult>>;
 
 pub(crate) struct CallTask<S: State> {
@@ -37,6 +40,10 @@ pub(crate) struct CallTask<S: State> {
     timer: Option<(Instant, Pin<Box<dyn Timer>>)>,
     /// Whether it has a task of its own, and so a place among the live calls.
     live: bool,
+    /// Whether it has, or waits for, one of its session's slots.
+    slotted: bool,
+    /// Whether its grace was made longer for what it called.
+    extended: bool,
 }
 
 enum Phase {
@@ -60,11 +67,66 @@ impl<S: State> CallTask<S> {
                 Phase::Queued(slot, params)
             }
         };
-        Self { call, phase, cancelled: None, timer: None, live: false }
+        Self { call, phase, cancelled: None, timer: None, live: false, slotted: true, extended: false }
+    }
+
+    /// The task of a call in a serial session.
+    pub(crate) fn in_turn(call: Arc<Call<S>>, params: Option<Box<RawValue>>, place: Place<S>) -> Self {
+        call.set_stage(Stage::Turn);
+        let body = activity_owning(|locks| turn::body(call.clone(), locks, params, Some(place)));
+        Self::of_activity(call, body)
+    }
+
+    /// The task of a call that a handler makes; `caller` is its context. From now on the call owes `reply`.
+    pub(crate) fn called(
+        call: Arc<Call<S>>,
+        params: Option<Box<RawValue>>,
+        place: Option<Place<S>>,
+        reply: freehold_sync::Reply<Reported>,
+        caller: &OwnedContext,
+    ) -> Self {
+        let serial = place.is_some();
+        if serial {
+            call.set_stage(Stage::Turn);
+        }
+        let body = activity_owning(|locks| {
+            if let Some(origin) = call.origin() {
+                origin.owed.with(|owed| *owed = Some(reply.bind_apart(&locks)));
+            }
+            turn::body(call.clone(), locks, params, place)
+        });
+        let mut task = Self::of_activity(call, body.called_by(caller));
+        if serial {
+            task.line_up();
+        }
+        task
+    }
+
+    fn of_activity(call: Arc<Call<S>>, body: Body) -> Self {
+        let body = body.named(call.shared_label()).priority(call.priority());
+        let phase = Phase::Running(body);
+        Self { call, phase, cancelled: None, timer: None, live: false, slotted: false, extended: false }
+    }
+
+    /// Takes its place in the line for its turn, in the order of these calls. The handler does not run.
+    pub(crate) fn line_up(&mut self) {
+        // Whoever dispatches may have used up their budget, and would be told to come again: the place would be lost.
+        let poll = tokio::task::unconstrained(std::future::poll_fn(|cx| Poll::Ready(self.poll_body(cx))));
+        // Nobody need be woken by this poll: the next one, by whoever runs the task, is sure to come.
+        let polled = std::pin::pin!(poll).poll(&mut Context::from_waker(std::task::Waker::noop()));
+        debug_assert!(polled.is_ready(), "it is polled once");
+        self.call.open_door();
     }
 
     pub(crate) fn is_queued(&self) -> bool {
         matches!(self.phase, Phase::Queued(..))
+    }
+
+    /// Goes on by itself from here, unless it is over.
+    pub(crate) fn go(self) {
+        if !matches!(self.phase, Phase::Done) {
+            self.spawn();
+        }
     }
 
     /// Goes on by itself from here.
@@ -145,7 +207,9 @@ impl<S: State> CallTask<S> {
             Phase::Running(body) | Phase::Grace(body, _) => {
                 // A panic in the drop of a value of the handler's must not take the slot with it.
                 let _ = contain(|| drop(body));
-                self.call.session.inner.slots.release();
+                if self.slotted {
+                    self.call.session.inner.slots.release();
+                }
             }
             Phase::Admitted(_) => self.call.session.inner.slots.release(),
             Phase::Queued(slot, _) => self.call.session.inner.slots.withdraw(&slot),
@@ -156,7 +220,7 @@ impl<S: State> CallTask<S> {
         if self.live {
             self.call.engine().live.remove(&self.call);
         }
-        self.call.engine().call_left();
+        self.call.left();
     }
 
     /// Looks for a cancel; a running handler goes over to its grace.
@@ -167,7 +231,7 @@ impl<S: State> CallTask<S> {
             return false;
         }
         match std::mem::replace(&mut self.phase, Phase::Done) {
-            Phase::Running(body) => {
+            Phase::Running(body) if self.call.is_started() => {
                 let engine = self.call.engine();
                 self.phase = Phase::Grace(body, after(engine.runtime.now(), engine.limits.cancel_grace));
                 // Whoever would answer them has been told that the call is over.
@@ -193,8 +257,7 @@ impl<S: State> CallTask<S> {
             if now < until {
                 return Some(until);
             }
-            self.abandon();
-            return None;
+            return self.grace_over(now);
         }
         loop {
             match self.call.clock.read(now, cx.waker()) {
@@ -210,6 +273,25 @@ impl<S: State> CallTask<S> {
                         self.call.clock.question_closed(question, now);
                     }
                 }
+            }
+        }
+    }
+
+    /// The handler's grace is over. What it called has been cancelled with it, and is waited for once more: whoever has the
+    /// turn next must not meet it.
+    fn grace_over(&mut self, now: Instant) -> Option<Instant> {
+        let waits_for_callees = self.call.known_below().is_some_and(|below| !below.is_empty());
+        match std::mem::replace(&mut self.phase, Phase::Done) {
+            Phase::Grace(body, _) if waits_for_callees && !self.extended => {
+                self.extended = true;
+                let until = after(now, self.call.engine().limits.cancel_grace);
+                self.phase = Phase::Grace(body, until);
+                Some(until)
+            }
+            other => {
+                self.phase = other;
+                self.abandon();
+                None
             }
         }
     }

@@ -42,6 +42,12 @@ impl ErrorCode {
     pub const DEADLOCK: Self = Self(-31008);
     /// A lock of the application's could not be had in time.
     pub const LOCK_TIMEOUT: Self = Self(-31009);
+    /// Handlers called handlers too deep.
+    pub const CALLS_TOO_DEEP: Self = Self(-31020);
+    /// A session that the handler called cannot be reached. Nothing happened there; try again.
+    pub const UNREACHABLE: Self = Self(-31021);
+    /// A call that the handler made got no answer: it may have happened or not.
+    pub const OUTCOME_UNKNOWN: Self = Self(-31022);
 }
 
 /// The error of an answer.

@@ -15,6 +15,7 @@ use crate::{
     engine::{Engine, EngineState},
     event::Event,
     fault::{self, Fault},
+    gate::{Gate, Turns},
     message::{RequestId, encode_notification},
     outbox::{Frame, Outbox, Pushed},
     question::Questions,
@@ -83,6 +84,8 @@ pub(crate) struct SessionState<S: State> {
     pub(crate) state: Contained<StateCell<S>>,
     pub(crate) calls: CallTable<S>,
     pub(crate) slots: SessionSlots,
+    /// Those of a serial session.
+    turns: OnceLock<Box<Turns>>,
     pub(crate) questions: Questions,
     pub(crate) outbox: Outbox,
     readers: AtomicUsize,
@@ -105,6 +108,7 @@ impl<S: State> SessionState<S> {
             state: Contained::new(StateCell::new(state)),
             calls: CallTable::default(),
             slots: SessionSlots::default(),
+            turns: OnceLock::new(),
             questions: Questions::default(),
             outbox: Outbox::default(),
             readers: AtomicUsize::new(0),
@@ -122,6 +126,14 @@ impl<S: State> SessionState<S> {
         Self { addressed: false, ..Self::new(id, state, 0) }
     }
 
+    pub(crate) fn turns(&self) -> Option<&Turns> {
+        self.turns.get().map(AsRef::as_ref)
+    }
+
+    pub(crate) fn make_serial(&self) {
+        self.turns.get_or_init(Box::default);
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.get().is_some()
     }
@@ -132,6 +144,18 @@ impl<S: State> Session<S> {
     #[must_use]
     pub fn id(&self) -> SessionId {
         self.inner.id
+    }
+
+    /// Makes the session serial: one call at a time, in order of arrival (see [`Gate::Serial`](crate::Gate::Serial)). For the
+    /// closure of [`Engine::open_with`]: calls that arrived before do not count. There is no way back.
+    pub fn make_serial(&self) {
+        self.inner.make_serial();
+    }
+
+    /// Whether its calls run one at a time.
+    #[must_use]
+    pub fn gate(&self) -> Gate {
+        if self.inner.turns().is_some() { Gate::Serial } else { Gate::Concurrent }
     }
 
     /// The engine it belongs to.

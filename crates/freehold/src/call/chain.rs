@@ -1,0 +1,186 @@
+//! Chains of calls: what a call knows of those that made it, and what it made.
+
+use super::{Call, CancelReason};
+use crate::{gate::Turns, runtime::Runtime, session::SessionId, state::State};
+use atomic_waker::AtomicWaker;
+use freehold_sync::{OwedReply, ScopedMutex};
+use serde_json::value::RawValue;
+use std::{
+    fmt,
+    fmt::Write,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use super::nested::CallError;
+
+/// The id of a call: never used again, by this engine or another.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallId {
+    engine: u64,
+    serial: u64,
+}
+
+impl CallId {
+    pub(crate) fn new(engine: u64, serial: u64) -> Self {
+        Self { engine, serial }
+    }
+
+    /// What tells an engine from others in the ids of its calls.
+    pub(crate) fn random_engine(runtime: &dyn Runtime) -> u64 {
+        let mut bytes = [0; 8];
+        runtime.fill_random(&mut bytes);
+        u64::from_ne_bytes(bytes)
+    }
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}-{}", self.engine, self.serial)
+    }
+}
+
+impl fmt::Debug for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// One call of a chain, as those further down know it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Hop {
+    /// The call.
+    pub call: CallId,
+    /// The session it came in.
+    pub session: SessionId,
+    /// Its subject (the tool, say) if it had one when it called, else its method.
+    pub label: Arc<str>,
+}
+
+/// What a call brings along that another call made: who that was, and the limits it inherits.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CallHeader {
+    /// The call itself.
+    pub call: CallId,
+    /// All those above it, the outermost first; the last one made it.
+    pub path: Arc<[Hop]>,
+    /// The deadline of the caller when it called; this call's is never later.
+    pub deadline: Instant,
+    /// Higher ones are more worth keeping when a deadlock has to be broken; inherited.
+    pub priority: u8,
+    /// Sessions in whose transactions the call was made: to commit there would run them again for ever.
+    pub transactions: Arc<[SessionId]>,
+}
+
+impl CallHeader {
+    /// The outermost call of the chain.
+    #[must_use]
+    pub fn chain(&self) -> CallId {
+        self.path.first().map_or(self.call, |outermost| outermost.call)
+    }
+
+    /// The call that made this one.
+    #[must_use]
+    pub fn parent(&self) -> Option<CallId> {
+        self.path.last().map(|caller| caller.call)
+    }
+}
+
+/// Hops that a message names; the header has all.
+const NAMED: usize = 4;
+
+/// The last calls of a chain and `method`, for people: `a > b > c`.
+pub(crate) fn path_text(path: &[Hop], method: &str) -> String {
+    let mut text = String::new();
+    if path.len() > NAMED {
+        let _ = write!(text, "(+{}) > ", path.len() - NAMED);
+    }
+    for hop in &path[path.len().saturating_sub(NAMED)..] {
+        let _ = write!(text, "{} > ", hop.label);
+    }
+    text + method
+}
+
+/// How a call that another call made ended, for that one.
+pub(crate) type Reported = Result<Box<RawValue>, CallError>;
+
+/// Where a call comes from that another call made.
+pub(crate) struct Origin<S: State> {
+    pub(crate) header: CallHeader,
+    /// The caller, if it is in this engine.
+    pub(crate) caller: Option<Arc<Call<S>>>,
+    /// The answer it owes; taken once, by whoever settles the call.
+    pub(crate) owed: ScopedMutex<Option<OwedReply<Reported>>>,
+}
+
+impl<S: State> Origin<S> {
+    /// Tells the caller. The answer is sent outside of the section: it wakes.
+    pub(crate) fn report(&self, reported: Reported) {
+        if let Some(owed) = self.owed.with(Option::take) {
+            owed.send(reported);
+        }
+    }
+}
+
+/// What a call has below itself: the calls it made, and the turns inside of its own.
+pub(crate) struct Below<S: State> {
+    calls: ScopedMutex<Vec<Arc<Call<S>>>>,
+    gone: AtomicWaker,
+    turns: Turns,
+}
+
+impl<S: State> Default for Below<S> {
+    fn default() -> Self {
+        Self { calls: ScopedMutex::default(), gone: AtomicWaker::new(), turns: Turns::default() }
+    }
+}
+
+/// As many calls as one call may have open are.
+pub(crate) struct TooMany;
+
+impl<S: State> Below<S> {
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.turns
+    }
+
+    pub(crate) fn insert(&self, callee: &Arc<Call<S>>, most: usize) -> Result<(), TooMany> {
+        self.calls.with(|calls| {
+            if calls.len() >= most {
+                return Err(TooMany);
+            }
+            calls.push(callee.clone());
+            Ok(())
+        })
+    }
+
+    /// The callee's handler is gone.
+    pub(crate) fn remove(&self, callee: &Arc<Call<S>>) {
+        let removed = self.calls.with(|calls| {
+            let place = calls.iter().position(|call| Arc::ptr_eq(call, callee));
+            place.map(|place| calls.swap_remove(place))
+        });
+        drop(removed);
+        self.gone.wake();
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.calls.with(|calls| calls.is_empty())
+    }
+
+    /// Cancels all.
+    pub(crate) fn cancel(&self, reason: CancelReason) {
+        for call in self.calls.with(|calls| calls.clone()) {
+            call.cancel(reason, None);
+        }
+    }
+
+    /// Waits until none is left. One waits at a time: the call's own task.
+    pub(crate) fn poll_gone(&self, cx: &Context<'_>) -> Poll<()> {
+        // Registered before the look; `remove` takes out before it wakes.
+        self.gone.register(cx.waker());
+        if self.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    }
+}

@@ -1,0 +1,406 @@
+//! Calls that handlers make: into another session, or their own.
+
+use super::{
+    Call, CallHeader, CallId, CallKey, CallTask, CancelReason, Origin, Refused, Route,
+    chain::{Reported, path_text},
+};
+use crate::{
+    context::Context,
+    engine::Engine,
+    event::Event,
+    gate::Whose,
+    handler::{HandlerResult, MethodKind},
+    message::{ErrorCode, ErrorObject, Raw},
+    runtime::BoxFuture,
+    session::{Session, SessionId, SessionNotFound},
+    state::State,
+};
+use freehold_sync::{Deadlock, JoinHandle, LockError, OwnedContext, ScopedMutex};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+use std::{
+    fmt,
+    future::Future,
+    marker::PhantomData,
+    pin::Pin,
+    sync::Arc,
+    task::{Context as TaskContext, Poll},
+    time::Duration,
+};
+
+/// What is done with a call that a handler makes while it holds locks. Each is counted, and told as
+/// [`Event::CalledWhileHolding`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CallsWhileHolding {
+    /// It is made.
+    Allow,
+    /// It is made, and a warning is logged: whoever wants these locks waits for the callee, too.
+    #[default]
+    Warn,
+    /// It is refused with [`CallError::HoldsLocks`].
+    Refuse,
+}
+
+/// Where a call goes: a session by its id, here or elsewhere, or by its handle.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum CallTarget<S: State> {
+    /// By its id.
+    Id(SessionId),
+    /// By its handle; also one that nobody can find.
+    Session(Session<S>),
+}
+
+impl<S: State> From<SessionId> for CallTarget<S> {
+    fn from(id: SessionId) -> Self {
+        Self::Id(id)
+    }
+}
+
+impl<S: State> From<&Session<S>> for CallTarget<S> {
+    fn from(session: &Session<S>) -> Self {
+        Self::Session(session.clone())
+    }
+}
+
+/// A call that a handler made gave no result.
+///
+/// By `?` it becomes an [`ErrorObject`].
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// There is no such session (any more).
+    #[error(transparent)]
+    NoSession(#[from] SessionNotFound),
+    /// [`Limits::nesting`](crate::Limits::nesting) calls are above it already.
+    #[error("calls are nested more than {limit} deep: {path}; answer without a further call")]
+    TooDeep {
+        /// The limit.
+        limit: usize,
+        /// The last ones of the chain.
+        path: String,
+    },
+    /// The handler holds locks, and the engine refuses calls then ([`CallsWhileHolding::Refuse`]).
+    #[error("a handler that holds {held} lock(s) may not call; give them back first")]
+    HoldsLocks {
+        /// How many.
+        held: usize,
+    },
+    /// Too many calls wait for a turn in that session, or are open in this call.
+    #[error("too many calls at once; try again in {} ms", retry_after.as_millis())]
+    Overloaded {
+        /// After how long to try again.
+        retry_after: Duration,
+    },
+    /// The callee answered with an error: that of its method, its deadline, a panic.
+    #[error("{0}")]
+    Failed(ErrorObject),
+    /// The callee or its caller was cancelled.
+    #[error("the call was cancelled: {}", .0.as_str())]
+    Cancelled(CancelReason),
+    /// The wait for the answer was chosen to break a deadlock; the callee was cancelled.
+    #[error("the wait for the answer was ended to break a deadlock: {}", .0.headline())]
+    Deadlock(Arc<Deadlock>),
+    /// The server is draining, and the session is not open.
+    #[error("the server is shutting down and takes no new calls")]
+    Stopping,
+    /// Whoever has the session cannot be reached. Nothing happened: try again.
+    #[error("the session cannot be reached at this moment; nothing happened, try again")]
+    Unavailable,
+    /// The call was sent and no answer came: it may have happened or not.
+    #[error("the call got no answer; it may or may not have happened, look before you repeat it")]
+    Unknown,
+    /// The parameters are larger than the way to that session takes.
+    #[error("the call's parameters are too large for the way to that session; nothing happened")]
+    TooLarge,
+    /// The parameters have no JSON form, or the answer does not fit its type.
+    #[error("the call's parameters or its answer do not fit: {0}")]
+    Invalid(String),
+}
+
+impl From<CallError> for ErrorObject {
+    fn from(error: CallError) -> Self {
+        let code = match &error {
+            CallError::Failed(_) => return error.into_failure(),
+            CallError::Deadlock(report) => return LockError::Deadlock(report.clone()).into(),
+            CallError::NoSession(_) => ErrorCode::SESSION_NOT_FOUND,
+            CallError::TooDeep { .. } => ErrorCode::CALLS_TOO_DEEP,
+            CallError::HoldsLocks { .. } | CallError::Invalid(_) => {
+                // A defect of the server's, not of the request.
+                tracing::error!(%error, "a handler's call could not be made");
+                return Self::internal();
+            }
+            CallError::Overloaded { retry_after } => {
+                let data = serde_json::json!({ "retryAfterMs": retry_after.as_millis() as u64 });
+                return Self::new(ErrorCode::OVERLOADED, error.to_string()).with_data(&data);
+            }
+            CallError::Cancelled(_) => ErrorCode::CANCELLED,
+            CallError::Stopping => ErrorCode::STOPPING,
+            CallError::Unavailable => ErrorCode::UNREACHABLE,
+            CallError::Unknown => ErrorCode::OUTCOME_UNKNOWN,
+            CallError::TooLarge => ErrorCode::INVALID_REQUEST,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl CallError {
+    #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
+    pub(super) fn invalid(error: serde_json::Error) -> Self {
+        Self::Invalid(error.to_string())
+    }
+
+    fn into_failure(self) -> ErrorObject {
+        match self {
+            Self::Failed(error) => error,
+            other => ErrorObject::new(ErrorCode::INTERNAL_ERROR, other.to_string()),
+        }
+    }
+
+    fn of_wait(error: LockError, caller: Option<CancelReason>) -> Self {
+        match error {
+            LockError::Deadlock(report) => Self::Deadlock(report),
+            // Whoever owed the answer is gone without one: its engine stopped, or the caller was cancelled.
+            _ => Self::Cancelled(caller.unwrap_or(CancelReason::Shutdown)),
+        }
+    }
+}
+
+impl<S: State> Context<S> {
+    /// Calls a method in another session, or in this one, and waits for its result.
+    ///
+    /// The callee runs as a call of that session, in a task and an activity of its own; it needs no slot (it runs on that of
+    /// its chain), but in a serial session it waits for its turn, unless its chain has the turn already. Its deadline is
+    /// never later than this call's; if this call is cancelled, so is the callee. Its notifications and questions go to the
+    /// client of *its* session. Waiting for it is an edge of the graph: a ring over locks, turns and calls is found when it
+    /// closes.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future cancels the callee, which has its grace like any call.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use freehold::{CallError, Context, Engine, ErrorObject, SessionId};
+    ///
+    /// async fn balance(ctx: &Context<u64>, (): ()) -> Result<u64, ErrorObject> {
+    ///     Ok(*ctx.state())
+    /// }
+    ///
+    /// async fn balance_of(ctx: &Context<u64>, [other]: [String; 1]) -> Result<u64, ErrorObject> {
+    ///     let other: SessionId = other.parse().map_err(ErrorObject::invalid_params)?;
+    ///     Ok(ctx.call(other, "balance", &()).await?)
+    /// }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let engine = Engine::builder(7_u64).method("balance", balance).method("balance_of", balance_of).build()?;
+    /// let (asks, asked) = (engine.open()?, engine.open()?);
+    /// let request = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"balance_of","params":["{}"]}}"#, asked.id());
+    /// let answer = engine.process_bytes(&asks, request.as_bytes()).await.unwrap();
+    /// assert!(answer.ends_with(br#""result":7}"#));
+    /// # Ok(()) }
+    /// ```
+    pub fn call<R: DeserializeOwned>(
+        &self,
+        target: impl Into<CallTarget<S>>,
+        method: &str,
+        params: &impl Serialize,
+    ) -> Calling<'_, R> {
+        let (target, method) = (target.into(), method.to_owned());
+        let params = serde_json::value::to_raw_value(params).map_err(CallError::invalid);
+        let answer = Box::pin(async move { self.call_raw(target, &method, Some(params?)).await });
+        Calling { answer, result: PhantomData }
+    }
+
+    /// [`call`](Self::call) with parameters and a result that are JSON already.
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn call_raw(
+        &self,
+        target: CallTarget<S>,
+        method: &str,
+        params: Option<Box<RawValue>>,
+    ) -> Result<Box<RawValue>, CallError> {
+        self.may_call(method)?;
+        let session = match target {
+            CallTarget::Session(session) => session,
+            CallTarget::Id(id) => self.engine().session(id)?,
+        };
+        let call = Outgoing { caller: self.served(), locks: self.own_locks(), session: &session };
+        match call.make(method, params)? {
+            Made::Done(result) => result,
+            Made::Waits { callee, answer } => {
+                let waited = answer.join(self.locks()).without_any_deadline().patient().await;
+                drop(callee);
+                waited.unwrap_or_else(|error| Err(CallError::of_wait(error, self.cancel_reason())))
+            }
+        }
+    }
+
+    /// Whether this call may call at all, at this moment.
+    fn may_call(&self, method: &str) -> Result<(), CallError> {
+        let caller = self.served();
+        if let Some(reason) = caller.cancel_reason() {
+            return Err(CallError::Cancelled(reason));
+        }
+        if caller.is_settled() {
+            return Err(CallError::Cancelled(CancelReason::CallerGone));
+        }
+        let engine = caller.engine();
+        let limit = engine.limits.nesting;
+        if caller.path().len() >= limit {
+            let mut path = caller.path().to_vec();
+            path.push(caller.hop());
+            return Err(CallError::TooDeep { limit, path: path_text(&path, method) });
+        }
+        let held = self.locks().holds() - usize::from(caller.has_turn());
+        if held > 0 {
+            let (session, caller) = (caller.session.inner.id, &*caller.label());
+            let warn = engine.calls_while_holding != CallsWhileHolding::Allow;
+            engine.events.emit(&Event::CalledWhileHolding { session, caller, method, held, warn });
+            if engine.calls_while_holding == CallsWhileHolding::Refuse {
+                return Err(CallError::HoldsLocks { held });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Waits for the result of a call; see [`Context::call`].
+#[must_use = "nothing is called unless it is awaited"]
+pub struct Calling<'a, R> {
+    answer: BoxFuture<'a, Reported>,
+    result: PhantomData<fn() -> R>,
+}
+
+impl<R: DeserializeOwned> Future for Calling<'_, R> {
+    type Output = Result<R, CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        self.answer
+            .as_mut()
+            .poll(cx)
+            .map(|answer| serde_json::from_str(answer?.get()).map_err(CallError::invalid))
+    }
+}
+
+impl<R> fmt::Debug for Calling<'_, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Calling").finish_non_exhaustive()
+    }
+}
+
+/// A call about to be made.
+struct Outgoing<'a, S: State> {
+    caller: &'a Arc<Call<S>>,
+    locks: &'a OwnedContext,
+    session: &'a Session<S>,
+}
+
+enum Made<S: State> {
+    Done(Reported),
+    Waits { callee: Callee<S>, answer: JoinHandle<Reported> },
+}
+
+impl<S: State> Outgoing<'_, S> {
+    fn make(&self, method: &str, params: Option<Box<RawValue>>) -> Result<Made<S>, CallError> {
+        let session = self.session;
+        let engine = session.engine();
+        session.touch();
+        if session.closed().is_some() {
+            return Err(SessionNotFound(session.id()).into());
+        }
+        let Some(index) = engine.inner.methods.find(method) else {
+            return Err(CallError::Failed(ErrorObject::method_not_found(method)));
+        };
+        if let MethodKind::Control(_) = engine.inner.methods.kind(index) {
+            let params = params.map(Raw::Owned);
+            let result = engine.control(session, index, params.as_ref());
+            return Ok(Made::Done(reported(result.map(|(_, result)| result))));
+        }
+        self.admit(&engine, index, params)
+    }
+
+    /// Enters the call; it goes on by itself.
+    fn admit(
+        &self,
+        engine: &Engine<S>,
+        method: usize,
+        params: Option<Box<RawValue>>,
+    ) -> Result<Made<S>, CallError> {
+        let (engine, caller) = (&engine.inner, self.caller);
+        let overloaded = || CallError::Overloaded { retry_after: engine.limits.retry_after };
+        let place = self.whose_turn().enter(&engine.limits).map_err(|_| overloaded())?;
+        let key = CallKey::Unnamed(engine.next_serial());
+        let call = Call::nested(self.session, key, method, Route::Caller, self.origin());
+        caller.below().insert(&call, engine.limits.calls_per_call).map_err(|_| overloaded())?;
+        // Counted, so that a drain sees it, but never refused for it.
+        engine.total.enter_nested();
+        if let Err(refused) = self.session.inner.calls.insert(&call) {
+            caller.below().remove(&call);
+            engine.nested_call_left();
+            debug_assert_eq!(refused, Refused::Closed, "its key is its own");
+            return Err(SessionNotFound(self.session.id()).into());
+        }
+        let (reply, answer) = freehold_sync::reply();
+        CallTask::called(call.clone(), params, place, reply, self.locks).go();
+        let callee = Callee(call);
+        // After it was entered: a cancel of the caller that came before has not seen it.
+        if caller.is_settled() {
+            callee.0.cancel(caller.cancel_reason().unwrap_or(CancelReason::CallerGone), None);
+        }
+        Ok(Made::Waits { callee, answer })
+    }
+
+    fn origin(&self) -> Origin<S> {
+        let caller = self.caller;
+        let engine = caller.engine();
+        let path = caller.path().iter().cloned().chain([caller.hop()]).collect();
+        let header = CallHeader {
+            call: CallId::new(engine.number, engine.next_serial()),
+            path,
+            deadline: caller.clock.expires(engine.runtime.now()),
+            priority: caller.priority(),
+            transactions: Arc::new([]),
+        };
+        Origin { header, caller: Some(caller.clone()), owed: ScopedMutex::default() }
+    }
+
+    /// Those inside of the nearest caller in the same session, if there is one; else the session's.
+    fn whose_turn(&self) -> Whose<S> {
+        let in_session = |call: &&Arc<Call<S>>| Arc::ptr_eq(&call.session.inner, &self.session.inner);
+        match self.caller.with_callers().find(in_session) {
+            Some(call) if call.has_turn() => Whose::Call(call.clone()),
+            _ => Whose::Session(self.session.inner.clone()),
+        }
+    }
+}
+
+/// How a call ended, for its caller; nothing is what a client that cancelled is told.
+pub(crate) fn reported(result: Option<HandlerResult>) -> Reported {
+    match result {
+        Some(result) => result.map_err(CallError::Failed),
+        None => Err(CallError::Cancelled(CancelReason::CallerGone)),
+    }
+}
+
+/// A callee whose caller waits for it, or stopped waiting.
+struct Callee<S: State>(Arc<Call<S>>);
+
+impl<S: State> Drop for Callee<S> {
+    fn drop(&mut self) {
+        // Nothing happens if it has its outcome.
+        self.0.cancel(CancelReason::CallerGone, None);
+    }
+}
