@@ -4,11 +4,19 @@
 
 mod support;
 
-use freehold_sync::{Ended, JoinHandle, LockError, Mode, Mutex, Reply, joinable, reply, spawn};
+use freehold_sync::{
+    Ended, JoinHandle, LockClass, LockError, LockLevel, Mode, Mutex, OrderMode, Reply, activity,
+    activity_owning, joinable, observe, reply, spawn,
+};
 use support::{Meeting, SOON, Told, end, end_all, limited, ms, now, one_victim, pause, proven, until, waits};
 use tokio::sync::{mpsc, oneshot};
 
 type Answer = Result<(), LockError>;
+
+/// How many activities called `name` wait.
+fn waiting(name: &str) -> usize {
+    observe().members.iter().filter(|member| member.actor.name == name && !member.waits.is_empty()).count()
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nested_call_that_wants_its_callers_lock_is_proven() {
@@ -225,6 +233,86 @@ async fn a_long_call_is_no_deadlock() {
         let behind = spawn!("long/behind", async move |ctx| ctx.lock(&M).await.map(drop));
         assert!(end_all([caller, behind]).await.iter().all(Result::is_ok));
         told.nothing();
+    })
+    .await;
+}
+
+/// The answer is kept outside of its activity and comes after its end: until then nobody else is taken for who owes it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_kept_apart_names_nobody_elses_activity() {
+    static M: Mutex<()> = Mutex::new(());
+    limited(async {
+        let told = Told::about("apart/");
+        let (owed, answer) = reply::<u32>();
+        let mut kept = None;
+        let callee = activity_owning(|locks| {
+            kept = Some(owed.bind_apart(&locks));
+            async move { drop(locks) }
+        });
+        tokio::spawn(callee.named("apart/callee")).await.unwrap().unwrap();
+        // Those who come next get the slots that are free, and wait for each other's lock: the caller waits for none of them.
+        let caller = spawn!("apart/caller", async move |ctx| {
+            let _m = ctx.lock(&M).await?;
+            answer.join(ctx).without_any_deadline().patient().await
+        });
+        until(|| M.try_lock().is_none()).await;
+        let next: Vec<_> =
+            (0..100).map(|_| spawn!("apart/next", async move |ctx| ctx.lock(&M).await.map(drop))).collect();
+        until(|| waiting("apart/next") == 100).await;
+        pause(150).await;
+        told.nothing();
+        kept.take().unwrap().send(7);
+        assert_eq!(end(caller).await.unwrap(), 7);
+        for next in next {
+            end(next).await.unwrap();
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_is_kept_apart_and_lost_ends_the_wait() {
+    limited(async {
+        let (owed, answer) = reply::<u32>();
+        let mut kept = None;
+        let callee = activity_owning(|locks| {
+            kept = Some(owed.bind_apart(&locks));
+            async move {
+                std::future::pending::<()>().await;
+                drop(locks)
+            }
+        });
+        let callee = tokio::spawn(callee);
+        let caller = spawn!("apart/lost", async move |ctx| answer.join(ctx).await);
+        waits("apart/lost").await;
+        drop(kept);
+        assert!(matches!(end(caller).await, Err(LockError::Ended(Ended::Dropped))));
+        callee.abort();
+    })
+    .await;
+}
+
+/// A callee is as old as its caller, and what its caller holds counts as held.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_callee_takes_over_from_its_caller() {
+    static CLASS: LockClass = LockClass::new("taken over/session").at(LockLevel::SESSION);
+    static ABOVE: LockClass = LockClass::new("taken over/global").at(LockLevel::GLOBAL);
+    static HELD: Mutex<()> = Mutex::with_class(&CLASS, ());
+    static WANTED: Mutex<()> = Mutex::with_class(&ABOVE, ());
+    limited(async {
+        let caller = activity(async |ctx| {
+            let _held = ctx.lock(&HELD).await.unwrap();
+            let (owed, answer) = reply();
+            let callee = activity(async move |ctx| {
+                let refused = matches!(ctx.lock(&WANTED).await, Err(LockError::Order(_)));
+                owed.bind(ctx).send((refused, ctx.birth()));
+            });
+            tokio::spawn(callee.called_by(ctx));
+            (answer.join(ctx).await.unwrap(), ctx.birth())
+        });
+        let ((refused, birth), callers) = caller.order_mode(OrderMode::Refuse).await.unwrap();
+        assert!(refused, "its caller holds a lock of a lower level");
+        assert_eq!(birth, callers);
     })
     .await;
 }

@@ -78,8 +78,10 @@ pub struct Limits {
     pub store_wait: Duration,
     /// How often `update` re-runs its closure when others commit in between.
     pub update_attempts: u32,
-    /// How often `transact` re-runs its body.
+    /// How often `transact` runs its body at most.
     pub transact_attempts: u32,
+    /// How long a transaction that met a conflict lets others that had one go first before it runs again.
+    pub transact_turn: Duration,
     /// How long `drain` lets running calls finish when asked without a figure of its own.
     pub drain_grace: Duration,
 }
@@ -115,6 +117,7 @@ impl Default for Limits {
             store_wait: Duration::from_secs(10),
             update_attempts: 1_024,
             transact_attempts: 16,
+            transact_turn: Duration::from_secs(1),
             drain_grace: Duration::from_secs(10),
         }
     }

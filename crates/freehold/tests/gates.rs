@@ -203,6 +203,7 @@ async fn a_line_that_is_full_a_cancel_and_a_deadline_end_the_wait_for_a_turn() {
     let late = start(&engine, &session, 3, "brief", json!(3));
     let (code, data) = error(within(late).await.unwrap());
     assert_eq!((code, &data["stage"]), (DEADLINE_EXCEEDED, &json!("turn")));
+    eventually(|| engine.calls().len() == 2).await;
     let waits = start(&engine, &session, 4, "alone", json!(4));
     eventually(|| engine.calls().len() == 3).await;
     assert_eq!(error(call(&engine, &session, 5, "alone", json!(5)).await).0, OVERLOADED);
@@ -331,6 +332,57 @@ async fn a_ring_of_a_lock_a_turn_and_an_answer_is_one_ring() {
     let mut modes: Vec<_> = reports[0].edges.iter().map(|edge| edge.mode.to_string()).collect();
     modes.sort();
     assert_eq!(modes, [Mode::Permits(1), Mode::End, Mode::Lock].map(|mode| mode.to_string()));
+    all_gone(&engine).await;
+}
+
+/// A callee that was given up goes on in its grace, and its caller keeps the turn for it; if it then waits for somebody who
+/// waits for that turn, that is a ring like any other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ring_through_a_callee_in_its_grace_is_found() {
+    static LOCK: Mutex<()> = Mutex::new(());
+    async fn stubborn(ctx: &Ctx, (): ()) -> Answer {
+        ctx.app::<Probe>().enter();
+        ctx.cancelled().await;
+        let _lock = ctx.lock(&LOCK).await?;
+        Ok(json!(null))
+    }
+    async fn gives_up(ctx: &Ctx, other: String) -> Answer {
+        let other: SessionId = other.parse().unwrap();
+        tokio::select! {
+            answer = ctx.call::<Value>(other, "grace/stubborn", &()) => Ok(answer?),
+            () = ctx.app::<Probe>().entered(1) => Ok(json!("gave up")),
+        }
+    }
+    /// Has the lock, and wants a turn.
+    async fn lock_then_turn(ctx: &Ctx, other: String) -> Answer {
+        let other: SessionId = other.parse().unwrap();
+        let _lock = ctx.lock(&LOCK).await?;
+        ctx.app::<Probe>().log("has the lock");
+        ctx.app::<Probe>().released().await;
+        Ok(ctx.call(other, "echo", &"through").await?)
+    }
+    let proven = Proven::among("grace/");
+    let (builder, probe) = builder();
+    let limits = Limits { cancel_grace: Duration::from_secs(60), ..Limits::default() };
+    let engine = builder
+        .limits(limits)
+        .method("grace/stubborn", stubborn)
+        .method("grace/gives up", gives_up)
+        .method("grace/lock then turn", lock_then_turn)
+        .build()
+        .unwrap();
+    let serial = engine.open_with(|session| session.make_serial()).unwrap();
+    let (other, third) = (engine.open().unwrap(), engine.open().unwrap());
+    let serials_id = json!(serial.id().to_string());
+    let has_lock = start(&engine, &third, 1, "grace/lock then turn", serials_id);
+    probe.saw("has the lock").await;
+    let gave_up = call(&engine, &serial, 1, "grace/gives up", json!(other.id().to_string())).await;
+    assert_eq!(result(gave_up), "gave up");
+    probe.release(1);
+    let begun = Instant::now();
+    assert_eq!(result(within(has_lock).await.unwrap()), "through");
+    assert!(begun.elapsed() < Duration::from_secs(30), "the grace is 60 s");
+    assert_eq!(proven.all().len(), 1);
     all_gone(&engine).await;
 }
 

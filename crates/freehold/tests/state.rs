@@ -10,7 +10,7 @@ use freehold::{
 };
 use serde_json::json;
 use std::sync::{Arc, Mutex};
-use support::{Ctx, builder, call, error, result, within};
+use support::{Answer, Ctx, Probe, builder, call, error, result, within};
 
 async fn add(ctx: &Ctx, [amount]: [u64; 1]) -> Result<u64, ErrorObject> {
     Ok(ctx
@@ -139,4 +139,88 @@ async fn what_the_store_says_is_what_happened() {
         6,
         "tried again on what is known now"
     );
+}
+
+async fn slow_add(ctx: &Ctx, (): ()) -> Answer {
+    let runs = ctx.app::<Probe>();
+    let total = ctx
+        .transact(|total: u64| async move {
+            runs.enter();
+            tokio::task::yield_now().await;
+            Ok::<_, StateError>((total + 1, total + 1))
+        })
+        .await?;
+    Ok(json!(total))
+}
+
+/// A thousand transactions on one session, each of which gives way in the middle.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_of_conflicts_loses_no_change_and_runs_each_a_few_times() {
+    let (builder, probe) = builder();
+    let engine = builder.method("slow add", slow_add).build().unwrap();
+    let session = engine.open().unwrap();
+    let calls: Vec<_> =
+        (0..1_000).map(|id| support::start(&engine, &session, id, "slow add", json!(null))).collect();
+    let mut totals = std::collections::BTreeSet::new();
+    for call in calls {
+        totals.insert(result(within(call).await.unwrap()).as_u64().unwrap());
+    }
+    assert_eq!(*session.state(), 1_000);
+    assert_eq!(totals.len(), 1_000, "no two saw the same state");
+    // As many runs as there were are inside; more than four thousand are not.
+    assert!(!probe.has_entered(4_000), "each runs a few times at most");
+}
+
+/// What would make its own transaction run again is refused when it begins, by whatever way it comes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_inside_of_a_transaction_on_its_session_is_refused_at_once() {
+    async fn directly(ctx: &Ctx, (): ()) -> Answer {
+        let runs = ctx.app::<Probe>();
+        ctx.transact(|total: u64| async move {
+            runs.enter();
+            let by_context = ctx.update(|total| *total += 1).await;
+            let by_handle = ctx.session().clone().update(|total| *total += 1).await;
+            assert_eq!((by_context, by_handle), (Err(StateError::Nested), Err(StateError::Nested)));
+            Ok::<_, StateError>((total + 10, ()))
+        })
+        .await?;
+        Ok(json!(*ctx.state()))
+    }
+    async fn add_one(ctx: &Ctx, (): ()) -> Answer {
+        Ok(json!(
+            ctx.update(|total| {
+                *total += 1;
+                *total
+            })
+            .await?
+        ))
+    }
+    async fn by_a_call(ctx: &Ctx, other: String) -> Answer {
+        let other: SessionId = other.parse().unwrap();
+        let runs = ctx.app::<Probe>();
+        let told = ctx
+            .transact(|total: u64| async move {
+                runs.enter();
+                let there = ctx.call::<u64>(other, "add one", &()).await.map_err(ErrorObject::from)?;
+                let here = ctx.call::<u64>(ctx.session(), "add one", &()).await;
+                Ok::<_, ErrorObject>((total + 10, (there, here.unwrap_err().to_string())))
+            })
+            .await?;
+        Ok(json!(told))
+    }
+    let (builder, probe) = builder();
+    let engine = builder
+        .method("directly", directly)
+        .method("add one", add_one)
+        .method("by a call", by_a_call)
+        .build()
+        .unwrap();
+    let (one, two) = (engine.open().unwrap(), engine.open().unwrap());
+    assert_eq!(result(call(&engine, &one, 1, "directly", json!(null)).await), 10);
+    let told = call(&engine, &one, 1, "by a call", json!(two.id().to_string())).await;
+    let told = result(told);
+    assert_eq!(told[0], 1, "another session is free");
+    assert!(told[1].as_str().unwrap().contains("make it in the transaction"), "{told}");
+    assert_eq!((*one.state(), *two.state()), (20, 1));
+    assert!(probe.has_entered(2) && !probe.has_entered(1), "each transaction ran once");
 }

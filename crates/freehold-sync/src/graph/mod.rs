@@ -153,7 +153,12 @@ impl Slot {
                 stuck.set(true);
             }
         };
-        lock.read_wait(wait, &mut |holder, _| look(holder), &mut |ahead| look(ahead.holder()));
+        let mut look_ahead = |ahead: &WaitCell| {
+            if ahead.asks_for_more_than(wait) {
+                look(ahead.holder());
+            }
+        };
+        lock.read_wait(wait, &mut |holder, _| look(holder), &mut look_ahead);
         stuck.get()
     }
 

@@ -20,6 +20,7 @@ pub(crate) struct ReadWait {
     need: u64,
     total: u64,
     held: Vec<(*mut Slot, u64)>,
+    /// Those who ask for more than this wait: if one of the others is not given what it asks for, neither is this one.
     ahead: Vec<(*mut Slot, u64)>,
 }
 
@@ -130,13 +131,15 @@ impl ReadWait {
     fn of_lock(wait: &'static WaitCell) -> Option<Self> {
         // SAFETY: the owner is frozen, and the lock is given up before this function returns.
         let lock = unsafe { RawLock::of_cell(wait) }?;
+        let need = u64::from(wait.need.load(Ordering::Relaxed));
         let mut held = Vec::new();
         let mut ahead = Vec::new();
         let waits =
             lock.read_wait(wait, &mut |slot, units| held.push((slot, u64::from(units))), &mut |other| {
-                ahead.push((other.holder(), u64::from(other.need.load(Ordering::Relaxed))));
+                if other.asks_for_more_than(wait) {
+                    ahead.push((other.holder(), u64::from(other.need.load(Ordering::Relaxed))));
+                }
             });
-        let need = u64::from(wait.need.load(Ordering::Relaxed));
         waits.then(|| Self { cell: wait, need, total: u64::from(lock.total()), held, ahead })
     }
 

@@ -190,6 +190,11 @@ impl WaitCell {
         self.site.store(ptr::from_ref(site).cast_mut(), Ordering::Relaxed);
     }
 
+    /// Whether it may be stopped by what would not stop `other`, which stands behind it.
+    pub(crate) fn asks_for_more_than(&self, other: &Self) -> bool {
+        self.need.load(Ordering::Relaxed) > other.need.load(Ordering::Relaxed)
+    }
+
     /// The slot a grant is booked to; null if nobody we know.
     pub(crate) fn holder(&self) -> *mut Slot {
         self.booked.load(Ordering::Relaxed)

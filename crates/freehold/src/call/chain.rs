@@ -1,19 +1,10 @@
 //! Chains of calls: what a call knows of those that made it, and what it made.
 
-use super::{Call, CancelReason};
+use super::{Call, CancelReason, nested::CallError};
 use crate::{gate::Turns, runtime::Runtime, session::SessionId, state::State};
-use atomic_waker::AtomicWaker;
-use freehold_sync::{OwedReply, ScopedMutex};
+use freehold_sync::{Context as Locks, JoinHandle, OwedReply, OwnedContext, Reply, ScopedMutex};
 use serde_json::value::RawValue;
-use std::{
-    fmt,
-    fmt::Write,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Instant,
-};
-
-use super::nested::CallError;
+use std::{fmt, fmt::Write, sync::Arc, time::Instant};
 
 /// The id of a call: never used again, by this engine or another.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -114,9 +105,30 @@ pub(crate) struct Origin<S: State> {
     pub(crate) caller: Option<Arc<Call<S>>>,
     /// The answer it owes; taken once, by whoever settles the call.
     pub(crate) owed: ScopedMutex<Option<OwedReply<Reported>>>,
+    /// Its end, which it owes, too: it may go on for a while after its answer.
+    pub(crate) end: ScopedMutex<Option<OwedReply<()>>>,
+}
+
+/// What a call owes to the one that made it.
+pub(crate) struct Debts {
+    pub(crate) answer: Reply<Reported>,
+    pub(crate) end: Reply<()>,
 }
 
 impl<S: State> Origin<S> {
+    /// From now on the activity of `locks` owes them.
+    pub(crate) fn bind(&self, debts: Debts, locks: &OwnedContext) {
+        self.owed.with(|owed| *owed = Some(debts.answer.bind_apart(locks)));
+        self.end.with(|end| *end = Some(debts.end.bind_apart(locks)));
+    }
+
+    /// The handler is gone.
+    pub(crate) fn ended(&self) {
+        if let Some(end) = self.end.with(Option::take) {
+            end.send(());
+        }
+    }
+
     /// Tells the caller. The answer is sent outside of the section: it wakes.
     pub(crate) fn report(&self, reported: Reported) {
         if let Some(owed) = self.owed.with(Option::take) {
@@ -127,15 +139,20 @@ impl<S: State> Origin<S> {
 
 /// What a call has below itself: the calls it made, and the turns inside of its own.
 pub(crate) struct Below<S: State> {
-    calls: ScopedMutex<Vec<Arc<Call<S>>>>,
-    gone: AtomicWaker,
+    calls: ScopedMutex<Vec<Callee<S>>>,
     turns: Turns,
 }
 
 impl<S: State> Default for Below<S> {
     fn default() -> Self {
-        Self { calls: ScopedMutex::default(), gone: AtomicWaker::new(), turns: Turns::default() }
+        Self { calls: ScopedMutex::default(), turns: Turns::default() }
     }
+}
+
+struct Callee<S: State> {
+    call: Arc<Call<S>>,
+    /// To wait for its end; taken by whoever does.
+    end: Option<JoinHandle<()>>,
 }
 
 /// As many calls as one call may have open are.
@@ -146,12 +163,17 @@ impl<S: State> Below<S> {
         &self.turns
     }
 
-    pub(crate) fn insert(&self, callee: &Arc<Call<S>>, most: usize) -> Result<(), TooMany> {
+    pub(crate) fn insert(
+        &self,
+        call: &Arc<Call<S>>,
+        end: JoinHandle<()>,
+        most: usize,
+    ) -> Result<(), TooMany> {
         self.calls.with(|calls| {
             if calls.len() >= most {
                 return Err(TooMany);
             }
-            calls.push(callee.clone());
+            calls.push(Callee { call: call.clone(), end: Some(end) });
             Ok(())
         })
     }
@@ -159,11 +181,10 @@ impl<S: State> Below<S> {
     /// The callee's handler is gone.
     pub(crate) fn remove(&self, callee: &Arc<Call<S>>) {
         let removed = self.calls.with(|calls| {
-            let place = calls.iter().position(|call| Arc::ptr_eq(call, callee));
+            let place = calls.iter().position(|known| Arc::ptr_eq(&known.call, callee));
             place.map(|place| calls.swap_remove(place))
         });
         drop(removed);
-        self.gone.wake();
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -172,15 +193,23 @@ impl<S: State> Below<S> {
 
     /// Cancels all.
     pub(crate) fn cancel(&self, reason: CancelReason) {
-        for call in self.calls.with(|calls| calls.clone()) {
+        let calls = self.calls.with(|calls| calls.iter().map(|known| known.call.clone()).collect::<Vec<_>>());
+        for call in calls {
             call.cancel(reason, None);
         }
     }
 
-    /// Waits until none is left. One waits at a time: the call's own task.
-    pub(crate) fn poll_gone(&self, cx: &Context<'_>) -> Poll<()> {
-        // Registered before the look; `remove` takes out before it wakes.
-        self.gone.register(cx.waker());
-        if self.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    /// Waits until all are gone, for each by an edge of the graph: a callee in its grace may itself wait for somebody who
+    /// waits for the turn of this call.
+    pub(crate) async fn gone(&self, locks: &Locks) {
+        while let Some(end) = self.next_end() {
+            // It has a limit of its own, the grace, and no ring is all of calls: so nothing goes wrong here but by the end of
+            // the engine.
+            let _ = end.join(locks).without_any_deadline().patient().await;
+        }
+    }
+
+    fn next_end(&self) -> Option<JoinHandle<()>> {
+        self.calls.with(|calls| calls.iter_mut().find_map(|known| known.end.take()))
     }
 }

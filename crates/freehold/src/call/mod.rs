@@ -342,6 +342,7 @@ impl<S: State> Call<S> {
         if let Some(caller) = &origin.caller {
             caller.below().remove(self);
         }
+        origin.ended();
         self.engine().nested_call_left();
     }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Call, CallHeader, CallId, CallKey, CallTask, CancelReason, Origin, Refused, Route,
-    chain::{Reported, path_text},
+    chain::{Debts, Reported, path_text},
 };
 use crate::{
     context::Context,
@@ -13,7 +13,7 @@ use crate::{
     message::{ErrorCode, ErrorObject, Raw},
     runtime::BoxFuture,
     session::{Session, SessionId, SessionNotFound},
-    state::State,
+    state::{State, nesting},
 };
 use freehold_sync::{Deadlock, JoinHandle, LockError, OwnedContext, ScopedMutex};
 use serde::{Serialize, de::DeserializeOwned};
@@ -344,7 +344,9 @@ impl<S: State> Outgoing<'_, S> {
         let place = self.whose_turn().enter(&engine.limits).map_err(|_| overloaded())?;
         let key = CallKey::Unnamed(engine.next_serial());
         let call = Call::nested(self.session, key, method, Route::Caller, self.origin());
-        caller.below().insert(&call, engine.limits.calls_per_call).map_err(|_| overloaded())?;
+        let (owed, answer) = freehold_sync::reply();
+        let (owed_end, end) = freehold_sync::reply();
+        caller.below().insert(&call, end, engine.limits.calls_per_call).map_err(|_| overloaded())?;
         // Counted, so that a drain sees it, but never refused for it.
         engine.total.enter_nested();
         if let Err(refused) = self.session.inner.calls.insert(&call) {
@@ -353,8 +355,8 @@ impl<S: State> Outgoing<'_, S> {
             debug_assert_eq!(refused, Refused::Closed, "its key is its own");
             return Err(SessionNotFound(self.session.id()).into());
         }
-        let (reply, answer) = freehold_sync::reply();
-        CallTask::called(call.clone(), params, place, reply, self.locks).go();
+        let debts = Debts { answer: owed, end: owed_end };
+        CallTask::called(call.clone(), params, place, debts, self.locks).go();
         let callee = Callee(call);
         // After it was entered: a cancel of the caller that came before has not seen it.
         if caller.is_settled() {
@@ -372,9 +374,14 @@ impl<S: State> Outgoing<'_, S> {
             path,
             deadline: caller.clock.expires(engine.runtime.now()),
             priority: caller.priority(),
-            transactions: Arc::new([]),
+            transactions: nesting::open_now(),
         };
-        Origin { header, caller: Some(caller.clone()), owed: ScopedMutex::default() }
+        Origin {
+            header,
+            caller: Some(caller.clone()),
+            owed: ScopedMutex::default(),
+            end: ScopedMutex::default(),
+        }
     }
 
     /// Those inside of the nearest caller in the same session, if there is one; else the session's.

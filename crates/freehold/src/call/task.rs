@@ -4,7 +4,7 @@
 //! The clock and the cancel are watched here, outside of the handler's future: nothing that the engine waits for
 //! registers the handler's waker.
 
-use super::{Call, CancelReason, Outcome, Reading, Stage, chain::Reported, turn};
+use super::{Call, CancelReason, Outcome, Reading, Stage, chain::Debts, turn};
 use crate::{
     admission::{Admitted, QueuedSlot},
     contain::{Panicked, contain},
@@ -77,12 +77,12 @@ impl<S: State> CallTask<S> {
         Self::of_activity(call, body)
     }
 
-    /// The task of a call that a handler makes; `caller` is its context. From now on the call owes `reply`.
+    /// The task of a call that a handler makes; `caller` is its context. From now on the call owes `debts`.
     pub(crate) fn called(
         call: Arc<Call<S>>,
         params: Option<Box<RawValue>>,
         place: Option<Place<S>>,
-        reply: freehold_sync::Reply<Reported>,
+        debts: Debts,
         caller: &OwnedContext,
     ) -> Self {
         let serial = place.is_some();
@@ -91,7 +91,7 @@ impl<S: State> CallTask<S> {
         }
         let body = activity_owning(|locks| {
             if let Some(origin) = call.origin() {
-                origin.owed.with(|owed| *owed = Some(reply.bind_apart(&locks)));
+                origin.bind(debts, &locks);
             }
             turn::body(call.clone(), locks, params, place)
         });

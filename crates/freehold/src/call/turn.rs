@@ -10,7 +10,7 @@ use crate::{
     handler::{HandlerResult, MethodKind},
     message::{ErrorObject, Raw},
     runtime::BoxFuture,
-    state::State,
+    state::{State, nesting},
 };
 use freehold_sync::{OwnedContext, held};
 use serde_json::value::RawValue;
@@ -32,7 +32,9 @@ pub(crate) fn body<S: State>(
             None => None,
         };
         call.set_turn(turn.is_some());
-        let result = match contained(handle(&call, locks.clone(), params)).await {
+        let transactions = call.origin().map_or(&[][..], |origin| &origin.header.transactions);
+        let handler = nesting::inside(transactions, handle(&call, locks.clone(), params));
+        let result = match contained(handler).await {
             Ok(result) => result,
             Err(Panicked) => {
                 call.settle(Outcome::Panicked);
@@ -40,7 +42,7 @@ pub(crate) fn body<S: State>(
             }
         };
         let result = if turn.is_some() { told(&call, result) } else { result };
-        let result = after_callees(&call, result).await;
+        let result = after_callees(&call, &locks, result).await;
         call.set_turn(false);
         drop(turn);
         result
@@ -108,9 +110,13 @@ fn told<S: State>(call: &Call<S>, result: HandlerResult) -> HandlerResult {
 }
 
 /// Waits for the end of calls that the handler made and stopped waiting for; they are cancelled. A result is told before.
-async fn after_callees<S: State>(call: &Arc<Call<S>>, result: HandlerResult) -> HandlerResult {
+async fn after_callees<S: State>(
+    call: &Arc<Call<S>>,
+    locks: &OwnedContext,
+    result: HandlerResult,
+) -> HandlerResult {
     let Some(below) = call.known_below().filter(|below| !below.is_empty()) else { return result };
     let result = told(call, result);
-    poll_fn(|cx| below.poll_gone(cx)).await;
+    below.gone(locks).await;
     result
 }

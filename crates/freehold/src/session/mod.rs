@@ -20,7 +20,7 @@ use crate::{
     outbox::{Frame, Outbox, Pushed},
     question::Questions,
     runtime::{after, until},
-    state::{State, StateCell, StateError, Store, Versioned},
+    state::{State, StateCell, StateError, Store, Versioned, nesting},
 };
 use bytes::Bytes;
 use freehold_sync::{ScopedMutex, Signal};
@@ -181,9 +181,13 @@ impl<S: State> Session<S> {
     ///
     /// # Errors
     ///
-    /// [`StateError::Contended`] after [`Limits::update_attempts`](crate::Limits::update_attempts); a store's failure.
+    /// [`StateError::Contended`] after [`Limits::update_attempts`](crate::Limits::update_attempts);
+    /// [`StateError::Nested`] inside of a [`transact`](Self::transact) on the same session; a store's failure.
     pub async fn update<R: Send>(&self, change: impl FnMut(&mut S) -> R + Send) -> Result<R, StateError> {
         let store = self.store()?;
+        if nesting::is_inside(self.inner.id) {
+            return Err(StateError::Nested);
+        }
         let updated = self.inner.state.update(self.inner.id, store, &self.engine.limits, change).await;
         self.after_commit(updated.is_err())?;
         updated
@@ -211,7 +215,10 @@ impl<S: State> Session<S> {
 
     /// Changes the state by an asynchronous `body` that gets a clone and returns what should be the state and its
     /// output. If another commit came first, the body runs again on the newer state, up to
-    /// [`Limits::transact_attempts`](crate::Limits::transact_attempts) times.
+    /// [`Limits::transact_attempts`](crate::Limits::transact_attempts) times; transactions that met a conflict take turns,
+    /// as long as none of them takes longer than [`Limits::transact_turn`](crate::Limits::transact_turn).
+    ///
+    /// A commit to the same session from inside of the body, also by a call that it makes, is refused.
     ///
     /// # Cancel safety
     ///
@@ -228,7 +235,11 @@ impl<S: State> Session<S> {
         E: From<StateError> + Send,
     {
         let store = self.store()?;
-        let done = self.inner.state.transact(self.inner.id, store, &self.engine.limits, body).await;
+        if nesting::is_inside(self.inner.id) {
+            return Err(StateError::Nested.into());
+        }
+        let (limits, runtime) = (&self.engine.limits, &*self.engine.runtime);
+        let done = self.inner.state.transact(self.inner.id, store, limits, runtime, body).await;
         if done.is_ok() {
             self.after_commit(false)?;
         }

@@ -1,11 +1,14 @@
 //! The state of a session: a snapshot to read, and atomic changes of it. No lock on it exists, so none can be held.
 
+pub(crate) mod nesting;
+mod reruns;
 mod store;
 
 pub use store::{CommitOutcome, CommitToken, MemoryStore, Resolution, Store, StoreError, Version, Versioned};
 
-use crate::{limits::Limits, message::ErrorCode, message::ErrorObject, session::SessionId};
+use crate::{limits::Limits, message::ErrorCode, message::ErrorObject, runtime::Runtime, session::SessionId};
 use arc_swap::ArcSwap;
+use reruns::Reruns;
 use std::{future::Future, sync::Arc};
 
 /// What can be the state of a session. A change works on a clone, so make it cheap: put large parts behind `Arc`.
@@ -23,6 +26,12 @@ pub enum StateError {
         /// How often it was tried.
         attempts: u32,
     },
+    /// The change was begun inside of a transaction on the same session, which it would make run again, and again. Nothing
+    /// was changed; make it part of the transaction.
+    #[error(
+        "a change inside of a transaction on the same session would make it run again for ever; make it in the transaction"
+    )]
+    Nested,
     /// The session has ended; its state is gone.
     #[error("the session has ended and its state with it")]
     Ended,
@@ -42,11 +51,12 @@ impl From<StateError> for ErrorObject {
 /// Without a store (for a session that nobody can find, and whose state nobody would ever remove) it is the state.
 pub(crate) struct StateCell<S> {
     latest: ArcSwap<Versioned<S>>,
+    reruns: Reruns,
 }
 
 impl<S: State> StateCell<S> {
     pub(crate) fn new(initial: Arc<Versioned<S>>) -> Self {
-        Self { latest: ArcSwap::new(initial) }
+        Self { latest: ArcSwap::new(initial), reruns: Reruns::default() }
     }
 
     pub(crate) fn snapshot(&self) -> Arc<Versioned<S>> {
@@ -80,12 +90,14 @@ impl<S: State> StateCell<S> {
         Err(StateError::Contended { attempts: limits.update_attempts })
     }
 
-    /// Runs `body` on a clone of the latest state until a commit succeeds or `body` fails.
+    /// Runs `body` on a clone of the latest state until a commit succeeds or `body` fails. After a conflict it runs in turn
+    /// with the others that had one.
     pub(crate) async fn transact<R, E, F, Fut>(
         &self,
         id: SessionId,
         store: Option<&dyn Store<S>>,
         limits: &Limits,
+        runtime: &dyn Runtime,
         mut body: F,
     ) -> Result<R, E>
     where
@@ -94,11 +106,15 @@ impl<S: State> StateCell<S> {
         R: Send,
         E: From<StateError> + Send,
     {
-        for _ in 0..limits.transact_attempts {
+        let mut _turn = None;
+        for attempt in 1..=limits.transact_attempts {
             let seen = self.snapshot();
-            let (next, output) = body(S::clone(&seen.state)).await?;
+            let (next, output) = nesting::inside(&[id], body(S::clone(&seen.state))).await?;
             if self.commit(id, store, &seen, next).await? {
                 return Ok(output);
+            }
+            if attempt == 1 {
+                _turn = self.reruns.turn(runtime, limits.transact_turn).await;
             }
         }
         Err(StateError::Contended { attempts: limits.transact_attempts }.into())
@@ -147,7 +163,7 @@ impl<S: State> StateCell<S> {
 #[cfg(test)]
 mod tests {
     use super::{MemoryStore, StateCell, StateError, Store, Versioned};
-    use crate::{limits::Limits, session::SessionId};
+    use crate::{limits::Limits, runtime::TokioRuntime, session::SessionId};
     use std::sync::Arc;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -182,7 +198,7 @@ mod tests {
         let (cell, store, limits) = (&cell, Some(&store as _), &limits);
         let mut runs = 0;
         let disturbed = cell
-            .transact(id, store, limits, |seen| {
+            .transact(id, store, limits, &TokioRuntime, |seen| {
                 runs += 1;
                 async move {
                     if seen == 0 {
@@ -195,7 +211,7 @@ mod tests {
         assert_eq!((disturbed, runs, *cell.snapshot().state), (Ok(10), 2, 11));
 
         let always = cell
-            .transact(id, store, limits, |seen| async move {
+            .transact(id, store, limits, &TokioRuntime, |seen| async move {
                 cell.update(id, store, limits, |state| *state += 1).await?;
                 Ok::<_, StateError>((seen, ()))
             })

@@ -15,15 +15,18 @@ use std::{
 };
 use tokio::sync::Semaphore;
 
-/// Real time that only a failure reaches: a whole test file takes about a second.
-const LIMIT: Duration = Duration::from_secs(120);
+/// Real time that only a failure reaches, in seconds: a whole test file takes about a second.
+fn limit() -> Duration {
+    let seconds = std::env::var("FREEHOLD_TEST_LIMIT").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(120))
+}
 
 /// Ends the process if its tests hang; the clock of many of them is paused, so no timer of theirs would.
 fn watch() {
     static WATCH: std::sync::Once = std::sync::Once::new();
     WATCH.call_once(|| {
         std::thread::spawn(|| {
-            std::thread::sleep(LIMIT);
+            std::thread::sleep(limit());
             eprintln!("a test hangs: see which one has no verdict");
             std::process::exit(101);
         });
@@ -52,6 +55,11 @@ impl Probe {
     /// Waits until `count` more handlers are inside.
     pub(crate) async fn entered(&self, count: u32) {
         within(self.entered.acquire_many(count)).await.expect("never closed").forget();
+    }
+
+    /// Whether `count` more handlers are inside; if so they are counted no more.
+    pub(crate) fn has_entered(&self, count: u32) -> bool {
+        self.entered.try_acquire_many(count).map(tokio::sync::SemaphorePermit::forget).is_ok()
     }
 
     /// Lets `count` handlers of `wait` go.
