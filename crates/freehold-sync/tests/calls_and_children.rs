@@ -278,13 +278,13 @@ async fn an_answer_that_is_kept_apart_and_lost_ends_the_wait() {
         let callee = activity_owning(|locks| {
             kept = Some(owed.bind_apart(&locks));
             async move {
-                std::future::pending::<()>().await;
+                tokio::time::sleep(ms(600_000)).await;
                 drop(locks)
             }
         });
         let callee = tokio::spawn(callee);
-        let caller = spawn!("apart/lost", async move |ctx| answer.join(ctx).await);
-        waits("apart/lost").await;
+        let caller = spawn!("lost answer", async move |ctx| answer.join(ctx).await);
+        waits("lost answer").await;
         drop(kept);
         assert!(matches!(end(caller).await, Err(LockError::Ended(Ended::Dropped))));
         callee.abort();

@@ -60,7 +60,9 @@ async fn a_transaction_that_fails_changes_nothing_and_one_that_never_gets_throug
     assert_eq!((failed, *session.state()), (Err(StoreError::TooLarge.into()), 0));
     let disturbed: Result<(), StateError> = session
         .transact(async |state| {
-            session.update(|state| *state += 1).await?;
+            // Somebody else: from inside of the transaction it would be refused.
+            let other = session.clone();
+            tokio::spawn(async move { other.update(|state| *state += 1).await }).await.unwrap()?;
             Ok((state, ()))
         })
         .await;
