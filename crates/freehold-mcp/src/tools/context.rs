@@ -3,9 +3,9 @@ use crate::{
     peer::Peer,
     protocol::{method, missing_capability},
 };
-use freehold::{Context, QuestionError, State};
+use freehold::{CallTarget, Context, QuestionError, State, runtime::BoxFuture};
 use freehold_sync::ScopedMutex;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, value::RawValue};
 use std::{fmt, ops::Deref};
 
@@ -172,6 +172,45 @@ impl<S: State> ToolContext<S> {
         Ok(self.ask(method, params).await?)
     }
 
+    /// Calls a tool of this server in another session, or in this one, and waits for its result: its structured part if it has
+    /// one, else its text, else its content. See [`Context::call`] for what the call inherits and how it ends.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future cancels the call.
+    ///
+    /// # Errors
+    ///
+    /// [`ToolError`]: that of the tool, with its text; or that of the call.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use freehold_mcp::{Tool, ToolContext, ToolError};
+    ///
+    /// /// Asks the same of itself, once.
+    /// async fn twice(ctx: &ToolContext, (): ()) -> Result<String, ToolError> {
+    ///     let once = ctx.call_tool(ctx.session(), "once", &serde_json::json!({})).await?;
+    ///     Ok(format!("{once} and again"))
+    /// }
+    /// let tool: Tool = Tool::new("twice", "Says it twice.", twice);
+    /// ```
+    pub fn call_tool(
+        &self,
+        target: impl Into<CallTarget<S>>,
+        tool: &str,
+        arguments: &impl Serialize,
+    ) -> BoxFuture<'_, Result<Value, ToolError>> {
+        #[derive(Serialize)]
+        struct Params<'a, A> {
+            name: &'a str,
+            arguments: &'a A,
+        }
+        let params = Params { name: tool, arguments };
+        let called = self.call_about::<Called>(target, method::TOOLS_CALL, tool, &params);
+        Box::pin(async move { called.await?.into_value() })
+    }
+
     /// Fails as the protocol wants unless the client declared that it can do `sampling`.
     ///
     /// # Errors
@@ -199,6 +238,28 @@ impl<S: State> ToolContext<S> {
             // Revisions with sessions have no error code of their own for it.
             Err(AskError::NotCapable(capability).into())
         }
+    }
+}
+
+/// The result of a tool that another tool called.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Called {
+    #[serde(default)]
+    content: Vec<Value>,
+    structured_content: Option<Value>,
+    #[serde(default)]
+    is_error: bool,
+}
+
+impl Called {
+    fn into_value(self) -> Result<Value, ToolError> {
+        let text = self.content.first().and_then(|content| content["text"].as_str());
+        if self.is_error {
+            return Err(ToolError::new(text.unwrap_or("the tool failed and says nothing")));
+        }
+        let text = text.map(Value::from);
+        Ok(self.structured_content.or(text).unwrap_or(Value::Array(self.content)))
     }
 }
 

@@ -1,5 +1,5 @@
 use crate::model::{CallToolResult, Content};
-use freehold::ErrorObject;
+use freehold::{CallError, ErrorObject};
 use freehold_sync::LockError;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -38,10 +38,11 @@ impl ToolError {
 impl<E: std::error::Error + 'static> From<E> for ToolError {
     fn from(error: E) -> Self {
         // What a lock's own text names (its place in the source, its address) is for the server's log.
-        match (&error as &dyn std::error::Error).downcast_ref::<LockError>() {
-            Some(lock) => Self::new(ErrorObject::from(lock.clone()).message),
-            None => Self::new(error),
-        }
+        let any = &error as &dyn std::error::Error;
+        let told = any.downcast_ref::<LockError>().map(|lock| ErrorObject::from(lock.clone()));
+        let told =
+            told.or_else(|| any.downcast_ref::<CallError>().map(|call| ErrorObject::from(call.clone())));
+        told.map_or_else(|| Self::new(error), |told| Self::new(told.message))
     }
 }
 

@@ -211,9 +211,39 @@ impl<S: State> Context<S> {
         method: &str,
         params: &impl Serialize,
     ) -> Calling<'_, R> {
-        let (target, method) = (target.into(), method.to_owned());
+        self.calling(target.into(), method, None, params)
+    }
+
+    /// [`call`](Self::call), for a protocol that dispatches further: says at once what the call is about (the tool), so that
+    /// reports name it also while it waits for its turn. See [`set_subject`](Self::set_subject).
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn call_about<R: DeserializeOwned>(
+        &self,
+        target: impl Into<CallTarget<S>>,
+        method: &str,
+        subject: impl Into<Arc<str>>,
+        params: &impl Serialize,
+    ) -> Calling<'_, R> {
+        self.calling(target.into(), method, Some(subject.into()), params)
+    }
+
+    fn calling<R>(
+        &self,
+        target: CallTarget<S>,
+        method: &str,
+        subject: Option<Arc<str>>,
+        params: &impl Serialize,
+    ) -> Calling<'_, R> {
+        let method = method.to_owned();
         let params = serde_json::value::to_raw_value(params).map_err(CallError::invalid);
-        let answer = Box::pin(async move { self.call_raw(target, &method, Some(params?)).await });
+        let answer = Box::pin(async move { self.answer_of(target, &method, subject, Some(params?)).await });
         Calling { answer, result: PhantomData }
     }
 
@@ -232,12 +262,22 @@ impl<S: State> Context<S> {
         method: &str,
         params: Option<Box<RawValue>>,
     ) -> Result<Box<RawValue>, CallError> {
+        self.answer_of(target, method, None, params).await
+    }
+
+    async fn answer_of(
+        &self,
+        target: CallTarget<S>,
+        method: &str,
+        subject: Option<Arc<str>>,
+        params: Option<Box<RawValue>>,
+    ) -> Reported {
         self.may_call(method)?;
         let session = match target {
             CallTarget::Session(session) => session,
             CallTarget::Id(id) => self.engine().session(id)?,
         };
-        let call = Outgoing { caller: self.served(), locks: self.own_locks(), session: &session };
+        let call = Outgoing { caller: self.served(), locks: self.own_locks(), session: &session, subject };
         match call.make(method, params)? {
             Made::Done(result) => result,
             Made::Waits { callee, answer } => {
@@ -306,6 +346,7 @@ struct Outgoing<'a, S: State> {
     caller: &'a Arc<Call<S>>,
     locks: &'a OwnedContext,
     session: &'a Session<S>,
+    subject: Option<Arc<str>>,
 }
 
 enum Made<S: State> {
@@ -344,6 +385,9 @@ impl<S: State> Outgoing<'_, S> {
         let place = self.whose_turn().enter(&engine.limits).map_err(|_| overloaded())?;
         let key = CallKey::Unnamed(engine.next_serial());
         let call = Call::nested(self.session, key, method, Route::Caller, self.origin());
+        if let Some(subject) = &self.subject {
+            call.set_subject(subject.clone());
+        }
         let (owed, answer) = freehold_sync::reply();
         let (owed_end, end) = freehold_sync::reply();
         caller.below().insert(&call, end, engine.limits.calls_per_call).map_err(|_| overloaded())?;
