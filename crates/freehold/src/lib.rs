@@ -22,6 +22,7 @@ pub mod message;
 mod methods;
 mod outbox;
 mod question;
+mod recovery;
 pub mod runtime;
 mod session;
 mod state;
@@ -37,11 +38,12 @@ pub use drain::DrainReport;
 pub use engine::{Engine, OpenError};
 pub use event::{Counters, Event, Observer, OutcomeKind};
 pub use handler::{Handler, HandlerResult, MethodOptions, RawHandler, read_params, write_result};
-pub use inspect::{CallSnapshot, SessionGauges};
+pub use inspect::{BreakerSnapshot, CallSnapshot, SessionGauges};
 pub use limits::Limits;
 pub use message::{ErrorCode, ErrorObject, Message, Notification, Request, RequestId, Response};
 pub use outbox::Frame;
 pub use question::QuestionError;
+pub use recovery::{BreakerOptions, BreakerState, DegradeReason, RetryPolicy, Subject};
 pub use session::{
     CloseReason, InvalidSessionId, Listener, ResumeError, Session, SessionId, SessionNotFound,
 };

@@ -4,7 +4,11 @@
 //! The clock and the cancel are watched here, outside of the handler's future: nothing that the engine waits for
 //! registers the handler's waker.
 
-use super::{Call, CancelReason, Outcome, Reading, Stage};
+use super::{
+    Call, CancelReason, Outcome, Reading, Stage,
+    attempt::{Degraded, Next, fallback_body},
+    effect,
+};
 use crate::{
     admission::{Admitted, QueuedSlot},
     contain::{Panicked, contain},
@@ -14,6 +18,7 @@ use crate::{
     handler::{HandlerResult, MethodKind},
     message::Raw,
     question::Reply,
+    recovery::DegradeReason,
     runtime::{BoxFuture, Timer, after},
     state::State,
 };
@@ -33,6 +38,10 @@ type Body = Activity<BoxFuture<'static, HandlerResult>>;
 pub(crate) struct CallTask<S: State> {
     call: Arc<Call<S>>,
     phase: Phase,
+    /// The parameters of an attempt to come.
+    params: Option<Box<RawValue>>,
+    /// While its fallback runs.
+    degraded: Option<Box<Degraded>>,
     cancelled: Option<SignalWait<Arc<Call<S>>>>,
     timer: Option<(Instant, Pin<Box<dyn Timer>>)>,
     /// Whether it has a task of its own, and so a place among the live calls.
@@ -45,6 +54,8 @@ enum Phase {
     /// Has a slot, not started.
     Admitted(Option<Box<RawValue>>),
     Running(Body),
+    /// Its handler failed, and is run again at the instant.
+    Pausing(Instant),
     /// Cancelled; the body may go on until the instant.
     Grace(Body, Instant),
     Done,
@@ -60,7 +71,7 @@ impl<S: State> CallTask<S> {
                 Phase::Queued(slot, params)
             }
         };
-        Self { call, phase, cancelled: None, timer: None, live: false }
+        Self { call, phase, params: None, degraded: None, cancelled: None, timer: None, live: false }
     }
 
     pub(crate) fn is_queued(&self) -> bool {
@@ -88,17 +99,43 @@ impl<S: State> CallTask<S> {
         if call.is_settled() {
             return self.finish();
         }
+        self.params = params;
+        match call.refused() {
+            Some(error) => {
+                let refused = Outcome::Returned(Err(error));
+                let next = call.degrade(DegradeReason::CircuitOpen, refused, self.params.as_deref());
+                self.go_on(next);
+            }
+            None => self.run(),
+        }
+    }
+
+    /// Begins an attempt.
+    fn run(&mut self) {
+        let (call, params) = (&self.call, &mut self.params);
+        let engine = call.engine();
+        call.forget_effects();
+        let keep = engine.methods.treatment(call.method).keeps_params();
         held::assert_none("start a handler");
-        let start = |locks| match engine.methods.kind(call.method) {
-            MethodKind::Call(handler) => handler.start(CallContext::new(call.clone(), locks), params),
+        let mut start = |locks| match engine.methods.kind(call.method) {
+            MethodKind::Call(handler) => {
+                handler.start_keeping(CallContext::new(call.clone(), locks), params, keep)
+            }
             // Only with a seeded fault does a control method become a call.
             MethodKind::Control(control) => {
-                let params = params.map(Raw::Owned);
+                let params = params.take().map(Raw::Owned);
                 Box::pin(std::future::ready(control(&call.session, params.as_ref())))
             }
         };
-        match contain(|| activity_owning(|locks| fault::locked(start(locks)))) {
-            Ok(body) => self.phase = Phase::Running(body.named(call.shared_label())),
+        let (started, effects) =
+            effect::collect(|| contain(|| activity_owning(|locks| fault::locked(start(locks)))));
+        call.mark_effects(effects);
+        // Only now its subject is known.
+        if !call.treatment().keeps_params() {
+            *params = None;
+        }
+        match started {
+            Ok(body) => self.phase = Phase::Running(call.begin_attempt(body.named(call.activity_name()))),
             Err(Panicked) => {
                 call.settle(Outcome::Panicked);
                 self.finish();
@@ -113,30 +150,76 @@ impl<S: State> CallTask<S> {
         Poll::Ready(())
     }
 
-    /// Polls the handler; whether it is over.
+    /// Polls the handler, which is started or run again if it is time; whether the call is over.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> bool {
-        if let Phase::Admitted(params) = &mut self.phase {
-            let params = params.take();
-            self.start(params);
+        loop {
+            match &mut self.phase {
+                Phase::Admitted(params) => {
+                    let params = params.take();
+                    self.start(params);
+                }
+                Phase::Pausing(until) if *until <= self.call.engine().runtime.now() => {
+                    if self.call.is_settled() {
+                        self.finish();
+                        return true;
+                    }
+                    self.call.set_stage(Stage::Handler);
+                    self.run();
+                }
+                _ => {}
+            }
+            let Some(outcome) = self.poll_attempt(cx) else { return matches!(self.phase, Phase::Done) };
+            let degraded = self.degraded.take().map(|degraded| *degraded);
+            if self.go_on(self.call.after_attempt(outcome, degraded, self.params.as_deref())) {
+                return true;
+            }
         }
-        let (Phase::Running(body) | Phase::Grace(body, _)) = &mut self.phase else {
-            return matches!(self.phase, Phase::Done);
-        };
+    }
+
+    /// Does what comes after an attempt; whether the call is over.
+    fn go_on(&mut self, next: Next) -> bool {
+        match next {
+            Next::Settle(outcome) => {
+                let forgotten =
+                    fault::active(Fault::PanicForgetsAnswer) && matches!(outcome, Outcome::Panicked);
+                if !forgotten {
+                    self.call.settle(outcome);
+                }
+                self.finish();
+                return true;
+            }
+            Next::Again(until) => {
+                self.call.set_stage(Stage::Pause);
+                self.replace_body(Phase::Pausing(until));
+            }
+            Next::Degrade(degraded, answer) => {
+                self.degraded = Some(Box::new(degraded));
+                self.replace_body(Phase::Running(fallback_body(answer).named(self.call.activity_name())));
+            }
+        }
+        false
+    }
+
+    /// Drops what the attempt left, so that nothing of it is held while the next one waits.
+    fn replace_body(&mut self, phase: Phase) {
+        let before = std::mem::replace(&mut self.phase, phase);
+        let _ = contain(|| drop(before));
+    }
+
+    /// Polls the attempt, if one runs; how it ended, if it did.
+    fn poll_attempt(&mut self, cx: &mut Context<'_>) -> Option<Outcome> {
+        let (Phase::Running(body) | Phase::Grace(body, _)) = &mut self.phase else { return None };
         held::assert_none("poll a handler");
-        let outcome = match contain(|| Pin::new(body).poll(cx)) {
-            Ok(Poll::Pending) => return false,
+        let (polled, effects) = effect::collect(|| contain(|| Pin::new(body).poll(cx)));
+        self.call.mark_effects(effects);
+        Some(match polled {
+            Ok(Poll::Pending) => return None,
             Ok(Poll::Ready(Ok(result))) => Outcome::Returned(result),
             Ok(Poll::Ready(Err(Ended::Orphan(report)))) => Outcome::Orphaned(report),
             // Nobody aborts it, and nobody else has it to drop.
             Ok(Poll::Ready(Err(_))) => Outcome::Panicked,
             Err(Panicked) => Outcome::Panicked,
-        };
-        let forgotten = fault::active(Fault::PanicForgetsAnswer) && matches!(outcome, Outcome::Panicked);
-        if !forgotten {
-            self.call.settle(outcome);
-        }
-        self.finish();
-        true
+        })
     }
 
     /// Drops what the handler left, gives the slot back.
@@ -147,7 +230,7 @@ impl<S: State> CallTask<S> {
                 let _ = contain(|| drop(body));
                 self.call.session.inner.slots.release();
             }
-            Phase::Admitted(_) => self.call.session.inner.slots.release(),
+            Phase::Admitted(_) | Phase::Pausing(_) => self.call.session.inner.slots.release(),
             Phase::Queued(slot, _) => self.call.session.inner.slots.withdraw(&slot),
             Phase::Done => return,
         }
@@ -198,7 +281,13 @@ impl<S: State> CallTask<S> {
         }
         loop {
             match self.call.clock.read(now, cx.waker()) {
-                Reading::Running(next) => return Some(next),
+                Reading::Running(next) => {
+                    let Phase::Pausing(until) = self.phase else { return Some(next) };
+                    if until <= now {
+                        cx.waker().wake_by_ref();
+                    }
+                    return Some(if until <= now { next } else { next.min(until) });
+                }
                 Reading::Expired => {
                     self.call.cancel(CancelReason::DeadlineExceeded, None);
                     // The cancel woke this task through its signal; the grace begins at the next poll.
