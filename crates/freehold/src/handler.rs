@@ -168,7 +168,8 @@ impl MethodOptions {
 
     /// Sets whether a second call with the same parameters changes nothing more. If so, a call that was chosen to end a
     /// deadlock, or whose lock could not be had in time, is run again as its [`RetryPolicy`] says, unless it had an effect
-    /// already. Its parameters are kept for that.
+    /// already. Its parameters are kept for that. The engine sees what goes through it; whether a second run of what the
+    /// handler did elsewhere, such as to a value under a lock, is harmless is what you say here.
     #[must_use]
     pub fn idempotent(mut self, idempotent: bool) -> Self {
         self.idempotent = idempotent;

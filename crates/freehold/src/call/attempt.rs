@@ -109,6 +109,11 @@ fn shortfall(outcome: &Outcome) -> Option<DegradeReason> {
     }
 }
 
+/// Whether there is nothing to be done about an attempt that ended so.
+pub(crate) fn stands(outcome: &Outcome) -> bool {
+    shortfall(outcome).is_none()
+}
+
 /// Whether the attempt that ended so may be run again, budget and time permitting: it was in a deadlock or a lock could not
 /// be had in time, its method (or subject) says that nothing happens twice, and it had no effect.
 pub(crate) fn may_run_again<S: State>(call: &Call<S>, outcome: &Outcome) -> bool {
@@ -255,11 +260,9 @@ impl<S: State> Call<S> {
         if let Some(degraded) = degraded {
             return Next::Settle(self.after_fallback(outcome, degraded));
         }
-        // Nearly always.
-        let Some(reason) = shortfall(&outcome) else { return Next::Settle(outcome) };
-        if self.is_settled() {
+        let Some(reason) = shortfall(&outcome).filter(|_| !self.is_settled()) else {
             return Next::Settle(outcome);
-        }
+        };
         if may_run_again(self, &outcome)
             && let Some(until) = self.next_attempt(reason)
         {

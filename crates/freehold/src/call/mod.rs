@@ -9,7 +9,7 @@
 //! 3. The slot of a call is held until its handler's future is gone, settled or not: a cancelled handler that goes on
 //!    still counts as running.
 
-mod attempt;
+pub(crate) mod attempt;
 mod deadline;
 pub(crate) mod effect;
 mod handle;

@@ -6,7 +6,7 @@
 
 use super::{
     Call, CancelReason, Outcome, Reading, Stage,
-    attempt::{Degraded, Next, fallback_body},
+    attempt::{Degraded, Next, fallback_body, stands},
     effect,
 };
 use crate::{
@@ -169,6 +169,10 @@ impl<S: State> CallTask<S> {
                 _ => {}
             }
             let Some(outcome) = self.poll_attempt(cx) else { return matches!(self.phase, Phase::Done) };
+            // Nearly always.
+            if self.degraded.is_none() && stands(&outcome) {
+                return self.end(outcome);
+            }
             let degraded = self.degraded.take().map(|degraded| *degraded);
             if self.go_on(self.call.after_attempt(outcome, degraded, self.params.as_deref())) {
                 return true;
@@ -179,15 +183,7 @@ impl<S: State> CallTask<S> {
     /// Does what comes after an attempt; whether the call is over.
     fn go_on(&mut self, next: Next) -> bool {
         match next {
-            Next::Settle(outcome) => {
-                let forgotten =
-                    fault::active(Fault::PanicForgetsAnswer) && matches!(outcome, Outcome::Panicked);
-                if !forgotten {
-                    self.call.settle(outcome);
-                }
-                self.finish();
-                return true;
-            }
+            Next::Settle(outcome) => return self.end(outcome),
             Next::Again(until) => {
                 self.call.set_stage(Stage::Pause);
                 self.replace_body(Phase::Pausing(until));
@@ -198,6 +194,16 @@ impl<S: State> CallTask<S> {
             }
         }
         false
+    }
+
+    /// The call has its outcome, and is over.
+    fn end(&mut self, outcome: Outcome) -> bool {
+        let forgotten = fault::active(Fault::PanicForgetsAnswer) && matches!(outcome, Outcome::Panicked);
+        if !forgotten {
+            self.call.settle(outcome);
+        }
+        self.finish();
+        true
     }
 
     /// Drops what the attempt left, so that nothing of it is held while the next one waits.

@@ -262,6 +262,7 @@ impl<S: State> Session<S> {
     /// that lost its connection can come back before the server has noticed.
     #[must_use]
     pub fn listen(&self) -> Listener<S> {
+        effect::note(Effect::Committed);
         self.inner.readers.fetch_add(1, Ordering::Relaxed);
         let number = self.inner.outbox.take_over();
         Listener { session: self.clone(), number }
