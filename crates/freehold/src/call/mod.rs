@@ -10,6 +10,7 @@
 //!    still counts as running.
 
 pub(crate) mod attempt;
+mod breakers;
 mod deadline;
 pub(crate) mod effect;
 mod handle;
@@ -22,7 +23,8 @@ pub(crate) use live::LiveCalls;
 pub(crate) use table::{CallKey, CallTable, Refused, table_refusal};
 pub(crate) use task::CallTask;
 
-pub(crate) use attempt::Attempts;
+use attempt::Attempts;
+use breakers::Guarded;
 pub(crate) use deadline::{DeadlineClock, Reading};
 
 use crate::{
@@ -160,7 +162,8 @@ pub(crate) struct Call<S: State> {
     /// What the call is about, where the method alone does not say it.
     subject: OnceLock<Arc<str>>,
     stage: AtomicU8,
-    pub(crate) attempts: Attempts<S>,
+    attempts: Attempts,
+    guarded: Guarded<S>,
     settled: AtomicBool,
     /// Its handler waits for a drain, which therefore must not wait for it.
     pub(crate) drains: AtomicBool,
@@ -191,6 +194,7 @@ impl<S: State> Call<S> {
             subject: OnceLock::new(),
             stage: AtomicU8::new(Stage::Arrival as u8),
             attempts: Attempts::default(),
+            guarded: Guarded::default(),
             settled: AtomicBool::new(false),
             drains: AtomicBool::new(false),
             outbox: Outbox::default(),

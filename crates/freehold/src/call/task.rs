@@ -114,7 +114,6 @@ impl<S: State> CallTask<S> {
     fn run(&mut self) {
         let (call, params) = (&self.call, &mut self.params);
         let engine = call.engine();
-        call.forget_effects();
         let keep = engine.methods.treatment(call.method).keeps_params();
         held::assert_none("start a handler");
         let mut start = |locks| match engine.methods.kind(call.method) {
