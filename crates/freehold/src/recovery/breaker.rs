@@ -22,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-/// When a [`CircuitBreaker`] opens, and for how long.
+/// When a circuit breaker opens, and for how long.
 ///
 /// # Examples
 ///
