@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use freehold::message::{Decoded, Message, decode};
-use freehold::{Context, Engine, ErrorObject, Limits, Session};
+use freehold::{BreakerOptions, Context, Engine, EngineBuilder, ErrorObject, Limits, MethodOptions, Session};
 use serde::{Deserialize, Serialize};
 
 /// The parameters of a `tools/call`.
@@ -102,7 +102,21 @@ impl EchoEngine {
     ///
     /// When there is no room for the session.
     pub fn new() -> Result<Self> {
-        let engine = Engine::builder(()).method("tools/call", call).build()?;
+        Self::of(Engine::builder(()).method("tools/call", call))
+    }
+
+    /// The same with everything on that recovers: a circuit breaker, and a method that may be run again.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn recovering() -> Result<Self> {
+        let options = MethodOptions::new().idempotent(true).breaker(BreakerOptions::new());
+        Self::of(Engine::builder(()).method_with("tools/call", options, call))
+    }
+
+    fn of(builder: EngineBuilder<()>) -> Result<Self> {
+        let engine = builder.build()?;
         let session = engine.open()?;
         Ok(Self { engine, session })
     }

@@ -45,11 +45,13 @@ enum Subject {
     Floor,
     /// A decoded message in, a response out
     Process,
+    /// The same with a circuit breaker, for a method that may be run again
+    Recovering,
     /// Bytes in, bytes out
     ProcessBytes,
 }
 
-const SUBJECTS: [Subject; 3] = [Subject::Floor, Subject::Process, Subject::ProcessBytes];
+const SUBJECTS: [Subject; 4] = [Subject::Floor, Subject::Process, Subject::Recovering, Subject::ProcessBytes];
 
 /// What `block_on` runs at a time.
 const BATCH: u32 = 1_000;
@@ -59,6 +61,7 @@ impl fmt::Display for Subject {
         f.write_str(match self {
             Self::Floor => "floor: serde_json alone",
             Self::Process => "Engine::process",
+            Self::Recovering => "Engine::process, breaker on, repeatable",
             Self::ProcessBytes => "Engine::process_bytes",
         })
     }
@@ -74,6 +77,7 @@ struct Figures {
 struct Bench {
     runtime: Runtime,
     engine: EchoEngine,
+    recovering: EchoEngine,
     exchanges: Vec<Exchange>,
 }
 
@@ -81,7 +85,8 @@ impl Bench {
     fn new() -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let engine = runtime.block_on(async { EchoEngine::new() })?;
-        Ok(Self { runtime, engine, exchanges: exchanges(BATCH) })
+        let recovering = runtime.block_on(async { EchoEngine::recovering() })?;
+        Ok(Self { runtime, engine, recovering, exchanges: exchanges(BATCH) })
     }
 
     /// Runs `subject` so many times; the CPU time per operation in nanoseconds.
@@ -91,7 +96,9 @@ impl Bench {
         while left > 0 {
             let exchanges = &self.exchanges[..left.min(BATCH) as usize];
             let messages = match subject {
-                Subject::Process => exchanges.iter().map(Exchange::message).collect::<Result<_>>()?,
+                Subject::Process | Subject::Recovering => {
+                    exchanges.iter().map(Exchange::message).collect::<Result<_>>()?
+                }
                 _ => Vec::new(),
             };
             let before = cpu_time::of_this_thread()?;
@@ -108,6 +115,7 @@ impl Bench {
         match subject {
             Subject::Floor => parse_and_serialize(exchanges),
             Subject::Process => self.runtime.block_on(self.engine.process(messages, exchanges)),
+            Subject::Recovering => self.runtime.block_on(self.recovering.process(messages, exchanges)),
             Subject::ProcessBytes => self.runtime.block_on(self.engine.process_bytes(exchanges)),
         }
     }

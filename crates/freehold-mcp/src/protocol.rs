@@ -46,6 +46,8 @@ pub(crate) mod method {
 /// Keys in `_meta`.
 pub(crate) mod key {
     pub(crate) const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+    /// In the `_meta` of a result that a fallback gave.
+    pub(crate) const DEGRADED: &str = "io.github.freehold-rs/degraded";
     pub(crate) const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
 }
 

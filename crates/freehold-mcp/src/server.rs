@@ -5,7 +5,7 @@ use crate::{
     model::{Capabilities, LogLevel, ServerMeta},
     peer::Peer,
     protocol::{Implementation, ServerDescription, method, negotiate},
-    tools::{CallTool, DuplicateTool, Tool, ToolChanges, ToolTable, list_tools},
+    tools::{CallTool, DuplicateTool, Tool, ToolChanges, ToolTable, list_tools, mark_degraded},
 };
 use freehold::{
     BuildError, Engine, EngineBuilder, ErrorCode, ErrorObject, Limits, MethodOptions, RequestId, Session,
@@ -166,12 +166,12 @@ impl<S: State> McpServerBuilder<S> {
     ///
     /// As [`EngineBuilder::build`].
     pub fn build(self) -> Result<McpServer<S>, BuildServerError> {
-        let tools = Arc::new(ToolTable::new(self.tools)?);
         let description = Arc::new(self.description);
         let server_info = json!(description.info);
         let raw_info =
             serde_json::value::to_raw_value(&server_info).unwrap_or_else(|_| RawValue::NULL.to_owned());
         let server_meta = Arc::new(ServerMeta { server_info: raw_info });
+        let tools = Arc::new(ToolTable::new(self.tools, server_meta.clone())?);
         let (changes, _) = watch::channel(0);
         let list = tools.clone();
         let discover = description.clone();
@@ -179,6 +179,7 @@ impl<S: State> McpServerBuilder<S> {
         let engine = self
             .engine
             .answer_cancelled(false)
+            .mark_degraded(mark_degraded)
             .control(method::INITIALIZE, move |session, params| handshake(&initialize, session, params))
             .control(method::INITIALIZED, |session, _| {
                 session.mark_initialized();
@@ -193,12 +194,13 @@ impl<S: State> McpServerBuilder<S> {
             })
             .raw_method(
                 method::TOOLS_CALL,
-                MethodOptions::default(),
+                // Each tool has its own.
+                MethodOptions::new().without_breaker(),
                 CallTool { tools: tools.clone(), server_meta },
             )
             .raw_method(
                 method::LISTEN,
-                MethodOptions::default(),
+                MethodOptions::new().without_breaker(),
                 ListenToChanges { changes: changes.clone() },
             )
             .build()?;

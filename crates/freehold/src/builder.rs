@@ -13,13 +13,20 @@ use crate::{
     limits::Limits,
     message::{ErrorObject, Raw},
     methods::Methods,
+    recovery::{
+        BreakerOptions, Defaults, DegradeReason, Fallback, MarkDegraded, RetryBudget, RetryPolicy, Subjects,
+        Treatment, fallback_of, mark_member,
+    },
     runtime::{Runtime, TokioRuntime},
     session::{CloseReason, Session, registry::Registry},
     state::{MemoryStore, State, Store, Versioned},
 };
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
 use std::{
     any::TypeId,
+    collections::HashMap,
+    future::Future,
     sync::{Arc, Once, atomic::AtomicU64},
 };
 
@@ -41,6 +48,9 @@ pub enum BuildError {
     /// Two handlers for one method.
     #[error("two handlers are registered for the method {0:?}; remove one")]
     DuplicateMethod(Box<str>),
+    /// A fallback for a method that nobody handles.
+    #[error("a fallback is registered for the method {0:?}, which no handler is registered for")]
+    FallbackWithoutMethod(Box<str>),
 }
 
 /// Builds an [`Engine`].
@@ -48,7 +58,7 @@ pub enum BuildError {
 pub struct EngineBuilder<S: State> {
     initial: S,
     limits: Limits,
-    methods: Vec<Method<S>>,
+    methods: Vec<(Arc<str>, MethodOptions, MethodKind<S>)>,
     hooks: Hooks<S>,
     app: AppState,
     observer: Option<Box<dyn Observer>>,
@@ -58,6 +68,9 @@ pub struct EngineBuilder<S: State> {
     gate: Gate,
     calls_while_holding: CallsWhileHolding,
     answer_cancelled: bool,
+    defaults: Defaults,
+    fallbacks: HashMap<Box<str>, Fallback<S>>,
+    mark_degraded: MarkDegraded,
 }
 
 impl<S: State> EngineBuilder<S> {
@@ -75,6 +88,9 @@ impl<S: State> EngineBuilder<S> {
             gate: Gate::default(),
             calls_while_holding: CallsWhileHolding::default(),
             answer_cancelled: true,
+            defaults: Defaults::default(),
+            fallbacks: HashMap::new(),
+            mark_degraded: Box::new(mark_member),
         }
     }
 
@@ -102,8 +118,70 @@ impl<S: State> EngineBuilder<S> {
 
     /// Handles `name` by a handler of raw parameters.
     pub fn raw_method(mut self, name: &str, options: MethodOptions, handler: impl RawHandler<S>) -> Self {
-        let kind = MethodKind::Call(Box::new(handler));
-        self.methods.push(Method { name: name.into(), options, kind });
+        self.methods.push((name.into(), options, MethodKind::Call(Box::new(handler))));
+        self
+    }
+
+    /// Sets what answers for the handler of `method` when that cannot: when it was chosen to end a deadlock, or a lock could
+    /// not be had in time, and it is not (or not any more) run again, or when its circuit breaker is open. A stale snapshot,
+    /// a partial answer: the answer is marked as degraded ([`mark_degraded`](Self::mark_degraded)). It gets the session, the
+    /// parameters as they came, and the reason, and takes no locks of the graph. If it fails, the handler's own error is
+    /// answered. It does not answer for an attempt that committed something or called a method.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use freehold::{Context, DegradeReason, Engine, ErrorObject, Session};
+    /// use freehold_sync::Mutex;
+    /// use serde_json::value::RawValue;
+    ///
+    /// static PRICES: Mutex<u32> = Mutex::new(7);
+    ///
+    /// async fn price(ctx: &Context<u32>, (): ()) -> Result<u32, ErrorObject> {
+    ///     Ok(*ctx.lock(&PRICES).await?)
+    /// }
+    ///
+    /// /// The price this session saw last.
+    /// async fn stale(session: Session<u32>, _: Option<Box<RawValue>>, _: DegradeReason) -> Result<u32, ErrorObject> {
+    ///     Ok(*session.state())
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let engine = Engine::builder(5).method("price", price).fallback("price", stale).build().unwrap();
+    /// # assert_eq!(engine.session_count(), 0);
+    /// # }
+    /// ```
+    pub fn fallback<R, E, F, Fut>(mut self, method: &str, fallback: F) -> Self
+    where
+        R: Serialize + 'static,
+        E: Into<ErrorObject> + 'static,
+        F: Fn(Session<S>, Option<Box<RawValue>>, DegradeReason) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R, E>> + Send + 'static,
+    {
+        self.fallbacks.insert(method.into(), fallback_of(fallback));
+        self
+    }
+
+    /// Sets how a degraded answer is marked as one. At first it gets the member `degraded`, an object with the `reason`; an
+    /// answer that is no object becomes the member `result` of one.
+    pub fn mark_degraded(
+        mut self,
+        mark: impl Fn(Box<RawValue>, DegradeReason) -> Box<RawValue> + Send + Sync + 'static,
+    ) -> Self {
+        self.mark_degraded = Box::new(mark);
+        self
+    }
+
+    /// Gives each method and each subject a circuit breaker of its own, unless their options say otherwise. At first there
+    /// is none.
+    pub fn breaker(mut self, options: BreakerOptions) -> Self {
+        self.defaults.breaker = Some(options);
+        self
+    }
+
+    /// Sets how often calls of idempotent and read-only methods are run again, unless their options say otherwise.
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.defaults.retry = policy;
         self
     }
 
@@ -117,8 +195,8 @@ impl<S: State> EngineBuilder<S> {
         let function = move |session: &Session<S>, params: Option<&Raw<'_>>| -> HandlerResult {
             write_result(&handler(session, params)?)
         };
-        let kind = MethodKind::Control(Box::new(function));
-        self.methods.push(Method { name: name.into(), options: MethodOptions::default(), kind });
+        let options = MethodOptions::new().without_breaker();
+        self.methods.push((name.into(), options, MethodKind::Control(Box::new(function))));
         self
     }
 
@@ -214,24 +292,42 @@ impl<S: State> EngineBuilder<S> {
         self
     }
 
+    /// The methods with their fallbacks and the defaults.
+    fn treated_methods(&mut self) -> Result<Vec<Method<S>>, BuildError> {
+        let methods = std::mem::take(&mut self.methods).into_iter().map(|(name, options, kind)| {
+            let fallback = self.fallbacks.remove(&*name);
+            let treatment = Treatment::new(&options, &self.defaults, fallback);
+            Method { name, options, treatment, kind }
+        });
+        let methods = methods.collect();
+        match self.fallbacks.keys().next() {
+            Some(method) => Err(BuildError::FallbackWithoutMethod(method.clone())),
+            None => Ok(methods),
+        }
+    }
+
     /// Builds the engine.
     ///
     /// # Errors
     ///
-    /// [`BuildError::DuplicateMethod`].
+    /// [`BuildError`].
     ///
     /// # Panics
     ///
     /// With the default runtime and tokio's `test-util`, outside of a tokio runtime.
-    pub fn build(self) -> Result<Engine<S>, BuildError> {
-        let methods =
-            Methods::new(self.methods).map_err(|name| BuildError::DuplicateMethod((*name).into()))?;
+    pub fn build(mut self) -> Result<Engine<S>, BuildError> {
+        let methods = self.treated_methods()?;
+        let methods = Methods::new(methods).map_err(|name| BuildError::DuplicateMethod((*name).into()))?;
         if fault::active(Fault::GraphOff) {
             freehold_sync::set_detection(false);
         }
         let started = self.runtime.now();
         let number = CallId::random_engine(&*self.runtime);
         let inner = EngineState {
+            retry_budget: RetryBudget::new(&self.limits),
+            defaults: self.defaults,
+            subjects: Subjects::default(),
+            mark_degraded: self.mark_degraded,
             limits: self.limits,
             runtime: self.runtime,
             store: self.store,

@@ -1,12 +1,13 @@
 //! What a handler gets: the call it serves, its session, and the engine.
 
 use crate::{
-    call::{Call, CancelReason},
+    call::{Call, CancelReason, effect::Effect},
     drain::{Asks, DrainReport},
     engine::Engine,
-    message::{RequestId, encode_notification, encode_request},
+    message::{ErrorObject, RequestId, encode_notification, encode_request},
     outbox::{Frame, Pushed},
     question::{QuestionError, Reply},
+    recovery::Subject,
     runtime::after,
     session::Session,
     state::{State, StateError},
@@ -110,6 +111,7 @@ impl<S: State> Context<S> {
     ///
     /// As there.
     pub async fn update<R: Send>(&self, change: impl FnMut(&mut S) -> R + Send) -> Result<R, StateError> {
+        self.call.mark_effect(Effect::Committed);
         self.session().update(change).await
     }
 
@@ -118,13 +120,25 @@ impl<S: State> Context<S> {
     /// # Errors
     ///
     /// As there.
-    pub async fn transact<R, E, F, Fut>(&self, body: F) -> Result<R, E>
+    pub async fn transact<R, E, F, Fut>(&self, mut body: F) -> Result<R, E>
     where
         F: FnMut(S) -> Fut + Send,
         Fut: Future<Output = Result<(S, R), E>> + Send,
         R: Send,
         E: From<StateError> + Send,
     {
+        let call = &self.call;
+        let body = |state| {
+            let next = body(state);
+            async move {
+                let next = next.await;
+                // Only now is something to be committed.
+                if next.is_ok() {
+                    call.mark_effect(Effect::Committed);
+                }
+                next
+            }
+        };
         self.session().transact(body).await
     }
 
@@ -245,8 +259,30 @@ impl<S: State> Context<S> {
     /// Says what the call is about where its method alone does not: a protocol that dispatches further names the tool.
     /// Events, reports and error messages name it beside the method. The first one stays.
     pub fn set_subject(&self, subject: Arc<str>) {
-        self.locks.set_name(subject.clone());
         self.call.set_subject(subject);
+        self.locks.set_name(self.call.activity_name());
+    }
+
+    /// Says what the call is about, as [`set_subject`](Self::set_subject), and treats the call as the subject's options say:
+    /// its timeout, whether and how often it is run again, its circuit breaker, its fallback. The first subject stays.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::CIRCUIT_OPEN`](crate::ErrorCode::CIRCUIT_OPEN): answer with it, and do nothing else.
+    pub fn enter(&self, subject: &Arc<Subject<S>>) -> Result<(), ErrorObject> {
+        self.set_subject(subject.name().clone());
+        if let Some(timeout) = subject.options().timeout {
+            self.set_timeout(timeout);
+        }
+        self.call.enter(subject)
+    }
+
+    /// An error of a lock, as the client should be told it: with the sessions and the ages of the calls that were in the
+    /// way, as far as they are still there. The engine does this with every error that a handler returns; it is for
+    /// protocols that tell errors as results.
+    #[must_use]
+    pub fn explain(&self, error: ErrorObject) -> ErrorObject {
+        self.call.explain(error)
     }
 
     /// Gives the call another deadline, counted from its arrival; the cap stays.
@@ -277,6 +313,7 @@ impl<S: State> Context<S> {
     /// If `params` cannot be written as JSON.
     pub fn notify(&self, method: &str, params: &impl Serialize) -> Result<(), serde_json::Error> {
         if !self.call.is_settled() {
+            self.call.mark_effect(Effect::Sent);
             self.call.push(Frame::Notification(Bytes::from(encode_notification(method, params)?)));
         }
         Ok(())
@@ -298,6 +335,7 @@ impl<S: State> Context<S> {
         method: &str,
         params: &impl Serialize,
     ) -> Result<R, QuestionError> {
+        self.call.mark_effect(Effect::Asked);
         let invalid = |error: serde_json::Error| QuestionError::Invalid(error.to_string());
         let params = serde_json::value::to_raw_value(params).map_err(invalid)?;
         let engine = self.call.engine();
@@ -332,6 +370,7 @@ impl<S: State> Context<S> {
 
     /// Runs `future` as a task that survives the call: neither its cancel nor its end touches it.
     pub fn detach(&self, future: impl Future<Output = ()> + Send + 'static) {
+        self.call.mark_effect(Effect::Detached);
         self.call.engine().runtime.spawn("detached", Box::pin(future));
     }
 
@@ -342,6 +381,7 @@ impl<S: State> Context<S> {
     ///
     /// As there.
     pub async fn drain(&self, grace: Duration) -> DrainReport {
+        self.call.mark_effect(Effect::Committed);
         let engine = self.engine();
         let _asks = Asks::new(&self.call);
         engine.drain(grace).await

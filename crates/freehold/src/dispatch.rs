@@ -2,7 +2,11 @@
 //! the handle of a call that goes on by itself.
 
 use crate::{
-    call::{Call, CallHandle, CallKey, CallTask, Refused, Route, Stage, Step, table_refusal},
+    call::{
+        Call, CallHandle, CallKey, CallTask, Refused, Route, Stage, Step,
+        effect::{self, Effect},
+        table_refusal,
+    },
     contain::{Panicked, contain},
     engine::Engine,
     event::{Event, OutcomeKind},
@@ -87,6 +91,7 @@ impl<S: State> Engine<S> {
     /// Starts to handle one message. Never waits, and runs no handler: a call's first step runs when its handle is
     /// polled first, or in a task of its own with [`Route::Session`].
     pub fn dispatch(&self, session: &Session<S>, message: Message<'_>, route: Route) -> Dispatched<S> {
+        effect::note(Effect::Called);
         session.touch();
         match message {
             Message::Request(request) => self.dispatch_request(session, request, route),
@@ -242,7 +247,13 @@ impl<S: State> Engine<S> {
             return Err((OutcomeKind::Overloaded, engine.overloaded()));
         };
         let call = Call::new(session, key, method, route);
+        if let Err(error) = call.pass_breaker() {
+            session.inner.slots.undo(&admitted);
+            engine.call_left();
+            return Err((OutcomeKind::CircuitOpen, error));
+        }
         if let Err(refused) = session.inner.calls.insert(&call) {
+            call.give_up();
             session.inner.slots.undo(&admitted);
             engine.call_left();
             return Err(table_refusal(refused, session.id(), call.id()));
@@ -261,12 +272,16 @@ impl<S: State> Engine<S> {
         place: Place<S>,
     ) -> Result<(Arc<Call<S>>, CallTask<S>), Refusal> {
         let call = Call::new(session, key, method, route);
+        if let Err(error) = call.pass_breaker() {
+            self.inner.call_left();
+            return Err((OutcomeKind::CircuitOpen, error));
+        }
         if let Err(refused) = session.inner.calls.insert(&call) {
+            call.give_up();
             self.inner.call_left();
             return Err(table_refusal(refused, session.id(), call.id()));
         }
-        let mut task = CallTask::in_turn(call.clone(), params.map(Cow::into_owned), place);
-        task.line_up();
+        let task = CallTask::in_turn(call.clone(), params.map(Cow::into_owned), place);
         Ok((call, task))
     }
 }

@@ -11,7 +11,10 @@
 //!    neither waited for nor cancelled, or two of them would wait for each other.
 
 use crate::{
-    call::{Call, CancelReason},
+    call::{
+        Call, CancelReason,
+        effect::{self, Effect},
+    },
     engine::Engine,
     fault::{self, Fault},
     runtime::{after, until},
@@ -127,6 +130,7 @@ impl<S: State> Engine<S> {
     ///
     /// The drain runs in a task of its own: dropping this only stops waiting for it.
     pub async fn drain(&self, grace: Duration) -> DrainReport {
+        effect::note(Effect::Committed);
         let drain = &self.inner.drain;
         if !drain.begin() {
             let runtime = &*self.inner.runtime;

@@ -3,7 +3,10 @@
 use crate::{
     admission::TotalCalls,
     builder::{AtCap, EngineBuilder},
-    call::{CallsWhileHolding, LiveCalls},
+    call::{
+        CallsWhileHolding, LiveCalls,
+        effect::{self, Effect},
+    },
     drain::DrainState,
     event::{Counters, Event, Events},
     gate::Gate,
@@ -11,6 +14,7 @@ use crate::{
     limits::Limits,
     message::{ErrorCode, ErrorObject},
     methods::Methods,
+    recovery::{Defaults, MarkDegraded, RetryBudget, Subjects},
     runtime::Runtime,
     session::{
         CloseReason, Session, SessionId, SessionNotFound, SessionState,
@@ -76,6 +80,11 @@ pub(crate) struct EngineState<S: State> {
     pub(crate) total: TotalCalls,
     pub(crate) live: LiveCalls<S>,
     pub(crate) drain: DrainState,
+    /// What holds for subjects that say nothing themselves.
+    pub(crate) defaults: Defaults,
+    pub(crate) subjects: Subjects<S>,
+    pub(crate) retry_budget: RetryBudget,
+    pub(crate) mark_degraded: MarkDegraded,
     pub(crate) started: Instant,
     pub(crate) answer_cancelled: bool,
     pub(crate) at_cap: AtCap,
@@ -112,7 +121,12 @@ pub enum OpenError {
 
 impl<S: State> EngineState<S> {
     pub(crate) fn now_ms(&self) -> u64 {
-        self.runtime.now().saturating_duration_since(self.started).as_millis() as u64
+        self.ms_of(self.runtime.now())
+    }
+
+    /// Milliseconds from the engine's start.
+    pub(crate) fn ms_of(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.started).as_millis() as u64
     }
 
     pub(crate) fn next_serial(&self) -> u64 {
@@ -194,6 +208,7 @@ impl<S: State> Engine<S> {
     ///
     /// As [`open`](Self::open).
     pub fn open_with(&self, prepare: impl FnOnce(&Session<S>)) -> Result<Session<S>, OpenError> {
+        effect::note(Effect::Committed);
         let engine = &self.inner;
         if engine.drain.has_begun() {
             return Err(OpenError::Stopping);
@@ -287,6 +302,7 @@ impl<S: State> Engine<S> {
             message::encode_notification,
             outbox::{Frame, Pushed},
         };
+        effect::note(Effect::Sent);
         let bytes = bytes::Bytes::from(encode_notification(method, params)?);
         let sessions = self.sessions().into_iter().filter(|session| wanted(session));
         let push = |session: Session<S>| session.push(Frame::Notification(bytes.clone()));

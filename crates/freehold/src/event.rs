@@ -4,6 +4,7 @@ use crate::{
     call::{CancelReason, Stage},
     contain::contain,
     message::{MalformedKind, RequestId},
+    recovery::{BreakerState, DegradeReason},
     session::{CloseReason, SessionId},
 };
 use std::{
@@ -33,6 +34,10 @@ pub enum OutcomeKind {
     Stopping,
     /// Refused: a call with this id is in flight.
     DuplicateId,
+    /// Refused: the circuit breaker of its method or its subject is open.
+    CircuitOpen,
+    /// Its fallback answered for its handler; the answer is marked.
+    Degraded,
 }
 
 /// One thing that happened.
@@ -78,6 +83,45 @@ pub enum Event<'a> {
         subject: Option<&'a str>,
         /// Why it had been cancelled.
         reason: CancelReason,
+    },
+    /// A handler was ended to break a deadlock, or could not have a lock in time; it will be run again after a pause.
+    CallRetried {
+        /// In which session.
+        session: SessionId,
+        /// The request's id; none for a notification.
+        id: Option<&'a RequestId>,
+        /// Its method.
+        method: &'a str,
+        /// What it is about, if its method does not say: the tool of a `tools/call`.
+        subject: Option<&'a str>,
+        /// The number of the attempt to come; the first re-run is the second attempt.
+        attempt: u32,
+        /// How long until then.
+        pause: Duration,
+        /// Why the last one had no success.
+        reason: DegradeReason,
+    },
+    /// A handler would have been run again, but the engine's budget for that is spent.
+    RetryRefused {
+        /// In which session.
+        session: SessionId,
+        /// Its method.
+        method: &'a str,
+        /// What it is about, if its method does not say: the tool of a `tools/call`.
+        subject: Option<&'a str>,
+        /// Why the attempt had no success.
+        reason: DegradeReason,
+    },
+    /// A circuit breaker opened, began to probe, or closed.
+    BreakerChanged {
+        /// Whose method.
+        method: &'a str,
+        /// Of which subject, if it is not the method's own.
+        subject: Option<&'a str>,
+        /// What it was.
+        from: BreakerState,
+        /// What it is.
+        to: BreakerState,
     },
     /// Input that is no message was answered with an error.
     Malformed {
@@ -178,6 +222,16 @@ counters! {
     stopping,
     /// Calls refused because their id was in flight.
     duplicate_id,
+    /// Calls refused because a circuit breaker was open.
+    circuit_open,
+    /// Calls answered by their fallback.
+    degraded,
+    /// Handlers that were run again.
+    retries,
+    /// Handlers that were not run again because the budget for it was spent.
+    retries_refused,
+    /// Times that a circuit breaker opened.
+    breakers_opened,
     /// Handlers whose future was dropped after the grace.
     abandoned,
     /// Inputs that were no message.
@@ -211,6 +265,8 @@ impl Counters {
             + self.overloaded
             + self.stopping
             + self.duplicate_id
+            + self.circuit_open
+            + self.degraded
     }
 }
 
@@ -258,6 +314,10 @@ impl Events {
             }
             Event::CallEnded { outcome, .. } => add(cells.of(*outcome), 1),
             Event::HandlerAbandoned { .. } => add(&cells.abandoned, 1),
+            Event::CallRetried { .. } => add(&cells.retries, 1),
+            Event::RetryRefused { .. } => add(&cells.retries_refused, 1),
+            Event::BreakerChanged { to: BreakerState::Open, .. } => add(&cells.breakers_opened, 1),
+            Event::BreakerChanged { .. } => {}
             Event::Malformed { .. } => add(&cells.malformed, 1),
             Event::UnknownAnswer { .. } => add(&cells.unknown_answers, 1),
             Event::UnknownNotification { .. } => add(&cells.unknown_notifications, 1),
@@ -281,6 +341,8 @@ impl Cells {
             OutcomeKind::Overloaded => &self.overloaded,
             OutcomeKind::Stopping => &self.stopping,
             OutcomeKind::DuplicateId => &self.duplicate_id,
+            OutcomeKind::CircuitOpen => &self.circuit_open,
+            OutcomeKind::Degraded => &self.degraded,
         }
     }
 }
@@ -302,6 +364,18 @@ fn log(event: &Event<'_>) {
         },
         Event::HandlerAbandoned { session, method, subject, reason } => {
             tracing::warn!(%session, method, subject, ?reason, "handler ignored its cancel and was dropped");
+        }
+        Event::CallRetried { session, id, method, subject, attempt, pause, reason } => {
+            tracing::debug!(%session, ?id, method, subject, attempt, ?pause, %reason, "handler is run again");
+        }
+        Event::RetryRefused { session, method, subject, reason } => {
+            tracing::warn!(%session, method, subject, %reason, "no budget to run the handler again");
+        }
+        Event::BreakerChanged { method, subject, from, to: BreakerState::Open } => {
+            tracing::warn!(method, subject, %from, "circuit breaker opened");
+        }
+        Event::BreakerChanged { method, subject, from, to } => {
+            tracing::info!(method, subject, %from, %to, "circuit breaker changed");
         }
         Event::Malformed { kind } => tracing::debug!(?kind, "malformed message answered with an error"),
         Event::UnknownAnswer { session } => tracing::debug!(%session, "answer to no question ignored"),

@@ -3,6 +3,7 @@
 use crate::{
     context::Context,
     message::{ErrorObject, Raw},
+    recovery::{BreakerChoice, BreakerOptions, RetryPolicy, Treatment},
     runtime::BoxFuture,
     session::Session,
     state::State,
@@ -48,6 +49,19 @@ where
 pub trait RawHandler<S: State>: Send + Sync + 'static {
     /// Starts the handling. Must not block; whatever takes time belongs into the future.
     fn start(&self, context: Context<S>, params: Option<Box<RawValue>>) -> BoxFuture<'static, HandlerResult>;
+
+    /// As [`start`](Self::start); but after it, `params` still has the parameters if `keep` says that they may be needed
+    /// again: for another attempt, or for the fallback. At first that is a copy; a handler that only reads them may leave
+    /// them where they are, whatever `keep` says.
+    fn start_keeping(
+        &self,
+        context: Context<S>,
+        params: &mut Option<Box<RawValue>>,
+        keep: bool,
+    ) -> BoxFuture<'static, HandlerResult> {
+        let own = if keep { params.clone() } else { params.take() };
+        self.start(context, own)
+    }
 }
 
 /// A [`Handler`] with its types erased.
@@ -70,10 +84,26 @@ where
     E: Into<ErrorObject> + Send + 'static,
     H: for<'a> Handler<'a, S, P, Output = Result<R, E>> + 'static,
 {
-    fn start(&self, context: Context<S>, params: Option<Box<RawValue>>) -> BoxFuture<'static, HandlerResult> {
+    fn start(
+        &self,
+        context: Context<S>,
+        mut params: Option<Box<RawValue>>,
+    ) -> BoxFuture<'static, HandlerResult> {
+        self.start_keeping(context, &mut params, false)
+    }
+
+    fn start_keeping(
+        &self,
+        context: Context<S>,
+        params: &mut Option<Box<RawValue>>,
+        _keep: bool,
+    ) -> BoxFuture<'static, HandlerResult> {
         let handler = self.handler.clone();
+        let params = match read_params::<P>(params.as_deref()) {
+            Ok(params) => params,
+            Err(error) => return Box::pin(std::future::ready(Err(error))),
+        };
         Box::pin(async move {
-            let params = read_params::<P>(params.as_deref())?;
             let output = handler.call(&context, params).await.map_err(Into::into)?;
             write_result(&output)
         })
@@ -115,6 +145,14 @@ pub struct MethodOptions {
     /// Higher ones are more worth keeping when a deadlock has to be broken, under
     /// [`VictimPolicy::LowestPriority`](freehold_sync::VictimPolicy::LowestPriority); calls that the handler makes inherit it.
     pub priority: u8,
+    /// Whether a second call with the same parameters changes nothing more; no at first.
+    pub idempotent: bool,
+    /// Whether a call changes nothing; no at first.
+    pub read_only: bool,
+    /// How often a call is run again; as the engine says
+    /// ([`EngineBuilder::retry`](crate::EngineBuilder::retry)) if not set.
+    pub retry: Option<RetryPolicy>,
+    pub(crate) breaker: BreakerChoice,
 }
 
 impl MethodOptions {
@@ -137,6 +175,45 @@ impl MethodOptions {
         self.priority = priority;
         self
     }
+
+    /// Sets whether a second call with the same parameters changes nothing more. If so, a call that was chosen to end a
+    /// deadlock, or whose lock could not be had in time, is run again as its [`RetryPolicy`] says, unless it had an effect
+    /// already. Its parameters are kept for that. The engine sees what goes through it; whether a second run of what the
+    /// handler did elsewhere, such as to a value under a lock, is harmless is what you say here.
+    #[must_use]
+    pub fn idempotent(mut self, idempotent: bool) -> Self {
+        self.idempotent = idempotent;
+        self
+    }
+
+    /// Sets whether a call changes nothing; then it is run again as an [`idempotent`](Self::idempotent) one is.
+    #[must_use]
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
+    /// Sets how often a call is run again.
+    #[must_use]
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = Some(policy);
+        self
+    }
+
+    /// Gives the method a circuit breaker of its own: while too many of its calls fail, further ones are refused at once with
+    /// [`ErrorCode::CIRCUIT_OPEN`](crate::ErrorCode::CIRCUIT_OPEN).
+    #[must_use]
+    pub fn breaker(mut self, options: BreakerOptions) -> Self {
+        self.breaker = BreakerChoice::With(options);
+        self
+    }
+
+    /// No circuit breaker, also if the engine has a default ([`EngineBuilder::breaker`](crate::EngineBuilder::breaker)).
+    #[must_use]
+    pub fn without_breaker(mut self) -> Self {
+        self.breaker = BreakerChoice::Without;
+        self
+    }
 }
 
 /// A synchronous function that answers at once, in the reader: for pings, cancels and handshakes, which must overtake
@@ -151,5 +228,6 @@ pub(crate) enum MethodKind<S: State> {
 pub(crate) struct Method<S: State> {
     pub(crate) name: Arc<str>,
     pub(crate) options: MethodOptions,
+    pub(crate) treatment: Treatment<S>,
     pub(crate) kind: MethodKind<S>,
 }

@@ -4,6 +4,7 @@ use crate::{
     call::Stage,
     engine::Engine,
     message::RequestId,
+    recovery::{BreakerState, CircuitBreaker},
     session::{Session, SessionId},
     state::State,
 };
@@ -29,6 +30,29 @@ pub struct CallSnapshot {
     pub remaining: Duration,
     /// Whether its outcome is decided: its handler is in its grace.
     pub settled: bool,
+}
+
+/// The circuit breaker of one method or subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BreakerSnapshot {
+    /// The method, or the subject.
+    pub name: Arc<str>,
+    /// Whether it is a subject's.
+    pub of_subject: bool,
+    /// Its state.
+    pub state: BreakerState,
+    /// Calls of its window that ended.
+    pub calls: u64,
+    /// Those of them that failed.
+    pub failures: u64,
+}
+
+impl BreakerSnapshot {
+    fn of(name: &Arc<str>, of_subject: bool, breaker: &CircuitBreaker, now_ms: u64) -> Self {
+        let (calls, failures) = breaker.window(now_ms);
+        Self { name: name.clone(), of_subject, state: breaker.state(), calls, failures }
+    }
 }
 
 /// The gauges of one session.
@@ -76,6 +100,28 @@ impl<S: State> Engine<S> {
         let mut snapshots: Vec<_> = snapshots.collect();
         snapshots.sort_by_key(|call| std::cmp::Reverse(call.age));
         snapshots
+    }
+
+    /// The circuit breakers: those of methods, and those of subjects that were called.
+    #[must_use]
+    pub fn breakers(&self) -> Vec<BreakerSnapshot> {
+        let (engine, now_ms) = (&self.inner, self.inner.now_ms());
+        let of_methods = engine.methods.all().iter().filter_map(|method| {
+            let breaker = method.treatment.breaker.as_ref()?;
+            Some(BreakerSnapshot::of(&method.name, false, breaker, now_ms))
+        });
+        let of_subjects = engine.subjects.all().into_iter().filter_map(|subject| {
+            let breaker = subject.treatment()?.breaker.as_ref()?;
+            Some(BreakerSnapshot::of(subject.name(), true, breaker, now_ms))
+        });
+        of_methods.chain(of_subjects).collect()
+    }
+
+    /// Re-runs that the engine's budget has left at this moment.
+    #[must_use]
+    pub fn retries_left(&self) -> u64 {
+        let (engine, ended) = (&self.inner, self.counters().calls_ended());
+        engine.retry_budget.left(&engine.limits, ended, engine.now_ms())
     }
 
     /// Calls admitted and not gone, running or waiting.

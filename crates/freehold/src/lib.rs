@@ -23,6 +23,7 @@ pub mod message;
 mod methods;
 mod outbox;
 mod question;
+mod recovery;
 pub mod runtime;
 mod session;
 mod state;
@@ -42,11 +43,12 @@ pub use engine::{Engine, OpenError};
 pub use event::{Counters, Event, Observer, OutcomeKind};
 pub use gate::Gate;
 pub use handler::{Handler, HandlerResult, MethodOptions, RawHandler, read_params, write_result};
-pub use inspect::{CallSnapshot, SessionGauges};
+pub use inspect::{BreakerSnapshot, CallSnapshot, SessionGauges};
 pub use limits::Limits;
 pub use message::{ErrorCode, ErrorObject, Message, Notification, Request, RequestId, Response};
 pub use outbox::Frame;
 pub use question::QuestionError;
+pub use recovery::{BreakerOptions, BreakerState, DegradeReason, RetryPolicy, Subject};
 pub use session::{
     CloseReason, InvalidSessionId, Listener, ResumeError, Session, SessionId, SessionNotFound,
 };

@@ -82,8 +82,33 @@ pub struct Limits {
     pub transact_attempts: u32,
     /// How long a transaction that met a conflict lets others that had one go first before it runs again.
     pub transact_turn: Duration,
+    /// How many re-runs each hundred calls that end add to the engine's budget: re-runs must not multiply an overload.
+    pub retry_percent: u32,
+    /// How many re-runs each second adds to it, so that an engine with few calls can recover, too.
+    pub retries_per_second: u32,
+    /// How many re-runs it holds at most, and at first.
+    pub retry_burst: u32,
     /// How long `drain` lets running calls finish when asked without a figure of its own.
     pub drain_grace: Duration,
+}
+
+/// Bounds that are the same for all engines.
+impl Limits {
+    /// How long a circuit breaker refuses before it probes, at most: what is off for longer should be taken out.
+    pub const BREAKER_OPEN_MOST: Duration = Duration::from_secs(3_600);
+    /// Probes of a circuit breaker, at most: more are no probe but the load.
+    pub const BREAKER_PROBES_MOST: u32 = 1_024;
+    /// How often a call is run at most, the first time included, unless its policy says otherwise. Who is older wins, so
+    /// the second attempt mostly does.
+    pub const RETRY_ATTEMPTS: u32 = 4;
+    /// The same, whatever its policy says.
+    pub const RETRY_ATTEMPTS_MOST: u32 = 32;
+    /// The bound of the first pause before a re-run, unless its policy says otherwise: as long as a few handlers take.
+    pub const RETRY_FIRST_PAUSE: Duration = Duration::from_millis(2);
+    /// The bound of all pauses before re-runs, unless its policy says otherwise.
+    pub const RETRY_LONGEST_PAUSE: Duration = Duration::from_millis(100);
+    /// The same, whatever its policy says: a call that pauses keeps its slot.
+    pub const RETRY_PAUSE_MOST: Duration = Duration::from_secs(60);
 }
 
 impl Default for Limits {
@@ -118,6 +143,9 @@ impl Default for Limits {
             update_attempts: 1_024,
             transact_attempts: 16,
             transact_turn: Duration::from_secs(1),
+            retry_percent: 10,
+            retries_per_second: 10,
+            retry_burst: 100,
             drain_grace: Duration::from_secs(10),
         }
     }

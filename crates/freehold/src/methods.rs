@@ -2,6 +2,7 @@
 
 use crate::{
     handler::{Method, MethodKind, MethodOptions},
+    recovery::Treatment,
     state::State,
 };
 use foldhash::fast::RandomState;
@@ -39,6 +40,14 @@ impl<S: State> Methods<S> {
 
     pub(crate) fn options(&self, index: usize) -> &MethodOptions {
         &self.list[index].options
+    }
+
+    pub(crate) fn treatment(&self, index: usize) -> &Treatment<S> {
+        &self.list[index].treatment
+    }
+
+    pub(crate) fn all(&self) -> &[Method<S>] {
+        &self.list
     }
 
     pub(crate) fn kind(&self, index: usize) -> &MethodKind<S> {

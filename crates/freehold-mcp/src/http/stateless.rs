@@ -76,7 +76,9 @@ fn status_of_code(code: ErrorCode) -> StatusCode {
         HEADER_MISMATCH | MISSING_CAPABILITY | UNSUPPORTED_VERSION | ErrorCode::INVALID_PARAMS => {
             StatusCode::BAD_REQUEST
         }
-        ErrorCode::OVERLOADED | ErrorCode::STOPPING => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::OVERLOADED | ErrorCode::STOPPING | ErrorCode::CIRCUIT_OPEN => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         _ => StatusCode::OK,
     }
 }

@@ -193,7 +193,7 @@ impl<S: State> ToolContext<S> {
     ///     let once = ctx.call_tool(ctx.session(), "once", &serde_json::json!({})).await?;
     ///     Ok(format!("{once} and again"))
     /// }
-    /// let tool: Tool = Tool::new("twice", "Says it twice.", twice);
+    /// let tool: Tool<()> = Tool::new("twice", "Says it twice.", twice);
     /// ```
     pub fn call_tool(
         &self,

@@ -2,6 +2,7 @@
 
 mod call;
 mod context;
+mod degraded;
 mod list;
 mod output;
 mod schema;
@@ -10,6 +11,7 @@ mod tool;
 
 pub(crate) use call::CallTool;
 pub use context::{AskError, ToolContext};
+pub(crate) use degraded::mark_degraded;
 pub(crate) use list::list_tools;
 pub use output::{Json, ToolError, ToolOutput};
 pub(crate) use table::ToolChanges;

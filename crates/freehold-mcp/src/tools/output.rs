@@ -1,5 +1,6 @@
+use super::context::ToolContext;
 use crate::model::{CallToolResult, Content};
-use freehold::{CallError, ErrorObject};
+use freehold::{CallError, ErrorCode, ErrorObject, State};
 use freehold_sync::LockError;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -16,16 +17,26 @@ pub struct ToolError(pub(crate) Failure);
 
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The model should read this.
-    Tool(String),
+    /// The model should read its message.
+    Tool(ErrorObject),
     /// The client's program should.
     Protocol(ErrorObject),
+}
+
+impl Failure {
+    /// With the sessions and ages of those who were in the way, if that was it.
+    pub(crate) fn explained<S: State>(self, context: &ToolContext<S>) -> Self {
+        match self {
+            Self::Tool(error) => Self::Tool(context.explain(error)),
+            protocol => protocol,
+        }
+    }
 }
 
 impl ToolError {
     /// A failure that the model should read.
     pub fn new(message: impl fmt::Display) -> Self {
-        Self(Failure::Tool(message.to_string()))
+        Self(Failure::Tool(ErrorObject::new(ErrorCode::INTERNAL_ERROR, message.to_string())))
     }
 
     /// A JSON-RPC error instead of a result.
@@ -37,12 +48,18 @@ impl ToolError {
 
 impl<E: std::error::Error + 'static> From<E> for ToolError {
     fn from(error: E) -> Self {
-        // What a lock's own text names (its place in the source, its address) is for the server's log.
         let any = &error as &dyn std::error::Error;
-        let told = any.downcast_ref::<LockError>().map(|lock| ErrorObject::from(lock.clone()));
-        let told =
-            told.or_else(|| any.downcast_ref::<CallError>().map(|call| ErrorObject::from(call.clone())));
-        told.map_or_else(|| Self::new(error), |told| Self::new(told.message))
+        // What a lock's own text names (its place in the source, its address) is for the server's log.
+        if let Some(lock) = any.downcast_ref::<LockError>() {
+            return Self(Failure::Tool(lock.clone().into()));
+        }
+        if let Some(call) = any.downcast_ref::<CallError>() {
+            return Self(Failure::Tool(call.clone().into()));
+        }
+        match any.downcast_ref::<ErrorObject>() {
+            Some(of_lock) if of_lock.lock_error().is_some() => Self(Failure::Tool(of_lock.clone())),
+            _ => Self::new(error),
+        }
     }
 }
 

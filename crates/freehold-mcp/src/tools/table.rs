@@ -1,18 +1,19 @@
 //! The tools of a server: a table that is read without a lock and replaced as a whole when a tool comes or goes.
 
 use super::{
+    degraded::answering,
     schema::{MirroredArgument, mirrored_arguments},
     tool::{Run, Tool},
 };
+use crate::model::ServerMeta;
 use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
-use freehold::State;
+use freehold::{State, Subject};
 use freehold_sync::ScopedMutex;
 use serde_json::{Value, json, value::RawValue};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, OnceLock, Weak},
-    time::Duration,
 };
 
 /// Two tools of one name.
@@ -23,7 +24,7 @@ pub struct DuplicateTool(pub String);
 /// One tool of the table.
 pub(crate) struct Entry<S: State> {
     pub(crate) name: Arc<str>,
-    pub(crate) timeout: Option<Duration>,
+    pub(crate) subject: Arc<Subject<S>>,
     pub(crate) run: Arc<dyn Run<S>>,
     /// The JSON path of each argument that stateless requests mirror in a header, and the header's name.
     pub(crate) mirrored: Vec<MirroredArgument>,
@@ -75,19 +76,20 @@ pub(crate) trait ToolChanges: Send + Sync {
 pub struct ToolTable<S: State> {
     current: ArcSwap<Snapshot<S>>,
     changes: ScopedMutex<Option<Weak<dyn ToolChanges>>>,
+    server_meta: Arc<ServerMeta>,
 }
 
 impl<S: State> ToolTable<S> {
-    pub(crate) fn new(tools: Vec<Tool<S>>) -> Result<Self, DuplicateTool> {
+    pub(crate) fn new(tools: Vec<Tool<S>>, server_meta: Arc<ServerMeta>) -> Result<Self, DuplicateTool> {
         let mut ordered = BTreeMap::new();
         for tool in tools {
-            let entry = Arc::new(entry_of(tool));
+            let entry = Arc::new(entry_of(tool, &server_meta));
             if let Some(twice) = ordered.insert(entry.name.clone(), entry) {
                 return Err(DuplicateTool(twice.name.to_string()));
             }
         }
         let current = ArcSwap::from_pointee(Snapshot::new(ordered));
-        Ok(Self { current, changes: ScopedMutex::new(None) })
+        Ok(Self { current, changes: ScopedMutex::new(None), server_meta })
     }
 
     pub(crate) fn tell(&self, changes: Weak<dyn ToolChanges>) {
@@ -108,7 +110,7 @@ impl<S: State> ToolTable<S> {
     ///
     /// [`DuplicateTool`]; nothing changes then.
     pub fn add(&self, tool: Tool<S>) -> Result<(), DuplicateTool> {
-        let entry = Arc::new(entry_of(tool));
+        let entry = Arc::new(entry_of(tool, &self.server_meta));
         let before = self.current.rcu(|current| {
             let mut ordered = current.ordered.clone();
             ordered.entry(entry.name.clone()).or_insert_with(|| entry.clone());
@@ -150,10 +152,16 @@ impl<S: State> std::fmt::Debug for ToolTable<S> {
     }
 }
 
-fn entry_of<S: State>(tool: Tool<S>) -> Entry<S> {
+fn entry_of<S: State>(tool: Tool<S>, server_meta: &Arc<ServerMeta>) -> Entry<S> {
+    let options = tool.options();
     let mirrored = mirrored_arguments(&tool.input_schema);
     let shown = [false, true].map(|stateless| show(&tool, stateless));
-    Entry { name: tool.name.into(), timeout: tool.timeout, run: tool.run, mirrored, shown }
+    let name = Arc::<str>::from(tool.name);
+    let mut subject = Subject::new(name.clone(), options);
+    if let Some(fallback) = tool.fallback {
+        subject = answering(subject, fallback, server_meta.clone());
+    }
+    Entry { name, subject: Arc::new(subject), run: tool.run, mirrored, shown }
 }
 
 fn show<S: State>(tool: &Tool<S>, stateless: bool) -> Value {

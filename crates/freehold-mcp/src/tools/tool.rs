@@ -4,7 +4,9 @@ use super::{
     schema::input_schema_of,
 };
 use crate::model::CallToolResult;
-use freehold::{State, runtime::BoxFuture};
+use freehold::{
+    BreakerOptions, DegradeReason, MethodOptions, RetryPolicy, Session, State, runtime::BoxFuture,
+};
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, value::RawValue};
@@ -97,7 +99,8 @@ pub struct Tool<S: State> {
     pub(crate) annotations: Annotations,
     pub(crate) input_schema: Value,
     pub(crate) output_schema: Option<Value>,
-    pub(crate) timeout: Option<Duration>,
+    treatment: MethodOptions,
+    pub(crate) fallback: Option<ToolFallback<S>>,
     pub(crate) run: Arc<dyn Run<S>>,
 }
 
@@ -121,7 +124,8 @@ impl<S: State> Tool<S> {
             annotations: Annotations::default(),
             input_schema: input_schema_of::<A>(),
             output_schema: R::output_schema(),
-            timeout: None,
+            treatment: MethodOptions::new(),
+            fallback: None,
             run,
         }
     }
@@ -174,8 +178,57 @@ impl<S: State> Tool<S> {
     /// Gives its calls a deadline of their own, counted from their arrival.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
+        self.treatment = self.treatment.timeout(timeout);
         self
+    }
+
+    /// Sets how often a call of it is run again that was ended to break a deadlock, or whose lock could not be had in time;
+    /// only if it is hinted to be [`idempotent`](Self::idempotent) or [`read_only`](Self::read_only), and only if the attempt
+    /// committed, sent, asked and called nothing. As the engine says otherwise.
+    #[must_use]
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.treatment = self.treatment.retry(policy);
+        self
+    }
+
+    /// Gives it a circuit breaker of its own: while too many of its calls fail, further ones are refused at once with
+    /// [`ErrorCode::CIRCUIT_OPEN`](freehold::ErrorCode::CIRCUIT_OPEN).
+    #[must_use]
+    pub fn breaker(mut self, options: BreakerOptions) -> Self {
+        self.treatment = self.treatment.breaker(options);
+        self
+    }
+
+    /// No circuit breaker, also if the engine has a default.
+    #[must_use]
+    pub fn without_breaker(mut self) -> Self {
+        self.treatment = self.treatment.without_breaker();
+        self
+    }
+
+    /// Sets what answers when the tool cannot: when its locks could not be had, or its circuit breaker is open; see
+    /// [`EngineBuilder::fallback`](freehold::EngineBuilder::fallback). It gets the session and the arguments. Its answer says
+    /// in its `_meta` that it is degraded, and why.
+    #[must_use]
+    pub fn fallback<R, E, F, Fut>(mut self, fallback: F) -> Self
+    where
+        R: ToolOutput + 'static,
+        E: Into<ToolError> + 'static,
+        F: Fn(Session<S>, Map<String, Value>, DegradeReason) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R, E>> + Send + 'static,
+    {
+        self.fallback = Some(Arc::new(move |session, arguments, reason| {
+            let answer = fallback(session, arguments, reason);
+            Box::pin(async move { answer.await.map_err(Into::into).and_then(R::into_result) })
+        }));
+        self
+    }
+
+    /// How its calls are treated: what it hints to clients, the engine goes by, too.
+    pub(crate) fn options(&self) -> MethodOptions {
+        let hints = &self.annotations;
+        let options = self.treatment.clone();
+        options.idempotent(hints.idempotent_hint == Some(true)).read_only(hints.read_only_hint == Some(true))
     }
 }
 
@@ -209,10 +262,24 @@ where
         let handler = self.handler.clone();
         Ok(Box::pin(async move {
             let output = handler.call(&context, arguments).await;
-            output.map_err(Into::into).and_then(R::into_result).map_err(|ToolError(failure)| failure)
+            output
+                .map_err(Into::into)
+                .and_then(R::into_result)
+                .map_err(|ToolError(failure)| failure.explained(&context))
         }))
     }
 }
+
+/// What answers for a tool that cannot.
+pub(crate) type ToolFallback<S> = Arc<
+    dyn Fn(
+            Session<S>,
+            Map<String, Value>,
+            DegradeReason,
+        ) -> BoxFuture<'static, Result<CallToolResult, ToolError>>
+        + Send
+        + Sync,
+>;
 
 /// `{}`, for calls that bring no arguments.
 pub(crate) const NO_ARGUMENTS: &str = "{}";

@@ -67,6 +67,12 @@ pub struct OwedReply<T> {
 }
 
 impl<T> OwedReply<T> {
+    /// Binds the answer to another activity, which owes it from now on.
+    pub fn bind_again(self, context: &OwnedContext) -> Self {
+        let Self { reply, _keeps } = self;
+        reply.bind_apart(context)
+    }
+
     /// Sends the answer; see [`Reply::send`].
     pub fn send(self, answer: T) {
         let Self { reply, _keeps } = self;

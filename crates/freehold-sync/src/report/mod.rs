@@ -50,6 +50,9 @@ pub struct Actor {
     pub number: u64,
     /// Its name; empty if it has none.
     pub name: Cow<'static, str>,
+    /// The number that the program gave it with its name, see [`ActivityName::tagged`](crate::ActivityName::tagged); zero if
+    /// none.
+    pub tag: usize,
     /// Where it was made.
     pub site: Option<Site>,
     /// Clones of its waker that something outside of the graph holds: who could still wake it.
@@ -69,6 +72,7 @@ impl Actor {
                 (name, number) if name.is_empty() => format!("a future inside of activity #{number}").into(),
                 (name, number) => format!("a future inside of {name} (#{number})").into(),
             },
+            tag: slot.tag(),
             site: slot.site(),
             foreign_wakers: slot.foreign_clones(slot.state.load(Ordering::Relaxed)),
             identity: std::ptr::from_ref(slot).addr(),
@@ -80,6 +84,7 @@ impl Actor {
         Self {
             number: 0,
             name: Cow::Borrowed("a holder outside of activities"),
+            tag: 0,
             site: None,
             foreign_wakers: 0,
             identity: 0,

@@ -213,6 +213,12 @@ impl Slot {
         }
     }
 
+    /// The tag of its name.
+    pub(crate) fn tag(&self) -> usize {
+        let tag = || self.name.lock().unwrap_or_else(PoisonError::into_inner).tag();
+        if self.named.load(Ordering::Relaxed) { tag() } else { 0 }
+    }
+
     pub(crate) fn site(&self) -> Option<&'static Location<'static>> {
         // SAFETY: only ever set from a `&'static Location`.
         unsafe { self.site.load(Ordering::Relaxed).as_ref() }

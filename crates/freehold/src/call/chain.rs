@@ -103,6 +103,8 @@ pub(crate) struct Origin<S: State> {
     pub(crate) header: CallHeader,
     /// The caller, if it is in this engine.
     pub(crate) caller: Option<Arc<Call<S>>>,
+    /// The context of the caller's activity.
+    pub(crate) locks: Option<OwnedContext>,
     /// The answer it owes; taken once, by whoever settles the call.
     pub(crate) owed: ScopedMutex<Option<OwedReply<Reported>>>,
     /// Its end, which it owes, too: it may go on for a while after its answer.
@@ -120,6 +122,12 @@ impl<S: State> Origin<S> {
     pub(crate) fn bind(&self, debts: Debts, locks: &OwnedContext) {
         self.owed.with(|owed| *owed = Some(debts.answer.bind_apart(locks)));
         self.end.with(|end| *end = Some(debts.end.bind_apart(locks)));
+    }
+
+    /// Now another activity owes what is still owed: that of the next attempt.
+    pub(crate) fn bind_again(&self, locks: &OwnedContext) {
+        self.owed.with(|owed| *owed = owed.take().map(|debt| debt.bind_again(locks)));
+        self.end.with(|end| *end = end.take().map(|debt| debt.bind_again(locks)));
     }
 
     /// The handler is gone.

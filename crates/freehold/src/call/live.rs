@@ -31,6 +31,11 @@ impl<S: State> LiveCalls<S> {
         drop(removed);
     }
 
+    /// The call that is there under this number.
+    pub(crate) fn find(&self, tag: usize) -> Option<Arc<Call<S>>> {
+        self.calls.with(|calls| calls.get(&tag).cloned())
+    }
+
     pub(crate) fn all(&self) -> Vec<Arc<Call<S>>> {
         self.calls.with(|calls| calls.values().cloned().collect())
     }

@@ -9,8 +9,11 @@
 //! 3. The slot of a call is held until its handler's future is gone, settled or not: a cancelled handler that goes on
 //!    still counts as running.
 
+pub(crate) mod attempt;
+mod breakers;
 mod chain;
 mod deadline;
+pub(crate) mod effect;
 mod fan_out;
 mod handle;
 mod live;
@@ -27,21 +30,26 @@ pub use nested::{CallError, CallTarget, Calling, CallsWhileHolding};
 pub(crate) use table::{CallKey, CallTable, Refused, table_refusal};
 pub(crate) use task::CallTask;
 
+use attempt::Attempts;
+use breakers::Guarded;
 pub(crate) use deadline::{DeadlineClock, Reading};
 
 use crate::{
     engine::EngineState,
     event::{Event, OutcomeKind},
     fault::{self, Fault},
+    gate::Whose,
     handler::HandlerResult,
-    message::{ErrorCode, ErrorObject, RequestId, Response},
+    message::{ErrorCode, ErrorObject, Member, RequestId, Response},
     outbox::{Frame, Outbox, Pushed},
     question::Reply,
+    recovery::DegradeReason,
     session::{Session, report_push},
     state::State,
 };
 use bytes::Bytes;
-use freehold_sync::{Deadlock, HasSignal, LockError, ScopedMutex, Signal};
+use freehold_sync::{ActivityName, Actor, Deadlock, HasSignal, LockError, ScopedMutex, Signal};
+use serde_json::value::RawValue;
 use std::{
     borrow::Cow,
     num::NonZeroU8,
@@ -103,7 +111,7 @@ impl CancelReason {
 }
 
 /// Where a call is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[non_exhaustive]
 #[repr(u8)]
 #[serde(rename_all = "lowercase")]
@@ -116,8 +124,10 @@ pub enum Stage {
     Handler = 2,
     /// Its handler waits for the client's answer to a question.
     Question = 3,
+    /// Its handler was in the way of others, or they in its; it will be run again after a pause.
+    Pause = 4,
     /// Waits for its turn in a serial session.
-    Turn = 4,
+    Turn = 5,
 }
 
 impl Stage {
@@ -125,7 +135,8 @@ impl Stage {
         match code {
             0 => Self::Arrival,
             1 => Self::Queue,
-            4 => Self::Turn,
+            4 => Self::Pause,
+            5 => Self::Turn,
             _ => Self::Handler,
         }
     }
@@ -145,6 +156,8 @@ pub enum Route {
 /// How a call ended, before it is told to anybody.
 pub(crate) enum Outcome {
     Returned(HandlerResult),
+    /// Its fallback answered for its handler.
+    Degraded(Box<RawValue>, DegradeReason),
     Panicked,
     /// It held what others waited for, and nothing could have woken it any more.
     Orphaned(Arc<Deadlock>),
@@ -164,6 +177,8 @@ pub(crate) struct Call<S: State> {
     /// What the call is about, where the method alone does not say it.
     subject: OnceLock<Arc<str>>,
     stage: AtomicU8,
+    attempts: Attempts,
+    guarded: Guarded<S>,
     settled: AtomicBool,
     /// Its handler waits for a drain, which therefore must not wait for it.
     pub(crate) drains: AtomicUsize,
@@ -224,6 +239,8 @@ impl<S: State> Call<S> {
             cancel_note: OnceLock::new(),
             subject: OnceLock::new(),
             stage: AtomicU8::new(Stage::Arrival as u8),
+            attempts: Attempts::default(),
+            guarded: Guarded::default(),
             settled: AtomicBool::new(false),
             drains: AtomicUsize::new(0),
             origin,
@@ -257,9 +274,42 @@ impl<S: State> Call<S> {
         let _ = self.subject.set(subject);
     }
 
+    /// The name of its activity: its subject if it has one, else its method; by the tag, [`explain`](Self::explain) finds
+    /// the call again.
+    pub(crate) fn activity_name(&self) -> ActivityName {
+        ActivityName::from(self.shared_label()).tagged(self.tag())
+    }
+
     /// Its subject if it has one, else its method.
-    pub(crate) fn shared_label(&self) -> Arc<str> {
+    fn shared_label(&self) -> Arc<str> {
         self.subject().cloned().unwrap_or_else(|| self.engine().methods.shared_name(self.method))
+    }
+
+    /// Whether a report speaks of the activity of this call.
+    pub(crate) fn is_actor(&self, actor: &Actor) -> bool {
+        actor.tag == self.tag()
+    }
+
+    fn tag(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// The error with sessions and ages of those who were in the call's way, if a lock could not be had.
+    pub(crate) fn explain(&self, error: ErrorObject) -> ErrorObject {
+        error.explained(|actor| {
+            if self.is_actor(actor) {
+                return Some(self.as_member());
+            }
+            let found = self.engine().live.find(actor.tag)?;
+            // Another one may have its place by now.
+            (found.birth() == actor.number).then(|| found.as_member())
+        })
+    }
+
+    fn as_member(&self) -> Member {
+        let age = self.engine().runtime.now().saturating_duration_since(self.started);
+        let session = self.session.inner.id.abbreviated();
+        Member { label: self.label(), session, age, asks: self.clock.is_asking() }
     }
 
     /// The method and its subject, for people.
@@ -346,6 +396,16 @@ impl<S: State> Call<S> {
         self.engine().nested_call_left();
     }
 
+    /// Whose turns it has to wait for: those inside of its nearest caller in the same session, if it has one there; else the
+    /// session's, if it is serial.
+    pub(crate) fn whose_turn(self: &Arc<Self>) -> Whose<S> {
+        let in_session = |call: &&Arc<Self>| Arc::ptr_eq(&call.session.inner, &self.session.inner);
+        match self.with_callers().skip(1).find(in_session) {
+            Some(caller) if caller.has_turn() => Whose::Call(caller.clone()),
+            _ => Whose::Session(self.session.inner.clone()),
+        }
+    }
+
     pub(crate) fn has_turn(&self) -> bool {
         // Acquire pairs with `set_turn`: a callee that finds it may queue inside of it.
         self.turn.load(Ordering::Acquire)
@@ -403,6 +463,8 @@ impl<S: State> Call<S> {
             Outcome::Cancelled(reason) if *reason != CancelReason::DeadlineExceeded => Some(*reason),
             _ => None,
         };
+        let now = self.engine().runtime.now();
+        self.tell_breakers(&outcome, now);
         let (kind, result) = self.describe(outcome);
         self.session.inner.calls.remove(&self.key, self);
         self.session.touch();
@@ -413,7 +475,7 @@ impl<S: State> Call<S> {
             subject: self.subject().map(AsRef::as_ref),
             outcome: kind,
             stage: self.stage(),
-            took: self.engine().runtime.now().saturating_duration_since(self.started),
+            took: now.saturating_duration_since(self.started),
         });
         match (&self.origin, cancelled) {
             (Some(origin), Some(reason)) => origin.report(Err(CallError::Cancelled(reason))),
@@ -428,7 +490,10 @@ impl<S: State> Call<S> {
     fn describe(&self, outcome: Outcome) -> (OutcomeKind, Option<HandlerResult>) {
         let engine = self.engine();
         match outcome {
-            Outcome::Returned(Ok(raw)) if raw.get().len() > engine.limits.answer_bytes => {
+            Outcome::Returned(Err(error)) => self.describe_error(error),
+            Outcome::Returned(Ok(raw)) | Outcome::Degraded(raw, _)
+                if raw.get().len() > engine.limits.answer_bytes =>
+            {
                 let (size, limit) = (raw.get().len(), engine.limits.answer_bytes);
                 let message =
                     format!("the answer has {size} bytes; the limit is {limit}: ask for less at a time");
@@ -436,10 +501,10 @@ impl<S: State> Call<S> {
                 (OutcomeKind::Failed, Some(Err(error)))
             }
             Outcome::Returned(Ok(raw)) => (OutcomeKind::Answered, Some(Ok(raw))),
-            Outcome::Returned(Err(error)) => (OutcomeKind::Failed, Some(Err(error))),
+            Outcome::Degraded(raw, _) => (OutcomeKind::Degraded, Some(Ok(raw))),
             Outcome::Panicked => (OutcomeKind::Panicked, Some(Err(ErrorObject::internal()))),
             Outcome::Orphaned(report) => {
-                (OutcomeKind::Deadlocked, Some(Err(LockError::Deadlock(report).into())))
+                (OutcomeKind::Deadlocked, Some(Err(self.explain(LockError::Deadlock(report).into()))))
             }
             Outcome::Cancelled(CancelReason::DeadlineExceeded) => {
                 (OutcomeKind::DeadlineExceeded, Some(Err(self.deadline_error())))
@@ -455,6 +520,16 @@ impl<S: State> Call<S> {
         }
     }
 
+    fn describe_error(&self, error: ErrorObject) -> (OutcomeKind, Option<HandlerResult>) {
+        let kind = if error.is_circuit_open() { OutcomeKind::CircuitOpen } else { OutcomeKind::Failed };
+        match error.into_told() {
+            // What a protocol tells as a result is one.
+            Ok(raw) if kind == OutcomeKind::Failed => self.describe(Outcome::Returned(Ok(raw))),
+            Ok(raw) => (kind, Some(Ok(raw))),
+            Err(error) => (kind, Some(Err(self.explain(error)))),
+        }
+    }
+
     fn deadline_error(&self) -> ErrorObject {
         let waited = self.engine().runtime.now().saturating_duration_since(self.started);
         let stage = self.stage();
@@ -463,6 +538,7 @@ impl<S: State> Call<S> {
             Stage::Turn => "it still waited for its turn in the session",
             Stage::Handler => "its handler was still running",
             Stage::Question => "it still waited for the client's answer to a question",
+            Stage::Pause => "its handler was about to be run again",
         };
         let message = format!("{:?} ended at its deadline after {waited:.1?}: {place}", self.label());
         let data = serde_json::json!({ "stage": stage, "waitedMs": waited.as_millis() as u64 });

@@ -3,12 +3,12 @@
 use super::{
     Call, CallHeader, CallId, CallKey, CallTask, CancelReason, Origin, Refused, Route,
     chain::{Debts, Reported, path_text},
+    effect::Effect,
 };
 use crate::{
     context::Context,
     engine::Engine,
     event::Event,
-    gate::Whose,
     handler::{HandlerResult, MethodKind},
     message::{ErrorCode, ErrorObject, Raw},
     runtime::BoxFuture,
@@ -382,25 +382,30 @@ impl<S: State> Outgoing<'_, S> {
     ) -> Result<Made<S>, CallError> {
         let (engine, caller) = (&engine.inner, self.caller);
         let overloaded = || CallError::Overloaded { retry_after: engine.limits.retry_after };
-        let place = self.whose_turn().enter(&engine.limits).map_err(|_| overloaded())?;
         let key = CallKey::Unnamed(engine.next_serial());
         let call = Call::nested(self.session, key, method, Route::Caller, self.origin());
+        let place = call.whose_turn().enter(&engine.limits).map_err(|_| overloaded())?;
+        call.pass_breaker().map_err(CallError::Failed)?;
         if let Some(subject) = &self.subject {
             call.set_subject(subject.clone());
         }
         let (owed, answer) = freehold_sync::reply();
         let (owed_end, end) = freehold_sync::reply();
-        caller.below().insert(&call, end, engine.limits.calls_per_call).map_err(|_| overloaded())?;
+        if caller.below().insert(&call, end, engine.limits.calls_per_call).is_err() {
+            call.give_up();
+            return Err(overloaded());
+        }
         // Counted, so that a drain sees it, but never refused for it.
         engine.total.enter_nested();
         if let Err(refused) = self.session.inner.calls.insert(&call) {
             caller.below().remove(&call);
             engine.nested_call_left();
+            call.give_up();
             debug_assert_eq!(refused, Refused::Closed, "its key is its own");
             return Err(SessionNotFound(self.session.id()).into());
         }
         let debts = Debts { answer: owed, end: owed_end };
-        CallTask::called(call.clone(), params, place, debts, self.locks).go();
+        CallTask::called(call.clone(), params, place, debts).go();
         let callee = Callee(call);
         // After it was entered: a cancel of the caller that came before has not seen it.
         if caller.is_settled() {
@@ -423,17 +428,9 @@ impl<S: State> Outgoing<'_, S> {
         Origin {
             header,
             caller: Some(caller.clone()),
+            locks: Some(self.locks.clone()),
             owed: ScopedMutex::default(),
             end: ScopedMutex::default(),
-        }
-    }
-
-    /// Those inside of the nearest caller in the same session, if there is one; else the session's.
-    fn whose_turn(&self) -> Whose<S> {
-        let in_session = |call: &&Arc<Call<S>>| Arc::ptr_eq(&call.session.inner, &self.session.inner);
-        match self.caller.with_callers().find(in_session) {
-            Some(call) if call.has_turn() => Whose::Call(call.clone()),
-            _ => Whose::Session(self.session.inner.clone()),
         }
     }
 }
@@ -451,7 +448,12 @@ struct Callee<S: State>(Arc<Call<S>>);
 
 impl<S: State> Drop for Callee<S> {
     fn drop(&mut self) {
+        let Some(caller) = self.0.origin().and_then(|origin| origin.caller.as_ref()) else { return };
         // Nothing happens if it has its outcome.
-        self.0.cancel(CancelReason::CallerGone, None);
+        if self.0.cancel(CancelReason::CallerGone, None) {
+            // It may still do anything in its grace.
+            caller.mark_effect(Effect::Called);
+        }
+        caller.mark_effects(self.0.effects());
     }
 }

@@ -4,17 +4,23 @@
 //! The clock and the cancel are watched here, outside of the handler's future: nothing that the engine waits for
 //! registers the handler's waker.
 
-use super::{Call, CancelReason, Outcome, Reading, Stage, chain::Debts, turn};
+use super::{
+    Call, CancelReason, Outcome, Reading, Stage,
+    attempt::{Degraded, Next, fallback_body, stands},
+    chain::Debts,
+    effect, turn,
+};
 use crate::{
     admission::{Admitted, QueuedSlot},
     contain::{Panicked, contain},
     context::Context as CallContext,
     event::Event,
     fault::{self, Fault},
-    gate::Place,
+    gate::{NoPlace, Place},
     handler::{HandlerResult, MethodKind},
     message::Raw,
     question::Reply,
+    recovery::DegradeReason,
     runtime::{BoxFuture, Timer, after},
     state::State,
 };
@@ -36,11 +42,15 @@ type Body = Activity<BoxFuture<'static, HandlerResult>>;
 pub(crate) struct CallTask<S: State> {
     call: Arc<Call<S>>,
     phase: Phase,
+    /// The parameters of an attempt to come.
+    params: Option<Box<RawValue>>,
+    /// While its fallback runs.
+    degraded: Option<Box<Degraded>>,
     cancelled: Option<SignalWait<Arc<Call<S>>>>,
     timer: Option<(Instant, Pin<Box<dyn Timer>>)>,
     /// Whether it has a task of its own, and so a place among the live calls.
     live: bool,
-    /// Whether it has, or waits for, one of its session's slots.
+    /// Whether it has, or waits for, one of its session's slots; if not, its body waits for its turn.
     slotted: bool,
     /// Whether its grace was made longer for what it called.
     extended: bool,
@@ -52,6 +62,8 @@ enum Phase {
     /// Has a slot, not started.
     Admitted(Option<Box<RawValue>>),
     Running(Body),
+    /// Its handler failed, and is run again at the instant.
+    Pausing(Instant),
     /// Cancelled; the body may go on until the instant.
     Grace(Body, Instant),
     Done,
@@ -67,49 +79,75 @@ impl<S: State> CallTask<S> {
                 Phase::Queued(slot, params)
             }
         };
-        Self { call, phase, cancelled: None, timer: None, live: false, slotted: true, extended: false }
+        Self::in_phase(call, phase, true)
+    }
+
+    fn in_phase(call: Arc<Call<S>>, phase: Phase, slotted: bool) -> Self {
+        Self {
+            call,
+            phase,
+            params: None,
+            degraded: None,
+            cancelled: None,
+            timer: None,
+            live: false,
+            slotted,
+            extended: false,
+        }
     }
 
     /// The task of a call in a serial session.
     pub(crate) fn in_turn(call: Arc<Call<S>>, params: Option<Box<RawValue>>, place: Place<S>) -> Self {
-        call.set_stage(Stage::Turn);
-        let body = activity_owning(|locks| turn::body(call.clone(), locks, params, Some(place)));
-        Self::of_activity(call, body)
+        let mut task = Self::in_phase(call, Phase::Done, false);
+        task.params = params;
+        task.run_in_turn(Some(place), |_| ());
+        task.line_up();
+        task
     }
 
-    /// The task of a call that a handler makes; `caller` is its context. From now on the call owes `debts`.
+    /// The task of a call that a handler makes. From now on the call owes `debts`.
     pub(crate) fn called(
         call: Arc<Call<S>>,
         params: Option<Box<RawValue>>,
         place: Option<Place<S>>,
         debts: Debts,
-        caller: &OwnedContext,
     ) -> Self {
         let serial = place.is_some();
-        if serial {
-            call.set_stage(Stage::Turn);
-        }
-        let body = activity_owning(|locks| {
+        let mut task = Self::in_phase(call.clone(), Phase::Done, false);
+        task.params = params;
+        task.run_in_turn(place, |locks| {
             if let Some(origin) = call.origin() {
-                origin.bind(debts, &locks);
+                origin.bind(debts, locks);
             }
-            turn::body(call.clone(), locks, params, place)
         });
-        let mut task = Self::of_activity(call, body.called_by(caller));
         if serial {
             task.line_up();
         }
         task
     }
 
-    fn of_activity(call: Arc<Call<S>>, body: Body) -> Self {
-        let body = body.named(call.shared_label()).priority(call.priority());
-        let phase = Phase::Running(body);
-        Self { call, phase, cancelled: None, timer: None, live: false, slotted: false, extended: false }
+    /// Begins an attempt that waits for its turn in its body, if there are turns to wait for.
+    fn run_in_turn(&mut self, place: Option<Place<S>>, bind: impl FnOnce(&OwnedContext)) {
+        let call = &self.call;
+        if place.is_some() {
+            call.set_stage(Stage::Turn);
+        }
+        let keep = call.engine().methods.treatment(call.method).keeps_params();
+        let params = if keep { self.params.clone() } else { self.params.take() };
+        let body = activity_owning(|locks| {
+            bind(&locks);
+            turn::body(call.clone(), locks, params, place)
+        });
+        let body = match call.origin().and_then(|origin| origin.locks.as_ref()) {
+            Some(caller) => body.called_by(caller),
+            None => body,
+        };
+        let body = body.named(call.activity_name()).priority(call.priority());
+        self.phase = Phase::Running(call.begin_attempt(body));
     }
 
     /// Takes its place in the line for its turn, in the order of these calls. The handler does not run.
-    pub(crate) fn line_up(&mut self) {
+    fn line_up(&mut self) {
         // Whoever dispatches may have used up their budget, and would be told to come again: the place would be lost.
         let poll = tokio::task::unconstrained(std::future::poll_fn(|cx| Poll::Ready(self.poll_body(cx))));
         // Nobody need be woken by this poll: the next one, by whoever runs the task, is sure to come.
@@ -150,17 +188,64 @@ impl<S: State> CallTask<S> {
         if call.is_settled() {
             return self.finish();
         }
+        self.params = params;
+        match call.refused() {
+            Some(error) => {
+                let refused = Outcome::Returned(Err(error));
+                let next = call.degrade(DegradeReason::CircuitOpen, refused, self.params.as_deref());
+                self.go_on(next);
+            }
+            None => self.run(),
+        }
+    }
+
+    /// Begins another attempt.
+    fn run_again(&mut self) {
+        if self.slotted {
+            self.call.set_stage(Stage::Handler);
+            return self.run();
+        }
+        // At the end of the line; if that is full there is no way back to what the last attempt answered.
+        match self.call.whose_turn().enter(&self.call.engine().limits) {
+            Ok(place) => {
+                let call = self.call.clone();
+                self.run_in_turn(place, |locks| {
+                    if let Some(origin) = call.origin() {
+                        origin.bind_again(locks);
+                    }
+                });
+            }
+            Err(NoPlace) => {
+                self.end(Outcome::Returned(Err(self.call.engine().overloaded())));
+            }
+        }
+    }
+
+    /// Begins an attempt.
+    fn run(&mut self) {
+        let (call, params) = (&self.call, &mut self.params);
+        let engine = call.engine();
+        let keep = engine.methods.treatment(call.method).keeps_params();
         held::assert_none("start a handler");
-        let start = |locks| match engine.methods.kind(call.method) {
-            MethodKind::Call(handler) => handler.start(CallContext::new(call.clone(), locks), params),
+        let mut start = |locks| match engine.methods.kind(call.method) {
+            MethodKind::Call(handler) => {
+                handler.start_keeping(CallContext::new(call.clone(), locks), params, keep)
+            }
             // Only with a seeded fault does a control method become a call.
             MethodKind::Control(control) => {
-                let params = params.map(Raw::Owned);
+                let params = params.take().map(Raw::Owned);
                 Box::pin(std::future::ready(control(&call.session, params.as_ref())))
             }
         };
-        match contain(|| activity_owning(|locks| fault::locked(start(locks)))) {
-            Ok(body) => self.phase = Phase::Running(body.named(call.shared_label())),
+        let (started, effects) =
+            effect::collect(|| contain(|| activity_owning(|locks| fault::locked(start(locks)))));
+        call.mark_effects(effects);
+        // Only now its subject is known.
+        if !call.treatment().keeps_params() {
+            *params = None;
+        }
+        match started {
+            Ok(body) => self.phase = Phase::Running(call.begin_attempt(body.named(call.activity_name()))),
             Err(Panicked) => {
                 call.settle(Outcome::Panicked);
                 self.finish();
@@ -175,24 +260,53 @@ impl<S: State> CallTask<S> {
         Poll::Ready(())
     }
 
-    /// Polls the handler; whether it is over.
+    /// Polls the handler, which is started or run again if it is time; whether the call is over.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> bool {
-        if let Phase::Admitted(params) = &mut self.phase {
-            let params = params.take();
-            self.start(params);
+        loop {
+            match &mut self.phase {
+                Phase::Admitted(params) => {
+                    let params = params.take();
+                    self.start(params);
+                }
+                Phase::Pausing(until) if *until <= self.call.engine().runtime.now() => {
+                    if self.call.is_settled() {
+                        self.finish();
+                        return true;
+                    }
+                    self.run_again();
+                }
+                _ => {}
+            }
+            let Some(outcome) = self.poll_attempt(cx) else { return matches!(self.phase, Phase::Done) };
+            // Nearly always.
+            if self.degraded.is_none() && stands(&outcome) {
+                return self.end(outcome);
+            }
+            let degraded = self.degraded.take().map(|degraded| *degraded);
+            if self.go_on(self.call.after_attempt(outcome, degraded, self.params.as_deref())) {
+                return true;
+            }
         }
-        let (Phase::Running(body) | Phase::Grace(body, _)) = &mut self.phase else {
-            return matches!(self.phase, Phase::Done);
-        };
-        held::assert_none("poll a handler");
-        let outcome = match contain(|| Pin::new(body).poll(cx)) {
-            Ok(Poll::Pending) => return false,
-            Ok(Poll::Ready(Ok(result))) => Outcome::Returned(result),
-            Ok(Poll::Ready(Err(Ended::Orphan(report)))) => Outcome::Orphaned(report),
-            // Nobody aborts it, and nobody else has it to drop.
-            Ok(Poll::Ready(Err(_))) => Outcome::Panicked,
-            Err(Panicked) => Outcome::Panicked,
-        };
+    }
+
+    /// Does what comes after an attempt; whether the call is over.
+    fn go_on(&mut self, next: Next) -> bool {
+        match next {
+            Next::Settle(outcome) => return self.end(outcome),
+            Next::Again(until) => {
+                self.call.set_stage(Stage::Pause);
+                self.replace_body(Phase::Pausing(until));
+            }
+            Next::Degrade(degraded, answer) => {
+                self.degraded = Some(Box::new(degraded));
+                self.replace_body(Phase::Running(fallback_body(answer).named(self.call.activity_name())));
+            }
+        }
+        false
+    }
+
+    /// The call has its outcome, and is over.
+    fn end(&mut self, outcome: Outcome) -> bool {
         let forgotten = fault::active(Fault::PanicForgetsAnswer) && matches!(outcome, Outcome::Panicked);
         if !forgotten {
             self.call.settle(outcome);
@@ -201,17 +315,37 @@ impl<S: State> CallTask<S> {
         true
     }
 
+    /// Drops what the attempt left, so that nothing of it is held while the next one waits.
+    fn replace_body(&mut self, phase: Phase) {
+        let before = std::mem::replace(&mut self.phase, phase);
+        let _ = contain(|| drop(before));
+    }
+
+    /// Polls the attempt, if one runs; how it ended, if it did.
+    fn poll_attempt(&mut self, cx: &mut Context<'_>) -> Option<Outcome> {
+        let (Phase::Running(body) | Phase::Grace(body, _)) = &mut self.phase else { return None };
+        held::assert_none("poll a handler");
+        let (polled, effects) = effect::collect(|| contain(|| Pin::new(body).poll(cx)));
+        self.call.mark_effects(effects);
+        Some(match polled {
+            Ok(Poll::Pending) => return None,
+            Ok(Poll::Ready(Ok(result))) => Outcome::Returned(result),
+            Ok(Poll::Ready(Err(Ended::Orphan(report)))) => Outcome::Orphaned(report),
+            // Nobody aborts it, and nobody else has it to drop.
+            Ok(Poll::Ready(Err(_))) => Outcome::Panicked,
+            Err(Panicked) => Outcome::Panicked,
+        })
+    }
+
     /// Drops what the handler left, gives the slot back.
     fn finish(&mut self) {
         match std::mem::replace(&mut self.phase, Phase::Done) {
             Phase::Running(body) | Phase::Grace(body, _) => {
                 // A panic in the drop of a value of the handler's must not take the slot with it.
                 let _ = contain(|| drop(body));
-                if self.slotted {
-                    self.call.session.inner.slots.release();
-                }
+                self.release_slot();
             }
-            Phase::Admitted(_) => self.call.session.inner.slots.release(),
+            Phase::Admitted(_) | Phase::Pausing(_) => self.release_slot(),
             Phase::Queued(slot, _) => self.call.session.inner.slots.withdraw(&slot),
             Phase::Done => return,
         }
@@ -221,6 +355,12 @@ impl<S: State> CallTask<S> {
             self.call.engine().live.remove(&self.call);
         }
         self.call.left();
+    }
+
+    fn release_slot(&self) {
+        if self.slotted {
+            self.call.session.inner.slots.release();
+        }
     }
 
     /// Looks for a cancel; a running handler goes over to its grace.
@@ -261,7 +401,13 @@ impl<S: State> CallTask<S> {
         }
         loop {
             match self.call.clock.read(now, cx.waker()) {
-                Reading::Running(next) => return Some(next),
+                Reading::Running(next) => {
+                    let Phase::Pausing(until) = self.phase else { return Some(next) };
+                    if until <= now {
+                        cx.waker().wake_by_ref();
+                    }
+                    return Some(if until <= now { next } else { next.min(until) });
+                }
                 Reading::Expired => {
                     self.call.cancel(CancelReason::DeadlineExceeded, None);
                     // The cancel woke this task through its signal; the grace begins at the next poll.

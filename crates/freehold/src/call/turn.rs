@@ -1,7 +1,7 @@
 //! The body of a call that has to wait for its turn, or that another call made: the turn, the handler, and the end of
 //! what the handler called.
 
-use super::{Call, Outcome, Stage};
+use super::{Call, Outcome, Stage, effect};
 use crate::{
     contain::{Panicked, contain},
     context::Context as CallContext,
@@ -34,7 +34,7 @@ pub(crate) fn body<S: State>(
         call.set_turn(turn.is_some());
         let transactions = call.origin().map_or(&[][..], |origin| &origin.header.transactions);
         let handler = nesting::inside(transactions, handle(&call, locks.clone(), params));
-        let result = match contained(handler).await {
+        let result = match contained(&call, handler).await {
             Ok(result) => result,
             Err(Panicked) => {
                 call.settle(Outcome::Panicked);
@@ -70,10 +70,16 @@ async fn handle<S: State>(
 ) -> HandlerResult {
     let engine = call.engine().clone();
     call.set_stage(Stage::Handler);
-    engine.hooks.called(&engine.events, &call.session, call.method_name());
+    if !call.is_again() {
+        engine.hooks.called(&engine.events, &call.session, call.method_name());
+    }
     // The hook may have closed the session.
     if call.is_settled() {
         return Err(ErrorObject::internal());
+    }
+    // Its fallback answers, if it has one.
+    if let Some(refused) = call.refused() {
+        return Err(refused);
     }
     held::assert_none("start a handler");
     let running = match engine.methods.kind(call.method) {
@@ -88,11 +94,19 @@ async fn handle<S: State>(
 }
 
 /// Catches the panic of `handler`: what its call has must stay until its callees are gone.
-async fn contained(handler: impl Future<Output = HandlerResult>) -> Result<HandlerResult, Panicked> {
+async fn contained<S: State>(
+    call: &Call<S>,
+    handler: impl Future<Output = HandlerResult>,
+) -> Result<HandlerResult, Panicked> {
     let mut handler = pin!(handler);
-    poll_fn(|cx| match contain(|| handler.as_mut().poll(cx)) {
-        Ok(poll) => poll.map(Ok),
-        Err(Panicked) => Poll::Ready(Err(Panicked)),
+    poll_fn(|cx| {
+        // Marked before the call can be settled, so that its caller finds them.
+        let (polled, effects) = effect::collect(|| contain(|| handler.as_mut().poll(cx)));
+        call.mark_effects(effects);
+        match polled {
+            Ok(poll) => poll.map(Ok),
+            Err(Panicked) => Poll::Ready(Err(Panicked)),
+        }
     })
     .await
 }

@@ -1,7 +1,7 @@
-use freehold_sync::{Deadlock, LockError, Timeout};
+use freehold_sync::{Actor, Deadlock, LockError, Timeout};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use std::{borrow::Cow, fmt, fmt::Write};
+use serde_json::{Value, json, value::RawValue};
+use std::{borrow::Cow, fmt, fmt::Write, sync::Arc, time::Duration};
 
 /// An error code: the five of JSON-RPC 2.0, and those this engine adds outside the range that JSON-RPC and the
 /// protocols on top of it reserve (-32768 to -32000); the code of a cancel is that of the Language Server Protocol.
@@ -42,6 +42,9 @@ impl ErrorCode {
     pub const DEADLOCK: Self = Self(-31008);
     /// A lock of the application's could not be had in time.
     pub const LOCK_TIMEOUT: Self = Self(-31009);
+    /// The circuit breaker of the method, or of what it was asked for, is open: too many calls of it failed of late. Try
+    /// again after `data.retryAfterMs`.
+    pub const CIRCUIT_OPEN: Self = Self(-31010);
     /// Handlers called handlers too deep.
     pub const CALLS_TOO_DEEP: Self = Self(-31020);
     /// A session that the handler called cannot be reached. Nothing happened there; try again.
@@ -70,12 +73,98 @@ pub struct ErrorObject {
     /// Details for programs.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub data: Option<Box<RawValue>>,
+    /// What only this process knows of it.
+    #[serde(skip)]
+    origin: Option<Arc<Origin>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Origin {
+    cause: Option<Cause>,
+    /// What the peer is told instead.
+    told_as: Option<Box<RawValue>>,
+}
+
+#[derive(Clone, Debug)]
+enum Cause {
+    Lock(LockError),
+    CircuitOpen,
+}
+
+/// A call that an activity of a report stands for.
+pub(crate) struct Member {
+    pub(crate) label: String,
+    /// The beginning of its session's id: an id as a whole opens the session.
+    pub(crate) session: String,
+    pub(crate) age: Duration,
+    /// Its handler waits for its client.
+    pub(crate) asks: bool,
 }
 
 impl ErrorObject {
     /// An error without data.
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), data: None }
+        Self { code, message: message.into(), data: None, origin: None }
+    }
+
+    fn caused_by(mut self, cause: Cause) -> Self {
+        self.origin = Some(Arc::new(Origin { cause: Some(cause), told_as: None }));
+        self
+    }
+
+    /// Why a lock could not be had, if the error came from that, by [`From<LockError>`](#impl-From<LockError>-for-ErrorObject).
+    /// The engine decides by it whether a call is run again; so an error type of your own that a lock's error becomes
+    /// should become an error object by that way.
+    #[must_use]
+    pub fn lock_error(&self) -> Option<&LockError> {
+        match self.origin.as_ref()?.cause.as_ref()? {
+            Cause::Lock(error) => Some(error),
+            Cause::CircuitOpen => None,
+        }
+    }
+
+    pub(crate) fn is_circuit_open(&self) -> bool {
+        let cause = self.origin.as_ref().and_then(|origin| origin.cause.as_ref());
+        matches!(cause, Some(Cause::CircuitOpen))
+    }
+
+    /// The peer is told `result` instead of this error: for protocols that tell failures of what they dispatch to as
+    /// results. The engine treats the call as failed as this error says: runs it again, lets its fallback answer, tells its
+    /// circuit breaker.
+    #[must_use]
+    pub fn told_as(mut self, result: Box<RawValue>) -> Self {
+        Arc::make_mut(self.origin.get_or_insert_default()).told_as = Some(result);
+        self
+    }
+
+    /// What the peer is told.
+    pub(crate) fn into_told(self) -> Result<Box<RawValue>, Self> {
+        match self.origin.as_ref().and_then(|origin| origin.told_as.clone()) {
+            Some(result) => Ok(result),
+            None => Err(self),
+        }
+    }
+
+    /// [`ErrorCode::CIRCUIT_OPEN`] for what is called so.
+    pub(crate) fn circuit_open(what: &str, retry_after_ms: u64) -> Self {
+        let message = format!("too many calls of {what:?} failed of late; try again in {retry_after_ms} ms");
+        let data = json!({ "retryAfterMs": retry_after_ms });
+        Self::new(ErrorCode::CIRCUIT_OPEN, message).with_data(&data).caused_by(Cause::CircuitOpen)
+    }
+
+    /// The same error with sessions and ages of the calls that were in the way, where `find` knows them. A message that
+    /// the application has changed stays.
+    pub(crate) fn explained(mut self, find: impl Fn(&Actor) -> Option<Member>) -> Self {
+        let Some(error) = self.lock_error() else { return self };
+        let Some((plain, _)) = told(error, &|_| None) else { return self };
+        if plain != self.message {
+            return self;
+        }
+        if let Some((message, data)) = told(error, &find) {
+            self.message = message.into();
+            self = self.with_data(&data);
+        }
+        self
     }
 
     /// The same error with `data`; data that cannot be written as JSON is left out.
@@ -109,16 +198,10 @@ impl ErrorObject {
 /// A deadlock and a timeout tell who was in the way, by method; what is a defect of the server tells the log alone.
 impl From<LockError> for ErrorObject {
     fn from(error: LockError) -> Self {
-        match &error {
-            LockError::Deadlock(report) => {
-                let data = serde_json::json!({ "report": report.id });
-                Self::new(ErrorCode::DEADLOCK, deadlock_message(report)).with_data(&data)
-            }
-            LockError::Timeout(timeout) => {
-                let data = serde_json::json!({ "waitedMs": timeout.waited.as_millis() as u64 });
-                Self::new(ErrorCode::LOCK_TIMEOUT, timeout_message(timeout)).with_data(&data)
-            }
-            _ => {
+        let code = if error.is_deadlock() { ErrorCode::DEADLOCK } else { ErrorCode::LOCK_TIMEOUT };
+        match told(&error, &|_| None) {
+            Some((message, data)) => Self::new(code, message).with_data(&data).caused_by(Cause::Lock(error)),
+            None => {
                 tracing::error!(%error, "a handler could not get a lock");
                 Self::internal()
             }
@@ -129,12 +212,24 @@ impl From<LockError> for ErrorObject {
 /// Members of a ring, or of a chain, that are named to a client; the server's report and log have all.
 const NAMED: usize = 4;
 
+/// Finds the call that an activity stands for.
+type Find<'a> = dyn Fn(&Actor) -> Option<Member> + 'a;
+
+/// What a client is told of a lock's error that may be told: the message, and data for programs.
+fn told(error: &LockError, find: &Find<'_>) -> Option<(String, Value)> {
+    match error {
+        LockError::Deadlock(report) => Some((deadlock_message(report, find), deadlock_data(report, find))),
+        LockError::Timeout(timeout) => Some((timeout_message(timeout, find), timeout_data(timeout, find))),
+        _ => None,
+    }
+}
+
 /// Names the handlers, and no lock: its class may be a place in the server's source.
-fn deadlock_message(report: &Deadlock) -> String {
+fn deadlock_message(report: &Deadlock, find: &Find<'_>) -> String {
     let mut message = format!("ended to break deadlock {}: ", report.id);
     for (index, edge) in report.edges.iter().take(NAMED).enumerate() {
         let and = if index == 0 { "" } else { ", " };
-        let _ = write!(message, "{and}{:?} waited for {:?}", edge.waiter.name, edge.holder.name);
+        let _ = write!(message, "{and}{} waited for {:?}", named(&edge.waiter, find), edge.holder.name);
     }
     if report.edges.len() > NAMED {
         let _ = write!(message, ", and {} more", report.edges.len() - NAMED);
@@ -142,15 +237,44 @@ fn deadlock_message(report: &Deadlock) -> String {
     message + "; the others went on, try again"
 }
 
-fn timeout_message(timeout: &Timeout) -> String {
+fn timeout_message(timeout: &Timeout, find: &Find<'_>) -> String {
     let mut message = format!("a lock could not be had within {:?}", timeout.waited);
     if let Some(holder) = &timeout.holder {
-        let _ = write!(message, ": {:?} has it", holder.name);
+        let _ = write!(message, ": {} has it", named(holder, find));
     }
     for next in timeout.chain.iter().take(NAMED) {
-        let _ = write!(message, ", which waits for {:?}", next.name);
+        let _ = write!(message, ", which waits for {}", named(next, find));
     }
     message + "; try again later"
+}
+
+fn named(actor: &Actor, find: &Find<'_>) -> String {
+    let Some(Member { label, session, age, asks }) = find(actor) else { return format!("{:?}", actor.name) };
+    let asks = if asks { ", waits for its client" } else { "" };
+    format!("{label:?} (in session {session}, for {age:.1?}{asks})")
+}
+
+fn deadlock_data(report: &Deadlock, find: &Find<'_>) -> Value {
+    let members: Vec<_> =
+        report.edges.iter().take(NAMED).filter_map(|edge| member_data(&edge.waiter, find)).collect();
+    let mut data = json!({ "report": report.id });
+    if !members.is_empty() {
+        data["members"] = members.into();
+    }
+    data
+}
+
+fn timeout_data(timeout: &Timeout, find: &Find<'_>) -> Value {
+    let mut data = json!({ "waitedMs": timeout.waited.as_millis() as u64 });
+    if let Some(holder) = timeout.holder.as_ref().and_then(|holder| member_data(holder, find)) {
+        data["holder"] = holder;
+    }
+    data
+}
+
+fn member_data(actor: &Actor, find: &Find<'_>) -> Option<Value> {
+    let Member { label, session, age, asks } = find(actor)?;
+    Some(json!({ "call": label, "session": session, "ageMs": age.as_millis() as u64, "asksItsClient": asks }))
 }
 
 impl fmt::Display for ErrorObject {

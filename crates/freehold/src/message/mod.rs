@@ -7,6 +7,7 @@ mod id;
 
 pub use decode::{Decoded, Malformed, MalformedKind, decode};
 pub use encode::{encode_batch, encode_notification, encode_request};
+pub(crate) use error::Member;
 pub use error::{ErrorCode, ErrorObject};
 pub use id::RequestId;
 

@@ -18,6 +18,14 @@ impl SessionId {
     pub(crate) const fn unaddressed(serial: u64) -> Self {
         Self(serial as u128)
     }
+
+    /// Enough of it to find it in a log, and too little to address it.
+    pub(crate) fn abbreviated(self) -> String {
+        match u64::try_from(self.0) {
+            Ok(serial) => format!("#{serial}"),
+            Err(_) => format!("{:08x}...", self.0 >> 96),
+        }
+    }
 }
 
 impl fmt::Display for SessionId {
@@ -67,5 +75,12 @@ mod tests {
         for bad in ["", "0", &text.to_uppercase(), &format!("+{}", &text[1..]), &format!("{text}0")] {
             assert_eq!(bad.parse::<SessionId>(), Err(InvalidSessionId), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_abbreviated_id_opens_no_session() {
+        let id: SessionId = "00ff00ff00ff00ff00ff00ff00ff00ff".parse().unwrap();
+        assert_eq!(id.abbreviated(), "00ff00ff...");
+        assert_eq!(SessionId::unaddressed(7).abbreviated(), "#7");
     }
 }

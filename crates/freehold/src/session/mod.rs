@@ -10,7 +10,10 @@ pub use resume::ResumeError;
 
 use crate::{
     admission::SessionSlots,
-    call::{CallTable, CancelReason},
+    call::{
+        CallTable, CancelReason,
+        effect::{self, Effect},
+    },
     contain::{Contained, Panicked, contain},
     engine::{Engine, EngineState},
     event::Event,
@@ -184,6 +187,7 @@ impl<S: State> Session<S> {
     /// [`StateError::Contended`] after [`Limits::update_attempts`](crate::Limits::update_attempts);
     /// [`StateError::Nested`] inside of a [`transact`](Self::transact) on the same session; a store's failure.
     pub async fn update<R: Send>(&self, change: impl FnMut(&mut S) -> R + Send) -> Result<R, StateError> {
+        effect::note(Effect::Committed);
         let store = self.store()?;
         if nesting::is_inside(self.inner.id) {
             return Err(StateError::Nested);
@@ -227,7 +231,7 @@ impl<S: State> Session<S> {
     /// # Errors
     ///
     /// The body's own, which ends the transaction without a change; [`StateError`] by way of `From`.
-    pub async fn transact<R, E, F, Fut>(&self, body: F) -> Result<R, E>
+    pub async fn transact<R, E, F, Fut>(&self, mut body: F) -> Result<R, E>
     where
         F: FnMut(S) -> Fut + Send,
         Fut: Future<Output = Result<(S, R), E>> + Send,
@@ -238,6 +242,16 @@ impl<S: State> Session<S> {
         if nesting::is_inside(self.inner.id) {
             return Err(StateError::Nested.into());
         }
+        let body = |state| {
+            let next = body(state);
+            async {
+                let next = next.await;
+                if next.is_ok() {
+                    effect::note(Effect::Committed);
+                }
+                next
+            }
+        };
         let (limits, runtime) = (&self.engine.limits, &*self.engine.runtime);
         let done = self.inner.state.transact(self.inner.id, store, limits, runtime, body).await;
         if done.is_ok() {
@@ -252,6 +266,7 @@ impl<S: State> Session<S> {
     ///
     /// If `params` cannot be written as JSON.
     pub fn notify(&self, method: &str, params: &impl serde::Serialize) -> Result<(), serde_json::Error> {
+        effect::note(Effect::Sent);
         let frame = Frame::Notification(Bytes::from(encode_notification(method, params)?));
         self.push(frame);
         Ok(())
@@ -259,6 +274,7 @@ impl<S: State> Session<S> {
 
     /// Queues an answer that a transport makes itself, such as one to malformed input.
     pub fn answer(&self, answer: Frame) {
+        effect::note(Effect::Sent);
         self.push(answer);
     }
 
@@ -281,6 +297,7 @@ impl<S: State> Session<S> {
     /// that lost its connection can come back before the server has noticed.
     #[must_use]
     pub fn listen(&self) -> Listener<S> {
+        effect::note(Effect::Committed);
         self.inner.readers.fetch_add(1, Ordering::Relaxed);
         let number = self.inner.outbox.take_over();
         Listener { session: self.clone(), number }
@@ -289,12 +306,14 @@ impl<S: State> Session<S> {
     /// Cancels the call with this id: its one outcome is decided at once, its handler is told, and its future dropped
     /// after the grace. Whether there was such a call without an outcome.
     pub fn cancel(&self, id: &RequestId, why: Option<&str>) -> bool {
+        effect::note(Effect::Committed);
         let call = self.inner.calls.find(id);
         call.is_some_and(|call| call.cancel(CancelReason::Client, why))
     }
 
     /// Marks the session as initialized and runs the `initialized` hook; once.
     pub fn mark_initialized(&self) -> bool {
+        effect::note(Effect::Committed);
         let first = if fault::active(Fault::CheckThenSet) {
             let seen = self.is_initialized();
             fault::linger();
@@ -322,6 +341,7 @@ impl<S: State> Session<S> {
     ///
     /// The value, if there was one already.
     pub fn attach<T: Any + Send + Sync>(&self, value: T) -> Result<(), Box<dyn Any + Send + Sync>> {
+        effect::note(Effect::Committed);
         self.inner.attachment.set(Box::new(value))
     }
 
@@ -334,6 +354,7 @@ impl<S: State> Session<S> {
     /// Subscribes the session to a topic. Whether it is subscribed now: not beyond
     /// [`Limits::topics_per_session`](crate::Limits::topics_per_session).
     pub fn subscribe(&self, topic: &str) -> bool {
+        effect::note(Effect::Committed);
         let most = self.engine.limits.topics_per_session;
         self.inner.topics.with(|topics| {
             if topics.len() >= most && !topics.contains(topic) {
@@ -346,6 +367,7 @@ impl<S: State> Session<S> {
 
     /// Ends a subscription; whether there was one.
     pub fn unsubscribe(&self, topic: &str) -> bool {
+        effect::note(Effect::Committed);
         self.inner.topics.with(|topics| topics.remove(topic))
     }
 
@@ -377,6 +399,7 @@ impl<S: State> Session<S> {
     /// from the store they share). Never waits; handlers get their grace. Only the first call does it:
     /// later ones change nothing and return `false`.
     pub fn close(&self, reason: CloseReason) -> bool {
+        effect::note(Effect::Committed);
         if self.inner.closed.set(reason).is_err() {
             return false;
         }
