@@ -296,7 +296,8 @@ fn ledger_table(figures: &[LedgerFigures]) -> Table {
 
 /// What the metrics of the class say of Freehold's accounts; in buckets of powers of two.
 fn accounts_table() -> Table {
-    let mut table = Table::new(1, ["the locks of Freehold's accounts, µs", "times", "p50 <", "p99 <", "max <"]);
+    let mut table =
+        Table::new(1, ["the locks of Freehold's accounts, µs", "times", "p50 <", "p99 <", "max <"]);
     for (what, times) in ["waits", "holds after a wait"].into_iter().zip(ledger::account_times()) {
         let us = |quantile| format!("{:.0}", times.quantile(quantile).as_secs_f64() * 1e6);
         table.push([what.to_owned(), times.count().to_string(), us(0.5), us(0.99), us(1.0)]);

@@ -171,7 +171,11 @@ pub struct Recovery {
 /// A design whose ledger can be tried.
 pub trait LedgerServer: Server {
     /// A transfer beside the server.
-    fn standing_order(self: Arc<Self>, transfers: Vec<Transfer>, done: Arc<Progress>) -> impl Future<Output = Result<()>> + Send;
+    fn standing_order(
+        self: Arc<Self>,
+        transfers: Vec<Transfer>,
+        done: Arc<Progress>,
+    ) -> impl Future<Output = Result<()>> + Send;
 
     /// All money there is, once nobody has an account locked.
     fn money(&self) -> impl Future<Output = i64> + Send;

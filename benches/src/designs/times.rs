@@ -67,7 +67,8 @@ impl Times {
     /// Stops, and returns what was recorded.
     pub fn take(&self) -> WaitAndHold {
         self.on.store(false, Ordering::Relaxed);
-        let take = |all: &Mutex<Vec<Duration>>| std::mem::take(&mut *all.lock().expect("nobody panics in it"));
+        let take =
+            |all: &Mutex<Vec<Duration>>| std::mem::take(&mut *all.lock().expect("nobody panics in it"));
         let holds = take(&self.holds);
         WaitAndHold {
             wait: Latency::of(take(&self.waits)),
