@@ -5,7 +5,7 @@ use super::{
     notes::Waiter,
     screen::Frame,
     table::{count, seconds},
-    traffic::{CLIENTS, Plan, SESSIONS, SLOW, STANDING_ORDERS},
+    traffic::{CALLERS, PAYERS, Plan, SESSIONS, SLOW, STANDING_ORDERS},
 };
 use freehold::sync::Deadlock;
 use std::{fmt::Write, time::Duration};
@@ -26,11 +26,11 @@ Two servers get the same traffic for {length}.
   freehold  The same handlers on Freehold. It holds no lock while a handler runs, and knows
             of the handlers' own locks who holds them and who waits.
 
-  traffic   {CLIENTS} clients in {SESSIONS} sessions call, and call again 1 ms after each answer.
+  traffic   {CALLERS} clients in {SESSIONS} sessions call, and call again 1 ms after each answer.
             Most calls are quick; 1 of 100 takes {slow} ms, as if it asked a database.
-            After {calls_only} there are transfers, too: 1 of 100 calls is one, and {STANDING_ORDERS} standing
-            orders make them beside the clients. Each locks the payer's account, looks
-            something up, and locks the payee's. Anna pays Ben while Ben pays Anna ...
+            After {calls_only} there are transfers, too: by {PAYERS} more clients, and by {STANDING_ORDERS} standing
+            orders beside them. Each locks the payer's account, looks something up, and
+            locks the payee's. Anna pays Ben while Ben pays Anna ...
 ",
         length = seconds(plan.length),
         slow = SLOW.as_millis(),

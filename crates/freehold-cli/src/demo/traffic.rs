@@ -6,6 +6,7 @@ use freehold::{
     runtime::{Runtime, TokioRuntime, pause},
     sync::ScopedMutex,
 };
+use serde::Serialize;
 use std::{
     future::Future,
     sync::Arc,
@@ -13,7 +14,10 @@ use std::{
 };
 use tokio::task::JoinSet;
 
-pub(super) const CLIENTS: usize = 64;
+/// Clients that make no transfers, and those that make nothing else.
+pub(super) const CALLERS: usize = 60;
+pub(super) const PAYERS: usize = 4;
+const CLIENTS: usize = CALLERS + PAYERS;
 pub(super) const SESSIONS: usize = 16;
 pub(super) const STANDING_ORDERS: usize = 3;
 
@@ -21,15 +25,15 @@ pub(super) const STANDING_ORDERS: usize = 3;
 pub(super) const SLOW: Duration = Duration::from_millis(100);
 const SLOW_EVERY: u32 = 100;
 
-/// And one is a transfer.
-const TRANSFER_EVERY: u32 = 100;
-
 /// What a transfer waits for while it has the payer's account: a look into a database, say.
 pub(super) const LOOK_UP: Duration = Duration::from_millis(1);
 
 /// From an answer to the client's next call.
-const PAUSE: Duration = Duration::from_millis(1);
-pub(super) const BETWEEN_ORDERS: Duration = Duration::from_millis(5);
+const BETWEEN_CALLS: Duration = Duration::from_millis(1);
+
+/// From one transfer to the next. They are few enough for the accounts to be free most of the time.
+const BETWEEN_TRANSFERS: Duration = Duration::from_millis(40);
+pub(super) const BETWEEN_ORDERS: Duration = Duration::from_millis(8);
 
 /// How long it lasts.
 #[derive(Clone, Copy)]
@@ -73,7 +77,13 @@ impl Traffic {
         let transfers = began + plan.calls_only;
         let mut tasks = JoinSet::new();
         for client in 0..CLIENTS {
-            tasks.spawn(call(server.clone(), lane.clone(), transfers, client));
+            let client = Client { number: client, lane: lane.clone(), transfers };
+            let server = server.clone();
+            if client.number < CALLERS {
+                tasks.spawn(client.calls(server));
+            } else {
+                tasks.spawn(client.pays(server));
+            }
         }
         for order in 0..STANDING_ORDERS {
             tasks.spawn(orders(server.clone(), lane.clone(), transfers, order));
@@ -94,19 +104,54 @@ impl Traffic {
     }
 }
 
-/// One client: a call, its answer, a short pause. Transfers from that time on.
-async fn call(server: Arc<impl Server>, lane: Arc<Lane>, transfers: Instant, client: usize) {
-    let mut dice = Dice::of(client);
-    for number in 0_u32.. {
-        if lane.is_closed() {
-            return;
+struct Client {
+    number: usize,
+    lane: Arc<Lane>,
+    /// When the transfers begin.
+    transfers: Instant,
+}
+
+impl Client {
+    /// A call, its answer, a short pause, and so on.
+    async fn calls(self, server: Arc<impl Server>) {
+        let mut dice = Dice::of(self.number);
+        for call in 0.. {
+            let method = if dice.roll().is_multiple_of(SLOW_EVERY) { "slow" } else { "quick" };
+            if !self.call(&*server, self.request(call, method, &())).await {
+                return;
+            }
+            pause(&TokioRuntime, BETWEEN_CALLS).await;
         }
-        let early = TokioRuntime.now() < transfers;
-        lane.begins(client);
-        let id = (client as i64) << 32 | i64::from(number);
-        let result = server.process(client % SESSIONS, dice.request(id, early)).await;
-        lane.ends(client, result.is_ok(), early);
-        pause(&TokioRuntime, PAUSE).await;
+    }
+
+    /// A transfer, its answer, a longer pause, and so on.
+    async fn pays(self, server: Arc<impl Server>) {
+        TokioRuntime.timer(self.transfers).await;
+        let mut dice = Dice::of(self.number);
+        for call in 0.. {
+            let transfer = Transfer::of(dice.roll());
+            if !self.call(&*server, self.request(call, "transfer", &transfer)).await {
+                return;
+            }
+            pause(&TokioRuntime, BETWEEN_TRANSFERS).await;
+        }
+    }
+
+    fn request(&self, call: u32, method: &str, params: &impl Serialize) -> Request<'static> {
+        let id = (self.number as i64) << 32 | i64::from(call);
+        Request::new(id, method, params).expect("plain parameters have a JSON form")
+    }
+
+    /// Calls and waits for the answer; false if that is over.
+    async fn call(&self, server: &impl Server, request: Request<'static>) -> bool {
+        if self.lane.is_closed() {
+            return false;
+        }
+        let early = TokioRuntime.now() < self.transfers;
+        self.lane.begins(self.number);
+        let result = server.process(self.number % SESSIONS, request).await;
+        self.lane.ends(self.number, result.is_ok(), early);
+        true
     }
 }
 
@@ -133,15 +178,5 @@ impl Dice {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (z ^ (z >> 31)) as u32
-    }
-
-    fn request(&mut self, id: i64, early: bool) -> Request<'static> {
-        let transfers = self.roll().is_multiple_of(TRANSFER_EVERY) && !early;
-        let request = match (transfers, self.roll().is_multiple_of(SLOW_EVERY)) {
-            (true, _) => Request::new(id, "transfer", &Transfer::of(self.roll())),
-            (false, true) => Request::new(id, "slow", &()),
-            (false, false) => Request::new(id, "quick", &()),
-        };
-        request.expect("plain parameters have a JSON form")
     }
 }
