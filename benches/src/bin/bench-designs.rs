@@ -10,6 +10,7 @@ use clap::Parser;
 use freehold_benches::designs::hang::{self, HangFigures};
 use freehold_benches::designs::ledger::{self, LedgerFigures, LedgerPlan};
 use freehold_benches::designs::load::{self, LoadFigures, Plan};
+use freehold_benches::designs::sections::{self, Sections};
 use freehold_benches::designs::times::{CALLERS, WaitAndHold};
 use freehold_benches::designs::{Actors, Design, Freehold, Server, SessionLocks, TableLock};
 use freehold_benches::stats::{Latency, median, range};
@@ -77,6 +78,8 @@ struct LoadRow {
     design: Design,
     rounds: Vec<LoadFigures>,
     times: WaitAndHold,
+    /// Of Freehold, in a build that times them.
+    sections: Option<Sections>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -98,6 +101,9 @@ fn start(options: &Options) -> Result<()> {
             let rows = runtime.block_on(loads(options, workers, slow_percent))?;
             println!("{}", load_table(&rows, options));
             println!("{}", times_table(&rows));
+            if let Some(sections) = rows.iter().find_map(|row| row.sections) {
+                println!("{}", sections_table(&sections));
+            }
             figures.load.extend(rows);
         }
     }
@@ -146,11 +152,15 @@ impl Servers {
     }
 
     /// The same with the clocks for waits and holds running, which is why its load is not looked at.
-    async fn times(&self, plan: Plan) -> Result<[WaitAndHold; 4]> {
-        async fn times<S: Server>(server: &Arc<S>, plan: Plan) -> Result<WaitAndHold> {
+    async fn times(&self, plan: Plan) -> Result<[(WaitAndHold, Option<Sections>); 4]> {
+        async fn times<S: Server>(server: &Arc<S>, plan: Plan) -> Result<(WaitAndHold, Option<Sections>)> {
+            let (before, calls) = (sections::seen(), server.tally().await);
             server.app().times.start();
             load::run(server, plan).await?;
-            Ok(server.app().times.take())
+            let times = server.app().times.take();
+            let calls = server.tally().await - calls;
+            let seen = sections::seen().zip(before).filter(|_| S::DESIGN == Design::Freehold);
+            Ok((times, seen.map(|(after, before)| after.since(&before, calls))))
         }
         Ok([
             times(&self.table_lock, plan).await?,
@@ -187,7 +197,14 @@ async fn loads(options: &Options, workers: u32, slow_percent: u32) -> Result<Vec
     servers.stop().await;
     let rows = DESIGNS.into_iter().zip(rounds).zip(times);
     Ok(rows
-        .map(|((design, rounds), times)| LoadRow { workers, slow_percent, design, rounds, times })
+        .map(|((design, rounds), (times, sections))| LoadRow {
+            workers,
+            slow_percent,
+            design,
+            rounds,
+            times,
+            sections,
+        })
         .collect())
 }
 
@@ -222,6 +239,26 @@ fn times_table(rows: &[LoadRow]) -> Table {
         let [hold50, hold99, hold_max] = cells(times.hold);
         table.push([design.to_string(), wait50, wait99, wait_max, hold50, hold99, hold_max]);
     }
+    table
+}
+
+fn sections_table(sections: &Sections) -> Table {
+    let titles = [
+        "freehold's critical sections, µs",
+        "a call",
+        "wait p50 <",
+        "p99 <",
+        "max <",
+        "hold p50 <",
+        "p99 <",
+        "max <",
+    ];
+    let mut table = Table::new(1, titles);
+    let us = |time: Duration| format!("{:.3}", time.as_secs_f64() * 1e6);
+    let ([wait50, wait99, wait_max], [hold50, hold99, hold_max]) =
+        (sections.wait.map(us), sections.hold.map(us));
+    let per_call = format!("{:.1}", sections.per_call);
+    table.push(["all".to_owned(), per_call, wait50, wait99, wait_max, hold50, hold99, hold_max]);
     table
 }
 

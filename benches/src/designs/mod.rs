@@ -13,6 +13,7 @@ pub mod handlers;
 pub mod hang;
 pub mod ledger;
 pub mod load;
+pub mod sections;
 mod session_locks;
 mod table_lock;
 pub mod times;
