@@ -1,9 +1,9 @@
 //! Four designs of a session server, with the same handlers behind each, in this process.
 //!
-//! * [`TableLock`]: the session table's mutex is taken, the handler looked up and run, and only then is it let go.
-//! * [`SessionLocks`]: the table's mutex is let go at once, that of the session is held while its handler runs.
-//! * [`Actors`]: each session is a task that takes its requests from a queue, one after the other.
-//! * [`Freehold`]: [`freehold::Engine::process`].
+//! * [`TableLock`][]: the session table's mutex is taken, the handler looked up and run, and only then is it let go.
+//! * [`SessionLocks`][]: the table's mutex is let go at once, that of the session is held while its handler runs.
+//! * [`Actors`][]: each session is a task that takes its requests from a queue, one after the other.
+//! * [`Freehold`][]: [`freehold::Engine::process`].
 //!
 //! The first three answer in the words of [`freehold::message`], too, so that all of them read and write the same.
 
@@ -86,5 +86,52 @@ impl fmt::Display for Design {
             Self::Actors => "actor per session",
             Self::Freehold => "freehold",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::ledger::{self, LedgerPlan};
+    use super::load::{self, Plan};
+    use super::{Actors, Freehold, Server, SessionLocks, TableLock};
+
+    /// Wrong answers and wrong counts are errors of the load itself.
+    async fn answers_and_counts<S: Server>() {
+        let server = Arc::new(S::new(3, Arc::default()).unwrap());
+        let (warm_up, measure) = (Duration::ZERO, Duration::from_millis(50));
+        let plan = Plan { callers: 8, sessions: 3, slow_percent: 10, slow_ms: 1, warm_up, measure };
+        server.app().times.start();
+        load::run(&server, plan).await.unwrap();
+        let times = server.app().times.take();
+        assert!(times.wait.max_us > 0.0 && server.tally().await > 0, "{times:?}");
+        assert_eq!(times.hold.is_some(), S::DESIGN != super::Design::Freehold);
+        server.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn every_design_answers_and_counts() {
+        answers_and_counts::<TableLock>().await;
+        answers_and_counts::<SessionLocks>().await;
+        answers_and_counts::<Actors>().await;
+        answers_and_counts::<Freehold>().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn freehold_finishes_its_ledger_with_each_victim_run_again() {
+        let plan = LedgerPlan {
+            callers: 16,
+            sessions: 4,
+            standing_orders: 4,
+            transfers: 50,
+            hangs_after: Duration::from_secs(30),
+        };
+        let figures = ledger::run::<Freehold>(plan).await.unwrap();
+        assert!(!figures.hung && figures.done == figures.asked, "{figures:?}");
+        let recovery = figures.recovery.unwrap();
+        assert!(recovery.victims > 0, "no two were in each other's way: {figures:?}");
+        assert_eq!(recovery.victims, recovery.retried);
     }
 }

@@ -51,7 +51,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve MCP over HTTP or stdio: the tools echo and slow, and a ledger of accounts.
     #[command(after_help = SERVE_EXAMPLES, mut_args = |argument| argument.hide_env(true))]
-    Serve(ServeArguments),
+    Serve(Box<ServeArguments>),
     /// Watch a naive server and this one next to each other, on the same traffic with deadlocks in it.
     Demo(DemoArguments),
 }

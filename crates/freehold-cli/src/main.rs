@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let ended = match cli::Cli::parse().command {
-        cli::Command::Serve(arguments) => serve::command(arguments),
+        cli::Command::Serve(arguments) => serve::command(*arguments),
         cli::Command::Demo(arguments) => demo::command(&arguments),
     };
     match ended {
