@@ -204,10 +204,10 @@ mod tests {
 
     fn settings(arguments: &[&str]) -> Settings {
         let all = ["freehold", "serve"].iter().chain(arguments);
-        match Cli::try_parse_from(all).unwrap().command {
-            Command::Serve(arguments) => arguments.settings,
-            Command::Demo(_) => unreachable!("the command is serve"),
-        }
+        let Command::Serve(arguments) = Cli::try_parse_from(all).unwrap().command else {
+            unreachable!("the command is serve")
+        };
+        arguments.settings
     }
 
     #[test]
