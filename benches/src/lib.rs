@@ -1,6 +1,7 @@
 //! Load generator and measurements of Freehold over HTTP; the programs are in `src/bin`, the manual in `README.md`.
 
 pub mod cpu_time;
+pub mod designs;
 pub mod echo_engine;
 pub mod event_stream;
 pub mod http_client;

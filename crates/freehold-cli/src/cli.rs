@@ -9,7 +9,8 @@ use serde::Serialize;
 use std::{num::NonZeroUsize, path::PathBuf};
 
 const EXAMPLE: &str = "\
-Example:
+Examples:
+  freehold demo
   freehold serve
   npx @modelcontextprotocol/inspector --cli --transport http \\
     --server-url http://127.0.0.1:8808/mcp --method tools/list
@@ -50,7 +51,16 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve MCP over HTTP or stdio: the tools echo and slow, and a ledger of accounts.
     #[command(after_help = SERVE_EXAMPLES, mut_args = |argument| argument.hide_env(true))]
-    Serve(ServeArguments),
+    Serve(Box<ServeArguments>),
+    /// Watch a naive server and this one next to each other, on the same traffic with deadlocks in it.
+    Demo(DemoArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArguments {
+    /// How long it lasts, in seconds.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u64).range(4..=600))]
+    pub(crate) seconds: u64,
 }
 
 #[derive(Debug, Args)]
@@ -194,7 +204,9 @@ mod tests {
 
     fn settings(arguments: &[&str]) -> Settings {
         let all = ["freehold", "serve"].iter().chain(arguments);
-        let Command::Serve(arguments) = Cli::try_parse_from(all).unwrap().command;
+        let Command::Serve(arguments) = Cli::try_parse_from(all).unwrap().command else {
+            unreachable!("the command is serve")
+        };
         arguments.settings
     }
 

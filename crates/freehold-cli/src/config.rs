@@ -226,7 +226,9 @@ mod tests {
 
     fn overlaid(file: &str, arguments: &[&str]) -> Result<Config, ConfigError> {
         let all = ["freehold", "serve"].iter().chain(arguments);
-        let Command::Serve(arguments) = Cli::try_parse_from(all).unwrap().command;
+        let Command::Serve(arguments) = Cli::try_parse_from(all).unwrap().command else {
+            unreachable!("the command is serve")
+        };
         let config = toml::from_str::<Config>(file).unwrap().overlaid(&arguments.settings)?;
         config.check().map(|()| config)
     }

@@ -5,6 +5,7 @@
 mod cli;
 mod config;
 mod connect_hints;
+mod demo;
 mod failure;
 mod ledger;
 mod logging;
@@ -17,8 +18,11 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli::Command::Serve(arguments) = cli::Cli::parse().command;
-    match serve::command(arguments) {
+    let ended = match cli::Cli::parse().command {
+        cli::Command::Serve(arguments) => serve::command(*arguments),
+        cli::Command::Demo(arguments) => demo::command(&arguments),
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }

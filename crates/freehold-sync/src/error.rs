@@ -17,8 +17,8 @@ use std::{
 #[non_exhaustive]
 pub enum LockError {
     /// The wait was part of a proven deadlock and was chosen to break it. Give up what you hold and start again, or
-    /// answer with an error that names the ring. Until the activity holds nothing, wherever it would have to wait it gets
-    /// the same error.
+    /// answer with an error that names the ring. As long as the activity holds anything that it
+    /// held then, wherever it would have to wait it gets the same error.
     Deadlock(Arc<Deadlock>),
     /// The deadline passed; it says behind whom.
     Timeout(Box<Timeout>),

@@ -60,6 +60,7 @@
 //!   needs no runtime; deadlines work all the same.
 //! * `json` (default): [`Deadlock::to_json`].
 //! * `held-check`: the count of [`held`] locks in release builds, too.
+//! * `section-times`: how long sections of [`ScopedMutex`] are waited for and last, in `metrics::sections`.
 
 #![cfg_attr(
     not(all(feature = "tokio", feature = "json")),
@@ -100,6 +101,8 @@ mod report;
 mod retry;
 mod rwlock;
 mod scoped_mutex;
+#[cfg(feature = "section-times")]
+mod section_times;
 mod settings;
 mod shim;
 mod signal;

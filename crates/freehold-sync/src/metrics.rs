@@ -3,6 +3,9 @@
 //! Counters are plain atomics that nobody waits for. Acquisitions are counted in the lock and added to their class every
 //! 64th time, so a class lags behind by less than 64 for each of its locks. What is measured how often: `measure`.
 
+#[cfg(feature = "section-times")]
+pub use crate::section_times::{SectionTimes, sections};
+
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
@@ -18,7 +21,7 @@ pub(crate) struct Times {
 }
 
 impl Times {
-    const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { buckets: [const { AtomicU64::new(0) }; BUCKETS], sum: AtomicU64::new(0) }
     }
 
@@ -30,7 +33,7 @@ impl Times {
         self.sum.fetch_add(nanos.saturating_mul(count), Ordering::Relaxed);
     }
 
-    fn snapshot(&self) -> Histogram {
+    pub(crate) fn snapshot(&self) -> Histogram {
         Histogram {
             buckets: std::array::from_fn(|i| self.buckets[i].load(Ordering::Relaxed)),
             sum: Duration::from_nanos(self.sum.load(Ordering::Relaxed)),

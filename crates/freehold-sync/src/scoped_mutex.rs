@@ -53,7 +53,11 @@ impl<T> ScopedMutex<T> {
     /// Calling `with` on the same lock inside `section` never returns.
     #[inline]
     pub fn with<R>(&self, section: impl FnOnce(&mut T) -> R) -> R {
+        #[cfg(feature = "section-times")]
+        let asked = crate::section_times::Asked::now();
         let mut guard = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        #[cfg(feature = "section-times")]
+        let _timed = asked.entered();
         let _entered = held::Entered::enter();
         section(&mut guard)
     }

@@ -199,6 +199,30 @@ async fn a_victim_that_swallows_its_error_in_a_loop_is_doomed_and_there_is_no_li
     .await;
 }
 
+/// Who dropped all guards begins anew: what it takes then, be it free, makes no further wait fail.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_victim_that_dropped_its_guards_waits_again_also_after_it_took_what_is_free() {
+    static LOCKS: [Mutex<()>; 4] = [const { Mutex::new(()) }; 4];
+    static BOTH_HOLD: Meeting = Meeting::of(2);
+    limited(async {
+        let _policy = Policy::set(VictimPolicy::Youngest).await;
+        let [a, b, free, taken] = &LOCKS;
+        let held = taken.lock().await.unwrap();
+        let other = spawn!("anew/other", async move |ctx| support::take_both(ctx, a, &BOTH_HOLD, b).await);
+        let victim = spawn!("anew/victim", async move |ctx| {
+            support::proven(&support::take_both(ctx, b, &BOTH_HOLD, a).await.unwrap_err());
+            let _free = ctx.lock(free).await?;
+            let _taken = ctx.lock(taken).await?;
+            Ok::<_, LockError>(())
+        });
+        // It ends at once if it is told that it may not wait.
+        until(|| support::is_waiting("anew/victim") && free.is_locked() || victim.is_done()).await;
+        drop(held);
+        assert!(end_all([other, victim]).await.iter().all(Result::is_ok));
+    })
+    .await;
+}
+
 /// Each transaction locks two of three in random order, and runs again with its old birth stamp until it succeeds. The
 /// oldest of all is never the youngest of a ring, so it is never a victim.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -108,9 +108,9 @@
 //!
 //! # Doomed
 //!
-//! A victim is *doomed* until it holds nothing: a lock that is free it still gets, but wherever it would have to wait it
-//! gets the same `Deadlock` error at once. So a loop that swallows the error and keeps its guards cannot close the same
-//! ring for ever. To be free of it, drop the guards.
+//! A victim is *doomed* until it holds nothing that it held then: a lock that is free it still gets, but wherever it would
+//! have to wait it gets the same `Deadlock` error at once. So a loop that swallows the error and keeps its guards cannot
+//! close the same ring for ever. To be free of it, drop the guards.
 //!
 //! # Orphans
 //!

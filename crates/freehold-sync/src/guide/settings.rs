@@ -58,3 +58,4 @@
 //! | `tokio` (default) | [`spawn!`](crate::spawn); waits spend tokio's coop budget as tokio's own do | no runtime is needed; deadlines work all the same, they have their own thread |
 //! | `json` (default) | [`Deadlock::to_json`](crate::Deadlock::to_json) | no `serde_json` |
 //! | `held-check` | the count of [`ScopedMutex`](crate::ScopedMutex)es this thread is in, in release builds too ([`held`](crate::held)) | in debug builds only |
+//! | `section-times` | how long sections of [`ScopedMutex`](crate::ScopedMutex) are waited for and last, in `metrics::sections`; for measurements | sections cost less than a look at the clock |

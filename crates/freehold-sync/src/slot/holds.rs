@@ -8,7 +8,6 @@ use super::{Slot, block::Block};
 use crate::{
     class::ClassRef,
     clock::AtomicTicks,
-    limits,
     measure::Timing,
     shim::{AtomicU32, AtomicUsize, Ordering, PlainPtr, PlainU32},
 };
@@ -18,9 +17,6 @@ use std::{panic::Location, ptr};
 const IN_BLOCKS: u32 = 1 << 30;
 /// In `busy`: levels are inherited.
 pub(crate) const SPECIAL: u32 = 1 << 31;
-/// In `busy`: the entries inside of the slot.
-const INLINE: u32 = (1 << limits::INLINE_HOLDS) - 1;
-
 pub(crate) struct HeldEntry {
     /// The address of the lock; zero if the entry is unused. Written last when claimed.
     lock: AtomicUsize,
@@ -158,19 +154,6 @@ impl Slot {
         let block = Block::extend(&self.more_holds, HeldEntry::new);
         block.items.iter().for_each(|hold| hold.set_owner(self, 0));
         &block.items[0]
-    }
-
-    /// Clears the bits of entries that others gave back; returns whether anything is held. Only the poller may.
-    pub(crate) fn recount_holds(&'static self) -> bool {
-        let mut busy = self.busy.load(Ordering::Relaxed) & !INLINE & !IN_BLOCKS;
-        for (index, hold) in self.holds.iter().enumerate() {
-            busy |= u32::from(!hold.is_free()) << index;
-        }
-        if Block::walk(&self.more_holds).flat_map(|block| &block.items).any(|hold| !hold.is_free()) {
-            busy |= IN_BLOCKS;
-        }
-        self.busy.store(busy, Ordering::Relaxed);
-        busy & !SPECIAL != 0
     }
 
     /// What is held under this name now.

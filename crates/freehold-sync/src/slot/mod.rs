@@ -42,8 +42,8 @@ use crate::{
     name::ActivityName,
     report::Deadlock,
     shim::{
-        AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Mutex, Ordering, PlainBool, PlainPtr, PlainU8, PlainU64,
-        PoisonError, QueueLock, Watch,
+        AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Mutex, Ordering, PlainBool, PlainPtr, PlainU8, PlainU32,
+        PlainU64, PoisonError, QueueLock, Watch,
     },
 };
 use block::Block;
@@ -90,6 +90,8 @@ pub(crate) struct Slot {
     /// Somebody else waits for the cancel: a child, a combinator, another thread.
     pub(crate) cancel_awaited_elsewhere: AtomicBool,
     pub(crate) doomed: AtomicBool,
+    /// The epoch in which it was doomed.
+    doomed_in: PlainU32,
     verdict: Mutex<Option<Arc<Deadlock>>>,
     /// Whether there ever was one.
     judged: PlainBool,
@@ -137,6 +139,7 @@ impl Slot {
             cancelled: AtomicBool::new(false),
             cancel_awaited_elsewhere: AtomicBool::new(false),
             doomed: AtomicBool::new(false),
+            doomed_in: PlainU32::new(0),
             verdict: Mutex::new(None),
             judged: PlainBool::new(false),
             signals: QueueLock::new(),
@@ -226,8 +229,10 @@ impl Slot {
 
     // ---- verdicts --------------------------------------------------------------------------------------------------
 
-    /// Until it holds nothing, further waits of the activity fail with `report`.
+    /// As long as it holds anything that it holds now, further waits of the activity fail with `report`. Only while it is
+    /// frozen.
     pub(crate) fn doom(&self, report: Arc<Deadlock>) {
+        self.doomed_in.store(state::epoch(self.state.load(Ordering::Relaxed)), Ordering::Relaxed);
         *self.verdict.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
         self.judged.store(true, Ordering::Relaxed);
         self.doomed.store(true, Ordering::Release);
@@ -236,7 +241,10 @@ impl Slot {
     /// The report the activity was doomed with, if it still is. Only the poller may ask.
     #[cold]
     pub(crate) fn doom_of(&'static self) -> Option<Arc<Deadlock>> {
-        if !self.recount_holds() {
+        // What was acquired in a later poll is of a new beginning: the lock that was free tells nothing about the next one.
+        let doomed_in = self.doomed_in.load(Ordering::Relaxed);
+        let before = |epoch: u32| doomed_in.wrapping_sub(epoch).cast_signed() >= 0;
+        if !self.held().any(|hold| before(hold.epoch.load(Ordering::Relaxed))) {
             self.doomed.store(false, Ordering::Relaxed);
             return None;
         }
