@@ -12,9 +12,10 @@ use crate::{
     limits::Limits,
     message::{ErrorObject, Raw},
     methods::Methods,
-    runtime::{Runtime, TokioRuntime},
+    runtime::{Runtime, SplitRuntime, TokioRuntime},
     session::{CloseReason, Session, registry::Registry},
     state::{MemoryStore, State, Store, Versioned},
+    watchdog::Watchdog,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
@@ -154,6 +155,18 @@ impl<S: State> EngineBuilder<S> {
         self
     }
 
+    /// Runs handlers on another runtime of tokio, with threads of their own, so that a handler that blocks its thread delays
+    /// neither transports nor pings, cancels and deadlines; everything else runs on the runtime that this is called in. See
+    /// [`SplitRuntime`], also for what it costs.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn handlers_on(self, handlers: &tokio::runtime::Handle) -> Self {
+        let io = tokio::runtime::Handle::current();
+        self.runtime(Arc::new(SplitRuntime::new(io, handlers.clone())))
+    }
+
     /// Replaces the store of states.
     pub fn store(mut self, store: Arc<dyn Store<S>>) -> Self {
         self.store = store;
@@ -212,6 +225,7 @@ impl<S: State> EngineBuilder<S> {
             freehold_sync::set_detection(false);
         }
         let started = self.runtime.now();
+        let watchdog = Watchdog::new(&self.limits, &methods);
         let inner = EngineState {
             limits: self.limits,
             runtime: self.runtime,
@@ -230,6 +244,7 @@ impl<S: State> EngineBuilder<S> {
             initial: Arc::new(Versioned::initial(self.initial)),
             serial: AtomicU64::new(0),
             sweep: Once::new(),
+            watchdog,
         };
         Ok(Engine { inner: Arc::new(inner) })
     }

@@ -17,6 +17,7 @@ use crate::{
         sweep,
     },
     state::{State, Store, Versioned},
+    watchdog::Watchdog,
 };
 use serde::Serialize;
 use std::{
@@ -81,6 +82,7 @@ pub(crate) struct EngineState<S: State> {
     pub(crate) initial: Arc<Versioned<S>>,
     pub(crate) serial: AtomicU64,
     pub(crate) sweep: Once,
+    pub(crate) watchdog: Watchdog<S>,
 }
 
 /// State of the application by type.
@@ -107,7 +109,11 @@ pub enum OpenError {
 
 impl<S: State> EngineState<S> {
     pub(crate) fn now_ms(&self) -> u64 {
-        self.runtime.now().saturating_duration_since(self.started).as_millis() as u64
+        self.ms_of(self.runtime.now())
+    }
+
+    pub(crate) fn ms_of(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.started).as_millis() as u64
     }
 
     pub(crate) fn next_serial(&self) -> u64 {

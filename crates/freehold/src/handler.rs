@@ -112,6 +112,8 @@ pub fn write_result(output: &impl Serialize) -> HandlerResult {
 pub struct MethodOptions {
     /// The deadline of a call; [`Limits::deadline`](crate::Limits::deadline) if not set.
     pub timeout: Option<Duration>,
+    /// How long a call may run before the watchdog reports it; [`Limits::soft_limit`](crate::Limits::soft_limit) if not set.
+    pub soft_limit: Option<Duration>,
 }
 
 impl MethodOptions {
@@ -125,6 +127,14 @@ impl MethodOptions {
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// Sets how long a call of this method may run, or run on after it told progress, before the watchdog reports it. Ends
+    /// nothing.
+    #[must_use]
+    pub fn soft_limit(mut self, limit: Duration) -> Self {
+        self.soft_limit = Some(limit);
         self
     }
 }

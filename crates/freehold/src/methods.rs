@@ -41,6 +41,10 @@ impl<S: State> Methods<S> {
         &self.list[index].options
     }
 
+    pub(crate) fn all_options(&self) -> impl Iterator<Item = &MethodOptions> {
+        self.list.iter().map(|method| &method.options)
+    }
+
     pub(crate) fn kind(&self, index: usize) -> &MethodKind<S> {
         &self.list[index].kind
     }

@@ -32,6 +32,7 @@ use crate::{
     question::Reply,
     session::{Session, report_push},
     state::State,
+    watchdog::CallWatch,
 };
 use bytes::Bytes;
 use freehold_sync::{Deadlock, HasSignal, LockError, ScopedMutex, Signal};
@@ -155,6 +156,7 @@ pub(crate) struct Call<S: State> {
     pub(crate) drains: AtomicBool,
     pub(crate) outbox: Outbox,
     answer: ScopedMutex<Option<Response<'static>>>,
+    pub(crate) watch: CallWatch,
 }
 
 impl<S: State> HasSignal for Call<S> {
@@ -167,7 +169,9 @@ impl<S: State> Call<S> {
     pub(crate) fn new(session: &Session<S>, key: CallKey, method: usize, route: Route) -> Arc<Self> {
         let engine = &session.engine;
         let started = engine.runtime.now();
-        let timeout = engine.methods.options(method).timeout.unwrap_or(engine.limits.deadline);
+        engine.watchdog.call_arrived(engine);
+        let options = engine.methods.options(method);
+        let timeout = options.timeout.unwrap_or(engine.limits.deadline);
         Arc::new(Self {
             session: session.clone(),
             key,
@@ -183,6 +187,7 @@ impl<S: State> Call<S> {
             drains: AtomicBool::new(false),
             outbox: Outbox::default(),
             answer: ScopedMutex::default(),
+            watch: CallWatch::new(engine.ms_of(started), timeout, options, &engine.limits),
         })
     }
 
@@ -322,7 +327,8 @@ impl<S: State> Call<S> {
         let waited = self.engine().runtime.now().saturating_duration_since(self.started);
         let stage = self.stage();
         let place = match stage {
-            Stage::Arrival | Stage::Queue => "it still waited for a free slot",
+            Stage::Arrival => "its handler had not begun, since no thread was free for it",
+            Stage::Queue => "it still waited for a free slot",
             Stage::Handler => "its handler was still running",
             Stage::Question => "it still waited for the client's answer to a question",
         };

@@ -17,7 +17,7 @@ use crate::{
     runtime::{BoxFuture, Timer, after},
     state::State,
 };
-use freehold_sync::{Activity, Ended, SignalWait, activity_owning, held};
+use freehold_sync::{Activity, ActivityName, Ended, SignalWait, activity_owning, held};
 use serde_json::value::RawValue;
 use std::{
     future::Future,
@@ -76,7 +76,7 @@ impl<S: State> CallTask<S> {
         if self.call.engine().drain.cancels(&self.call.drains) {
             self.call.cancel(CancelReason::Shutdown, None);
         }
-        runtime.spawn("call", Box::pin(self));
+        runtime.spawn_handler("call", Box::pin(self));
     }
 
     fn start(&mut self, params: Option<Box<RawValue>>) {
@@ -98,7 +98,11 @@ impl<S: State> CallTask<S> {
             }
         };
         match contain(|| activity_owning(|locks| fault::locked(start(locks)))) {
-            Ok(body) => self.phase = Phase::Running(body.named(call.shared_label())),
+            Ok(body) => {
+                call.watch.begins(body.birth());
+                let name = ActivityName::from(call.shared_label()).about(call);
+                self.phase = Phase::Running(body.named(name));
+            }
             Err(Panicked) => {
                 call.settle(Outcome::Panicked);
                 self.finish();
@@ -123,6 +127,7 @@ impl<S: State> CallTask<S> {
             return matches!(self.phase, Phase::Done);
         };
         held::assert_none("poll a handler");
+        self.call.watch.is_polled(self.call.engine().watchdog.tick());
         let outcome = match contain(|| Pin::new(body).poll(cx)) {
             Ok(Poll::Pending) => return false,
             Ok(Poll::Ready(Ok(result))) => Outcome::Returned(result),
