@@ -54,6 +54,9 @@ impl<S: State> CallTool<S> {
         if let Some(timeout) = tool.timeout {
             context.set_timeout(timeout);
         }
+        if let Some(limit) = tool.soft_limit {
+            context.set_soft_limit(limit);
+        }
         let context = ToolContext::new(context, tool.name.clone(), meta.progress_token, stateless);
         let started = match tool.run.start(context, arguments) {
             Ok(running) => Started::Running(running),

@@ -24,6 +24,7 @@ pub struct DuplicateTool(pub String);
 pub(crate) struct Entry<S: State> {
     pub(crate) name: Arc<str>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) soft_limit: Option<Duration>,
     pub(crate) run: Arc<dyn Run<S>>,
     /// The JSON path of each argument that stateless requests mirror in a header, and the header's name.
     pub(crate) mirrored: Vec<MirroredArgument>,
@@ -153,7 +154,8 @@ impl<S: State> std::fmt::Debug for ToolTable<S> {
 fn entry_of<S: State>(tool: Tool<S>) -> Entry<S> {
     let mirrored = mirrored_arguments(&tool.input_schema);
     let shown = [false, true].map(|stateless| show(&tool, stateless));
-    Entry { name: tool.name.into(), timeout: tool.timeout, run: tool.run, mirrored, shown }
+    let Tool { name, timeout, soft_limit, run, .. } = tool;
+    Entry { name: name.into(), timeout, soft_limit, run, mirrored, shown }
 }
 
 fn show<S: State>(tool: &Tool<S>, stateless: bool) -> Value {

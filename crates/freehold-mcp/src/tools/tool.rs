@@ -98,6 +98,7 @@ pub struct Tool<S: State> {
     pub(crate) input_schema: Value,
     pub(crate) output_schema: Option<Value>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) soft_limit: Option<Duration>,
     pub(crate) run: Arc<dyn Run<S>>,
 }
 
@@ -122,6 +123,7 @@ impl<S: State> Tool<S> {
             input_schema: input_schema_of::<A>(),
             output_schema: R::output_schema(),
             timeout: None,
+            soft_limit: None,
             run,
         }
     }
@@ -175,6 +177,13 @@ impl<S: State> Tool<S> {
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// Sets how long one of its calls may run, or run on after it told progress, before it is reported as slow.
+    #[must_use]
+    pub fn soft_limit(mut self, limit: Duration) -> Self {
+        self.soft_limit = Some(limit);
         self
     }
 }

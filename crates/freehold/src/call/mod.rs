@@ -169,9 +169,7 @@ impl<S: State> Call<S> {
     pub(crate) fn new(session: &Session<S>, key: CallKey, method: usize, route: Route) -> Arc<Self> {
         let engine = &session.engine;
         let started = engine.runtime.now();
-        engine.watchdog.call_arrived(engine);
-        let options = engine.methods.options(method);
-        let timeout = options.timeout.unwrap_or(engine.limits.deadline);
+        let timeout = engine.methods.options(method).timeout.unwrap_or(engine.limits.deadline);
         Arc::new(Self {
             session: session.clone(),
             key,
@@ -187,7 +185,7 @@ impl<S: State> Call<S> {
             drains: AtomicBool::new(false),
             outbox: Outbox::default(),
             answer: ScopedMutex::default(),
-            watch: CallWatch::new(engine.ms_of(started), timeout, options, &engine.limits),
+            watch: engine.watchdog.call_arrived(engine),
         })
     }
 

@@ -2,8 +2,6 @@
 
 use crate::{
     call::{Call, CancelReason, Reading},
-    handler::MethodOptions,
-    limits::Limits,
     question::Reply,
     state::State,
 };
@@ -13,6 +11,7 @@ use std::{
 };
 
 const NEVER: u64 = u64::MAX;
+const OF_METHOD: u64 = u64::MAX - 1;
 
 /// Whole milliseconds; the longest times are none that ever pass.
 pub(super) fn millis(time: Duration) -> u64 {
@@ -23,6 +22,7 @@ pub(super) fn millis(time: Duration) -> u64 {
 pub(crate) struct CallWatch {
     /// When to look at the call; at the latest when its deadline or its soft limit passes.
     due: AtomicU64,
+    /// [`OF_METHOD`] unless the call has one of its own.
     soft_limit: AtomicU64,
     /// How long it had run when it told progress last.
     progressed: AtomicU64,
@@ -35,12 +35,10 @@ pub(crate) struct CallWatch {
 }
 
 impl CallWatch {
-    pub(crate) fn new(started_ms: u64, timeout: Duration, options: &MethodOptions, limits: &Limits) -> Self {
-        let soft_limit = millis(options.soft_limit.unwrap_or(limits.soft_limit));
-        let first = millis(timeout).min(soft_limit);
+    pub(crate) fn new(due: u64) -> Self {
         Self {
-            due: AtomicU64::new(started_ms.saturating_add(first)),
-            soft_limit: AtomicU64::new(soft_limit),
+            due: AtomicU64::new(due),
+            soft_limit: AtomicU64::new(OF_METHOD),
             progressed: AtomicU64::new(0),
             polled: AtomicU64::new(NEVER),
             activity: AtomicU64::new(0),
@@ -80,16 +78,22 @@ impl CallWatch {
         let polled = self.polled.load(Ordering::Relaxed);
         (polled != NEVER).then(|| Duration::from_millis(now_ms.saturating_sub(polled)))
     }
-
-    pub(super) fn soft_limit(&self) -> Duration {
-        Duration::from_millis(self.soft_limit.load(Ordering::Relaxed))
-    }
 }
 
 impl<S: State> Call<S> {
     /// It made progress: its soft limit begins anew.
     pub(crate) fn watch_progress(&self, now: Instant) {
         self.watch.progressed.store(millis(self.ran(now)), Ordering::Relaxed);
+    }
+
+    pub(super) fn soft_limit(&self) -> Duration {
+        match self.watch.soft_limit.load(Ordering::Relaxed) {
+            OF_METHOD => {
+                let engine = self.engine();
+                engine.methods.options(self.method).soft_limit.unwrap_or(engine.limits.soft_limit)
+            }
+            own => Duration::from_millis(own),
+        }
     }
 
     /// Its age without the time in which the client was asked.
@@ -106,7 +110,7 @@ impl<S: State> Call<S> {
         }
         let deadline = self.look_at_clock(now, late);
         let ran = millis(self.ran(now)).saturating_sub(self.watch.progressed.load(Ordering::Relaxed));
-        let limit = self.watch.soft_limit.load(Ordering::Relaxed);
+        let limit = millis(self.soft_limit());
         // A person who thinks is no hang; the limit goes on when the answer is there.
         let slow = ran >= limit && !self.clock.is_asking() && !self.is_settled();
         let told = self.watch.reported.load(Ordering::Relaxed);

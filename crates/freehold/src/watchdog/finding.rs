@@ -126,7 +126,7 @@ impl<S: State> Watchdog<S> {
             Who::of(&call).finding(FindingKind::Slow {
                 stage: call.stage(),
                 age: now.saturating_duration_since(call.started),
-                limit: call.watch.soft_limit(),
+                limit: call.soft_limit(),
                 last_polled: call.watch.last_polled(engine.ms_of(now)),
                 holds: holds.to_vec(),
                 waits: waits.to_vec(),

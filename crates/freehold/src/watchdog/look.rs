@@ -228,7 +228,7 @@ fn tell_slow<S: State>(engine: &EngineState<S>, now: Instant, calls: &[Arc<Call<
             subject: call.subject().map(AsRef::as_ref),
             stage: call.stage(),
             age: now.saturating_duration_since(call.started),
-            limit: call.watch.soft_limit(),
+            limit: call.soft_limit(),
             last_polled: call.watch.last_polled(engine.ms_of(now)),
             holds,
             waits,

@@ -53,6 +53,8 @@ pub(crate) struct Watchdog<S: State> {
     tick: AtomicU64,
     /// The shortest soft limit of any call, in milliseconds.
     shortest_limit: AtomicU64,
+    /// How long after its arrival a call is looked at first, in milliseconds: nothing is due of any before.
+    first_look: u64,
     standing: ScopedMutex<Standing<S>>,
 }
 
@@ -72,21 +74,26 @@ impl<S: State> Watchdog<S> {
     pub(crate) fn new(limits: &Limits, methods: &Methods<S>) -> Self {
         let soft_limits = methods.all_options().filter_map(|options| options.soft_limit);
         let shortest = soft_limits.fold(limits.soft_limit, Duration::min);
+        let timeouts = methods.all_options().filter_map(|options| options.timeout);
+        let first_look = timeouts.fold(limits.deadline.min(limits.deadline_cap), Duration::min).min(shortest);
         Self {
             state: AtomicU8::new(RESTING),
             rouse: OnceLock::new(),
             tick: AtomicU64::new(0),
             shortest_limit: AtomicU64::new(call::millis(shortest)),
+            first_look: call::millis(first_look),
             standing: ScopedMutex::new(Standing { blocked: Vec::new(), slow: Vec::new() }),
         }
     }
 
     /// A call was counted, and wants to be watched.
     #[inline]
-    pub(crate) fn call_arrived(&self, engine: &Arc<EngineState<S>>) {
+    pub(crate) fn call_arrived(&self, engine: &Arc<EngineState<S>>) -> CallWatch {
         if self.state.load(Ordering::SeqCst) != AWAKE {
             self.rouse(engine);
         }
+        // Its age is counted from the last look, which is a little early: such a look finds that nothing is due.
+        CallWatch::new(self.tick().saturating_add(self.first_look))
     }
 
     #[cold]
