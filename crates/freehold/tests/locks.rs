@@ -338,7 +338,9 @@ async fn a_ring_of_tokios_locks_ends_at_the_deadline_and_the_server_goes_on() {
     assert_eq!(result(within(meanwhile).await.unwrap()), json!("both"));
     all_gone(&engine).await;
     assert!(foreign.a.try_lock().is_ok() && foreign.b.try_lock().is_ok(), "both are free");
-    assert_eq!((engine.counters().deadline_exceeded, engine.counters().abandoned), (2, 2));
+    assert_eq!(engine.counters().deadline_exceeded, 2);
+    // The drop of the first may let the second on within its grace.
+    assert!((1..=2).contains(&engine.counters().abandoned));
     let later = start(&engine, &session, 4, "alone", json!(null));
     assert_eq!(result(within(later).await.unwrap()), json!("both"));
 }

@@ -273,7 +273,7 @@ async fn each_engine_tells_of_its_own_handlers_only() {
     tokio::task::block_in_place(|| one.tale.blocked("blocks_first"));
     // The other one's watchdog is awake, too, and has looked since: its own call's block is found.
     let other = start(&two.engine, &two.session, 1, "blocks_later", json!(null));
-    let first = tokio::task::block_in_place(|| two.tale.next(|told| Some(told)));
+    let first = tokio::task::block_in_place(|| two.tale.next(Some));
     assert!(matches!(&first, Told::Blocked { method, .. } if method == "blocks_later"), "{first:?}");
     assert_eq!(methods_blocked(&one.engine.findings()), ["blocks_first"]);
     one.blocks.release();
