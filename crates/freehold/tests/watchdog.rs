@@ -637,6 +637,28 @@ async fn a_call_without_a_deadline_is_never_slow_and_one_can_choose_its_own_limi
 }
 
 #[tokio::test]
+async fn a_call_that_was_told_and_changes_its_deadline_is_not_told_again() {
+    async fn changes(ctx: &Ctx, (): ()) -> Answer {
+        ctx.app::<Probe>().released().await;
+        ctx.set_timeout(ms(60_000));
+        ctx.app::<Probe>().enter();
+        support::wait(ctx, json!("waited")).await
+    }
+    let stage = slow_engine(|builder| builder.method("changes", changes));
+    let Slow { engine, session, probe, clock, .. } = &stage;
+    let running = start(engine, session, 1, "changes", json!(null));
+    eventually(|| engine.calls().len() == 1).await;
+    clock.after(ms(10_000));
+    assert_eq!(stage.names(), ["changes"]);
+    probe.release(1);
+    probe.entered(2).await;
+    clock.after(ms(1_000));
+    assert_eq!(stage.names(), [""; 0]);
+    probe.release(1);
+    assert_eq!(result(within(running).await.unwrap()), json!("waited"));
+}
+
+#[tokio::test]
 async fn it_rests_without_calls_is_roused_by_one_and_ends_with_the_engine() {
     let stage = slow_engine(|builder| builder);
     assert!(stage.clock.look.lock().unwrap().is_none(), "it begins with the first call");
