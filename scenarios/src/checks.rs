@@ -178,6 +178,12 @@ pub fn events_add_up(server: &TestServer) {
             counters.unknown_notifications,
             count(|event| matches!(event, Seen::UnknownNotification(_))),
         ),
+        ("slow", counters.slow, count(|event| matches!(event, Seen::Slow { .. }))),
+        (
+            "threads blocked",
+            counters.threads_blocked,
+            count(|event| matches!(event, Seen::ThreadBlocked { .. })),
+        ),
         ("hook panics", counters.hook_panics, count(|event| matches!(event, Seen::HookPanicked(_)))),
     ];
     for (name, counter, events) in pairs {

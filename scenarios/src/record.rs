@@ -33,6 +33,20 @@ pub enum Seen {
     Dropped(u64),
     Overflowed,
     HookPanicked(&'static str),
+    Slow {
+        session: SessionId,
+        subject: String,
+    },
+    ThreadBlocked {
+        session: SessionId,
+        subject: String,
+        thread: String,
+    },
+    ThreadUnblocked {
+        session: SessionId,
+        subject: String,
+        lasted: Duration,
+    },
     Other(String),
 }
 
@@ -129,6 +143,19 @@ impl Observer for Record {
             Event::NotificationsDropped { count } => Seen::Dropped(*count),
             Event::StreamOverflowed => Seen::Overflowed,
             Event::HookPanicked { hook } => Seen::HookPanicked(hook),
+            Event::CallSlow { session, subject, .. } => {
+                Seen::Slow { session: *session, subject: subject.unwrap_or_default().to_owned() }
+            }
+            Event::ThreadBlocked { session, subject, thread, .. } => Seen::ThreadBlocked {
+                session: *session,
+                subject: subject.unwrap_or_default().to_owned(),
+                thread: (*thread).to_owned(),
+            },
+            Event::ThreadUnblocked { session, subject, lasted, .. } => Seen::ThreadUnblocked {
+                session: *session,
+                subject: subject.unwrap_or_default().to_owned(),
+                lasted: *lasted,
+            },
             other => Seen::Other(format!("{other:?}")),
         };
         self.inner.events.lock().unwrap_or_else(PoisonError::into_inner).push(seen);

@@ -142,6 +142,15 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "TIME", env = "FREEHOLD_TIMEOUT_CAP", help_heading = "Limits")]
     #[serde(skip_serializing_if = "Option::is_none")]
     timeout_cap: Option<Period>,
+    /// How long a call may run before the log says what it holds and waits for [default: 10s].
+    #[arg(long, value_name = "TIME", env = "FREEHOLD_SOFT_LIMIT", help_heading = "Limits")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    soft_limit: Option<Period>,
+    /// Run tools on so many threads of their own, so that one that blocks its thread delays nobody else, at about half as
+    /// much work again for each call; 0 for none [default: 0].
+    #[arg(long, value_name = "N", env = "FREEHOLD_TOOL_THREADS", help_heading = "Limits")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_threads: Option<usize>,
     /// How long a drain lets running calls finish [default: 10s].
     #[arg(long, value_name = "TIME", env = "FREEHOLD_DRAIN_GRACE", help_heading = "Limits")]
     #[serde(skip_serializing_if = "Option::is_none")]

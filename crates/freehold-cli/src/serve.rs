@@ -16,7 +16,7 @@ use std::{
     io::{self, Write},
     net::SocketAddr,
 };
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 /// Runs the command to its end.
 pub(crate) fn command(arguments: ServeArguments) -> Result<(), Failure> {
@@ -28,16 +28,31 @@ pub(crate) fn command(arguments: ServeArguments) -> Result<(), Failure> {
     // Before anything starts: a mistake in the address is one of usage.
     let target = Target::of(&config)?;
     let log = logging::start(&config)?;
-    let runtime = UnattendedRuntime(Some(Builder::new_multi_thread().enable_all().build()?));
-    let served = runtime.block_on(serve(&config, target, &log));
+    let tools = match config.tool_threads {
+        0 => None,
+        threads => Some(UnattendedRuntime::new(
+            Builder::new_multi_thread().worker_threads(threads).thread_name("freehold-tools"),
+        )?),
+    };
+    let runtime = UnattendedRuntime::new(&mut Builder::new_multi_thread())?;
+    let tools = tools.as_ref().map(UnattendedRuntime::handle);
+    let served = runtime.block_on(serve(&config, target, &log, tools));
     log.flush();
     served
 }
 
-/// A runtime whose drop, also by a panic, waits for nothing: a read of standard input may never end.
+/// A runtime whose drop, also by a panic, waits for nothing: a read of standard input may never end, nor a tool that blocks.
 struct UnattendedRuntime(Option<Runtime>);
 
 impl UnattendedRuntime {
+    fn new(builder: &mut Builder) -> io::Result<Self> {
+        Ok(Self(Some(builder.enable_all().build()?)))
+    }
+
+    fn handle(&self) -> &Handle {
+        self.0.as_ref().expect("it is there until the drop").handle()
+    }
+
     fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         self.0.as_ref().expect("it is there until the drop").block_on(future)
     }
@@ -67,9 +82,14 @@ impl Target {
     }
 }
 
-async fn serve(config: &Config, target: Target, log: &LogFlush) -> Result<(), Failure> {
+async fn serve(
+    config: &Config,
+    target: Target,
+    log: &LogFlush,
+    tools: Option<&Handle>,
+) -> Result<(), Failure> {
     let signals = StopSignals::receive()?;
-    let server = server(config)?;
+    let server = server(config, tools)?;
     let engine = server.engine().clone();
     let grace = config.drain_grace.duration();
     let drain = drain_on_signal(engine.clone(), grace, signals, log.clone());
@@ -82,13 +102,16 @@ async fn serve(config: &Config, target: Target, log: &LogFlush) -> Result<(), Fa
     served
 }
 
-fn server(config: &Config) -> Result<McpServer, Failure> {
+fn server(config: &Config, threads: Option<&Handle>) -> Result<McpServer, Failure> {
     let ledger = Ledger::new(config.max_accounts.get());
-    let builder = McpServer::builder("freehold", env!("CARGO_PKG_VERSION"))
+    let mut builder = McpServer::builder("freehold", env!("CARGO_PKG_VERSION"))
         .title("Freehold")
         .instructions(tools::INSTRUCTIONS)
         .limits(config.limits())
         .app(std::sync::Arc::new(ledger));
+    if let Some(threads) = threads {
+        builder = builder.engine(|engine| engine.handlers_on(threads));
+    }
     Ok(tools::add(builder).build()?)
 }
 

@@ -55,6 +55,26 @@ fn a_round_trip_with_the_loudest_log_leaves_standard_output_to_the_protocol() {
     assert!(rest.is_empty(), "{rest:?}");
 }
 
+/// The threads are there, by the names that the system knows, and the tools answer.
+#[test]
+fn tools_have_threads_of_their_own_if_asked() {
+    for threads in [0, 3] {
+        let mut server = initialized(&["--tool-threads", &threads.to_string()]);
+        server.write_line(&call(1, "echo", json!({ "text": "here" })));
+        assert_eq!(next(&server)["result"]["content"][0]["text"], "here");
+        #[cfg(target_os = "linux")]
+        {
+            let tasks = std::fs::read_dir(format!("/proc/{}/task", server.id())).unwrap();
+            let name = |task: std::io::Result<std::fs::DirEntry>| {
+                std::fs::read_to_string(task.unwrap().path().join("comm")).unwrap_or_default()
+            };
+            assert_eq!(tasks.map(name).filter(|name| name.starts_with("freehold-tools")).count(), threads);
+        }
+        drop(server.stdin.take());
+        assert_eq!(server.ended(), Some(0));
+    }
+}
+
 #[test]
 fn log_lines_are_json_if_asked() {
     let server = initialized(&["--log-format", "json", "--log", "debug"]);

@@ -96,6 +96,7 @@ mod name;
 mod observe;
 mod order;
 mod permit_pool;
+mod polls;
 mod raw;
 mod report;
 mod retry;
@@ -123,6 +124,7 @@ pub use mutex::{Lock, Mutex, MutexGuard, OwnedMutexGuard};
 pub use name::ActivityName;
 pub use observe::{Holding, Observation, Observed, Waiting, observe};
 pub use permit_pool::{AcquirePermits, Permit, PermitPool};
+pub use polls::{Poll, PollingThread, polling_threads};
 pub use report::{Action, Actor, Deadlock, Edge, Grade, LockName, Mode, OrderViolation, Rule, Site};
 pub use retry::Retry;
 pub use rwlock::{

@@ -1,9 +1,15 @@
 //! Names of activities.
 
 use crate::limits;
-use std::{borrow::Cow, sync::Arc};
+use std::{
+    any::Any,
+    borrow::Cow,
+    fmt,
+    sync::{Arc, Weak},
+};
 
-/// The name of an activity: text, or text that is shared with others of its name and so costs no copy.
+/// The name of an activity: text, or text that is shared with others of its name and so costs no copy. It may also say
+/// what the activity is [about](Self::about).
 ///
 /// # Examples
 ///
@@ -13,13 +19,13 @@ use std::{borrow::Cow, sync::Arc};
 /// let method: std::sync::Arc<str> = "transfer".into();
 /// assert_eq!(ActivityName::from(method).as_str(), ActivityName::from("transfer").as_str());
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ActivityName {
     text: Text,
-    tag: usize,
+    about: Option<Weak<dyn Any + Send + Sync>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Text {
     Own(Cow<'static, str>),
     Shared(Arc<str>),
@@ -29,7 +35,25 @@ impl ActivityName {
     pub(crate) const NONE: Self = Self::of(Text::Own(Cow::Borrowed("")));
 
     const fn of(text: Text) -> Self {
-        Self { text, tag: 0 }
+        Self { text, about: None }
+    }
+
+    /// Says what the activity is about: a value of the caller's own, which it keeps, and gets back from whoever finds the
+    /// activity ([`Poll::about`](crate::Poll::about)). A name that is given later and says nothing of it leaves it as it is.
+    #[must_use]
+    pub fn about<T: Any + Send + Sync>(self, value: &Arc<T>) -> Self {
+        let value: Weak<T> = Arc::downgrade(value);
+        Self { about: Some(value), ..self }
+    }
+
+    pub(crate) fn upgrade_about(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.about.as_ref()?.upgrade()
+    }
+
+    pub(crate) fn inherit_about(&mut self, before: &Self) {
+        if self.about.is_none() {
+            self.about.clone_from(&before.about);
+        }
     }
 
     /// The text.
@@ -41,15 +65,9 @@ impl ActivityName {
         }
     }
 
-    /// Gives it a number of the program's own, zero for none, that reports show as [`Actor::tag`](crate::Actor::tag): to
-    /// find what the activity stands for.
-    #[must_use]
-    pub fn tagged(self, tag: usize) -> Self {
-        Self { tag, ..self }
-    }
-
+    /// The address of what it is about; zero if nobody said it.
     pub(crate) fn tag(&self) -> usize {
-        self.tag
+        self.about.as_ref().map_or(0, |value| value.as_ptr().addr())
     }
 
     /// Cut to [`limits::NAME_BYTES`].
@@ -58,7 +76,8 @@ impl ActivityName {
             return self;
         }
         let end = (0..=limits::NAME_BYTES).rev().find(|end| self.as_str().is_char_boundary(*end));
-        Self::from(self.as_str()[..end.unwrap_or(0)].to_owned()).tagged(self.tag)
+        let text = Text::Own(Cow::Owned(self.as_str()[..end.unwrap_or(0)].to_owned()));
+        Self { text, ..self }
     }
 
     pub(crate) fn into_cow(self) -> Cow<'static, str> {
@@ -66,6 +85,12 @@ impl ActivityName {
             Text::Own(text) => text,
             Text::Shared(text) => Cow::Owned((*text).to_owned()),
         }
+    }
+}
+
+impl fmt::Debug for ActivityName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ActivityName").field(&self.as_str()).finish()
     }
 }
 

@@ -17,9 +17,10 @@ use crate::{
         BreakerOptions, Defaults, DegradeReason, Fallback, MarkDegraded, RetryBudget, RetryPolicy, Subjects,
         Treatment, fallback_of, mark_member,
     },
-    runtime::{Runtime, TokioRuntime},
+    runtime::{Runtime, SplitRuntime, TokioRuntime},
     session::{CloseReason, Session, registry::Registry},
     state::{MemoryStore, State, Store, Versioned},
+    watchdog::Watchdog,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
@@ -250,6 +251,18 @@ impl<S: State> EngineBuilder<S> {
         self
     }
 
+    /// Runs handlers on another runtime of tokio, with threads of their own, so that a handler that blocks its thread delays
+    /// neither transports nor pings, cancels and deadlines; everything else runs on the runtime that this is called in. See
+    /// [`SplitRuntime`], also for what it costs.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn handlers_on(self, handlers: &tokio::runtime::Handle) -> Self {
+        let io = tokio::runtime::Handle::current();
+        self.runtime(Arc::new(SplitRuntime::new(io, handlers.clone())))
+    }
+
     /// Replaces the store of states.
     pub fn store(mut self, store: Arc<dyn Store<S>>) -> Self {
         self.store = store;
@@ -323,6 +336,7 @@ impl<S: State> EngineBuilder<S> {
         }
         let started = self.runtime.now();
         let number = CallId::random_engine(&*self.runtime);
+        let watchdog = Watchdog::new(&self.limits, &methods);
         let inner = EngineState {
             retry_budget: RetryBudget::new(&self.limits),
             defaults: self.defaults,
@@ -348,6 +362,7 @@ impl<S: State> EngineBuilder<S> {
             initial: Arc::new(Versioned::initial(self.initial)),
             serial: AtomicU64::new(0),
             sweep: Once::new(),
+            watchdog,
         };
         Ok(Engine { inner: Arc::new(inner) })
     }

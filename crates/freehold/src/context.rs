@@ -274,6 +274,9 @@ impl<S: State> Context<S> {
         if let Some(timeout) = subject.options().timeout {
             self.set_timeout(timeout);
         }
+        if let Some(limit) = subject.options().soft_limit {
+            self.set_soft_limit(limit);
+        }
         self.call.enter(subject)
     }
 
@@ -288,20 +291,31 @@ impl<S: State> Context<S> {
     /// Gives the call another deadline, counted from its arrival; the cap stays.
     pub fn set_timeout(&self, timeout: Duration) {
         self.call.clock.set_timeout(self.call.started, timeout);
+        self.call.watch.look_anew();
         self.tell_deadline();
     }
 
-    /// Takes the call's deadline and cap away: for a stream that ends with its client, its session or the engine. Such
-    /// a call still counts against the limits.
+    /// Gives the call another soft limit: how long it may run, or run on after it told progress, before the watchdog reports
+    /// it.
+    pub fn set_soft_limit(&self, limit: Duration) {
+        self.call.engine().watchdog.has_soft_limit(limit);
+        self.call.watch.set_soft_limit(limit);
+    }
+
+    /// Takes the call's deadline, cap and soft limit away: for a stream that ends with its client, its session or the
+    /// engine. Such a call still counts against the limits.
     pub fn remove_deadline(&self) {
         self.call.clock.remove_deadline(self.call.engine().runtime.now());
+        self.call.watch.set_soft_limit(Duration::MAX);
         self.tell_deadline();
     }
 
     /// The call made progress: its timeout begins anew, up to [`Limits::deadline_cap`](crate::Limits::deadline_cap)
     /// after its arrival.
     pub fn made_progress(&self) {
-        self.call.clock.progress(self.call.engine().runtime.now());
+        let now = self.call.engine().runtime.now();
+        self.call.clock.progress(now);
+        self.call.watch_progress(now);
         self.tell_deadline();
     }
 
@@ -371,7 +385,7 @@ impl<S: State> Context<S> {
     /// Runs `future` as a task that survives the call: neither its cancel nor its end touches it.
     pub fn detach(&self, future: impl Future<Output = ()> + Send + 'static) {
         self.call.mark_effect(Effect::Detached);
-        self.call.engine().runtime.spawn("detached", Box::pin(future));
+        self.call.engine().runtime.spawn_handler("detached", Box::pin(future));
     }
 
     /// Drains the engine as [`Engine::drain`] does, but without waiting for calls whose handlers wait in here: they would

@@ -22,6 +22,7 @@ use crate::{
         sweep,
     },
     state::{State, Store, Versioned},
+    watchdog::Watchdog,
 };
 use serde::Serialize;
 use std::{
@@ -95,6 +96,7 @@ pub(crate) struct EngineState<S: State> {
     pub(crate) initial: Arc<Versioned<S>>,
     pub(crate) serial: AtomicU64,
     pub(crate) sweep: Once,
+    pub(crate) watchdog: Watchdog<S>,
 }
 
 /// State of the application by type.

@@ -6,7 +6,9 @@ use crate::{
     message::{MalformedKind, RequestId},
     recovery::{BreakerState, DegradeReason},
     session::{CloseReason, SessionId},
+    watchdog::{Awaited, Held},
 };
+use freehold_sync::{Holding, Waiting};
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
@@ -123,6 +125,60 @@ pub enum Event<'a> {
         /// What it is.
         to: BreakerState,
     },
+    /// A call is past its soft limit. Told once a call; it is not ended for it.
+    CallSlow {
+        /// In which session.
+        session: SessionId,
+        /// The request's id; none for a notification.
+        id: Option<&'a RequestId>,
+        /// Its method.
+        method: &'a str,
+        /// What it was about, if its method does not say: the tool of a `tools/call`.
+        subject: Option<&'a str>,
+        /// Where it is.
+        stage: Stage,
+        /// Since its arrival.
+        age: Duration,
+        /// The limit.
+        limit: Duration,
+        /// Since its handler was polled last, to the interval between two looks; none if it never was.
+        last_polled: Option<Duration>,
+        /// What it holds.
+        holds: &'a [Holding],
+        /// What it waits for.
+        waits: &'a [Waiting],
+    },
+    /// A handler blocks its thread: one poll of it lasts longer than [`Limits::blocked_after`](crate::Limits::blocked_after).
+    /// Told by the watchdog's thread, once a poll.
+    ThreadBlocked {
+        /// In which session.
+        session: SessionId,
+        /// The request's id; none for a notification.
+        id: Option<&'a RequestId>,
+        /// Its method.
+        method: &'a str,
+        /// What it is about, if its method does not say: the tool of a `tools/call`.
+        subject: Option<&'a str>,
+        /// The thread's name; on Linux with its number.
+        thread: &'a str,
+        /// For how long already, to the interval between two looks.
+        lasts: Duration,
+    },
+    /// A thread that a handler blocked goes on.
+    ThreadUnblocked {
+        /// In which session.
+        session: SessionId,
+        /// The request's id; none for a notification.
+        id: Option<&'a RequestId>,
+        /// Its method.
+        method: &'a str,
+        /// What it is about, if its method does not say: the tool of a `tools/call`.
+        subject: Option<&'a str>,
+        /// The thread's name; on Linux with its number.
+        thread: &'a str,
+        /// For how long it was blocked, to the interval between two looks.
+        lasted: Duration,
+    },
     /// Input that is no message was answered with an error.
     Malformed {
         /// What was wrong.
@@ -234,6 +290,10 @@ counters! {
     breakers_opened,
     /// Handlers whose future was dropped after the grace.
     abandoned,
+    /// Calls that were reported as slow.
+    slow,
+    /// Times that a handler blocked its thread.
+    threads_blocked,
     /// Inputs that were no message.
     malformed,
     /// Answers to no question of ours.
@@ -318,6 +378,9 @@ impl Events {
             Event::RetryRefused { .. } => add(&cells.retries_refused, 1),
             Event::BreakerChanged { to: BreakerState::Open, .. } => add(&cells.breakers_opened, 1),
             Event::BreakerChanged { .. } => {}
+            Event::CallSlow { .. } => add(&cells.slow, 1),
+            Event::ThreadBlocked { .. } => add(&cells.threads_blocked, 1),
+            Event::ThreadUnblocked { .. } => {}
             Event::Malformed { .. } => add(&cells.malformed, 1),
             Event::UnknownAnswer { .. } => add(&cells.unknown_answers, 1),
             Event::UnknownNotification { .. } => add(&cells.unknown_notifications, 1),
@@ -376,6 +439,19 @@ fn log(event: &Event<'_>) {
         }
         Event::BreakerChanged { method, subject, from, to } => {
             tracing::info!(method, subject, %from, %to, "circuit breaker changed");
+        }
+        Event::CallSlow { session, id, method, subject, stage, age, last_polled, holds, waits, .. } => {
+            let (holds, waits) = (Held(holds), Awaited(waits));
+            tracing::warn!(
+                %session, ?id, method, subject, ?stage, ?age, ?last_polled, %holds, %waits,
+                "call is past its soft limit"
+            );
+        }
+        Event::ThreadBlocked { session, id, method, subject, thread, lasts } => {
+            tracing::warn!(%session, ?id, method, subject, thread, ?lasts, "handler blocks its thread");
+        }
+        Event::ThreadUnblocked { session, id, method, subject, thread, lasted } => {
+            tracing::warn!(%session, ?id, method, subject, thread, ?lasted, "handler had blocked its thread");
         }
         Event::Malformed { kind } => tracing::debug!(?kind, "malformed message answered with an error"),
         Event::UnknownAnswer { session } => tracing::debug!(%session, "answer to no question ignored"),

@@ -18,6 +18,8 @@ pub enum Fault {
     DropAnswers,
     /// Deadlocks are not looked for (S-07).
     GraphOff,
+    /// Handlers run on the threads of timers, readers and writers, although they have some of their own (S-09).
+    SameThreads,
     /// For the stdio transport: a line that was read in part is lost when something else happens (S-11).
     ClearPartialLine,
     /// The end of a session tells neither its calls nor its questions (S-12).
@@ -46,11 +48,12 @@ mod seeded {
 
     impl Fault {
         /// Every fault.
-        pub const ALL: [Self; 13] = [
+        pub const ALL: [Self; 14] = [
             Self::RegistryLock,
             Self::SlotInReader,
             Self::DropAnswers,
             Self::GraphOff,
+            Self::SameThreads,
             Self::ClearPartialLine,
             Self::KeepPending,
             Self::DropMalformed,
@@ -70,6 +73,7 @@ mod seeded {
                 Self::SlotInReader => "slot-in-reader",
                 Self::DropAnswers => "drop-answers",
                 Self::GraphOff => "graph-off",
+                Self::SameThreads => "same-threads",
                 Self::ClearPartialLine => "clear-partial-line",
                 Self::KeepPending => "keep-pending",
                 Self::DropMalformed => "drop-malformed",

@@ -153,6 +153,8 @@ pub struct MethodOptions {
     /// ([`EngineBuilder::retry`](crate::EngineBuilder::retry)) if not set.
     pub retry: Option<RetryPolicy>,
     pub(crate) breaker: BreakerChoice,
+    /// How long a call may run before the watchdog reports it; [`Limits::soft_limit`](crate::Limits::soft_limit) if not set.
+    pub soft_limit: Option<Duration>,
 }
 
 impl MethodOptions {
@@ -173,6 +175,14 @@ impl MethodOptions {
     #[must_use]
     pub fn priority(mut self, priority: u8) -> Self {
         self.priority = priority;
+        self
+    }
+
+    /// Sets how long a call of this method may run, or run on after it told progress, before the watchdog reports it. Ends
+    /// nothing.
+    #[must_use]
+    pub fn soft_limit(mut self, limit: Duration) -> Self {
+        self.soft_limit = Some(limit);
         self
     }
 

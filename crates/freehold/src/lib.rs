@@ -27,6 +27,7 @@ mod recovery;
 pub mod runtime;
 mod session;
 mod state;
+mod watchdog;
 
 /// The locks that go through [`Context::lock`], and everything else of their crate.
 pub use freehold_sync as sync;
@@ -56,3 +57,4 @@ pub use state::{
     CommitOutcome, CommitToken, MemoryStore, Resolution, State, StateError, Store, StoreError, Version,
     Versioned,
 };
+pub use watchdog::{Finding, FindingKind};

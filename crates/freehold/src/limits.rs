@@ -2,6 +2,17 @@
 
 use std::time::Duration;
 
+/// The watchdog looks at threads twice in [`Limits::blocked_after`], within these bounds: a core must not be busy with it,
+/// and deadlines hang on it when all threads are blocked.
+pub(crate) const BLOCKED_LOOK_SHORTEST: Duration = Duration::from_millis(1);
+pub(crate) const BLOCKED_LOOK_LONGEST: Duration = Duration::from_millis(250);
+/// It looks at all calls this often at the least; oftener for shorter soft limits, and at each look while a thread is blocked.
+pub(crate) const CALL_LOOK_LONGEST: Duration = Duration::from_secs(1);
+/// Slow calls that are listed as standing; each is told when it is found, listed or not.
+pub(crate) const STANDING_FINDINGS: usize = 1_024;
+/// The watchdog rests after so long without a call.
+pub(crate) const WATCHDOG_IDLE: Duration = Duration::from_secs(1);
+
 /// The bounds of an [`Engine`](crate::Engine). Whatever exceeds one gets a typed error at once; nothing waits for room
 /// without a deadline.
 ///
@@ -47,6 +58,12 @@ pub struct Limits {
     pub deadline_cap: Duration,
     /// How long a cancelled handler may go on (to clean up) before its future is dropped.
     pub cancel_grace: Duration,
+    /// How long a call may run, or run on after it told progress, before it is reported as slow, with what it holds and waits
+    /// for, unless its method says otherwise. Below the deadline, so that the report comes while there is something to see.
+    pub soft_limit: Duration,
+    /// How long one poll of a handler may last before its thread counts as blocked; this is found within twice that time.
+    /// Far above what a handler computes between two awaits, far below what a person notices.
+    pub blocked_after: Duration,
 
     /// Bytes of one answer; a larger one is replaced by an error.
     pub answer_bytes: usize,
@@ -128,6 +145,8 @@ impl Default for Limits {
             deadline: Duration::from_secs(30),
             deadline_cap: Duration::from_secs(600),
             cancel_grace: Duration::from_secs(1),
+            soft_limit: Duration::from_secs(10),
+            blocked_after: Duration::from_millis(50),
             answer_bytes: 16 << 20,
             stream_messages: 1_024,
             stream_bytes: 1 << 20,

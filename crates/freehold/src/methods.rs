@@ -50,6 +50,10 @@ impl<S: State> Methods<S> {
         &self.list
     }
 
+    pub(crate) fn all_options(&self) -> impl Iterator<Item = &MethodOptions> {
+        self.list.iter().map(|method| &method.options)
+    }
+
     pub(crate) fn kind(&self, index: usize) -> &MethodKind<S> {
         &self.list[index].kind
     }

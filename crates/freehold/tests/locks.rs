@@ -285,7 +285,8 @@ async fn a_handler_that_nothing_can_wake_is_ended_if_others_wait_for_it() {
     assert_eq!((engine.counters().deadlocked, engine.counters().answered), (1, 1));
 }
 
-/// Locks that the graph does not know: the deadline of the calls drops their futures, and with them what they held.
+/// Locks that the graph does not know: the deadline of the calls drops their futures, and with them what they held. Nobody
+/// else does anything: a call that came while they stuck, and has time, gets both locks by that alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ring_of_tokios_locks_ends_at_the_deadline_and_the_server_goes_on() {
     struct Foreign {
@@ -298,39 +299,50 @@ async fn a_ring_of_tokios_locks_ends_at_the_deadline_and_the_server_goes_on() {
         let (first, second) = if turned { (&locks.b, &locks.a) } else { (&locks.a, &locks.b) };
         let _first = first.lock().await;
         locks.all_hold.wait().await;
+        ctx.app::<Probe>().enter();
         let _second = second.lock().await;
         Ok(json!("both"))
     }
     async fn alone(ctx: &Ctx, (): ()) -> Answer {
         let locks = ctx.app::<Foreign>();
+        ctx.app::<Probe>().enter();
         let (_a, _b) = (locks.a.lock().await, locks.b.lock().await);
         Ok(json!("both"))
     }
-    let foreign =
-        Foreign { a: tokio::sync::Mutex::new(()), b: tokio::sync::Mutex::new(()), all_hold: Barrier::new(2) };
-    let limits = Limits {
-        deadline: Duration::from_millis(200),
-        cancel_grace: Duration::from_millis(50),
-        ..Limits::default()
-    };
+    let foreign = Arc::new(Foreign {
+        a: tokio::sync::Mutex::new(()),
+        b: tokio::sync::Mutex::new(()),
+        all_hold: Barrier::new(2),
+    });
+    let probe = Arc::new(Probe::default());
+    let limits = Limits { cancel_grace: Duration::from_millis(50), ..Limits::default() };
+    let short = MethodOptions::new().timeout(Duration::from_millis(400));
     let engine = Engine::builder(0)
-        .app(Arc::new(foreign))
+        .app(foreign.clone())
+        .app(probe.clone())
         .limits(limits)
-        .method("take", take)
+        .method_with("take", short, take)
         .method("alone", alone)
         .build()
         .unwrap();
     let session = engine.open().unwrap();
     let calls =
         [(1, false), (2, true)].map(|(id, turned)| start(&engine, &session, id, "take", json!(turned)));
+    probe.entered(2).await;
+    assert!(foreign.a.try_lock().is_err() && foreign.b.try_lock().is_err(), "they hold one each");
+    let meanwhile = start(&engine, &session, 3, "alone", json!(null));
+    probe.entered(1).await;
     for call in calls {
         assert_eq!(error(within(call).await.unwrap()).0, DEADLINE_EXCEEDED);
     }
+    assert_eq!(result(within(meanwhile).await.unwrap()), json!("both"));
     all_gone(&engine).await;
-    assert_eq!(
-        result(within(start(&engine, &session, 3, "alone", json!(null))).await.unwrap()),
-        json!("both")
-    );
+    assert!(foreign.a.try_lock().is_ok() && foreign.b.try_lock().is_ok(), "both are free");
+    assert_eq!(engine.counters().deadline_exceeded, 2);
+    // The drop of the first may let the second on within its grace.
+    assert!((1..=2).contains(&engine.counters().abandoned));
+    let later = start(&engine, &session, 4, "alone", json!(null));
+    assert_eq!(result(within(later).await.unwrap()), json!("both"));
 }
 
 /// The commission's own test: a hundred calls over ten sessions at once, all of which are answered.

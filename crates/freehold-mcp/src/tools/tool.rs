@@ -182,6 +182,13 @@ impl<S: State> Tool<S> {
         self
     }
 
+    /// Sets how long one of its calls may run, or run on after it told progress, before it is reported as slow.
+    #[must_use]
+    pub fn soft_limit(mut self, limit: Duration) -> Self {
+        self.treatment = self.treatment.soft_limit(limit);
+        self
+    }
+
     /// Sets how often a call of it is run again that was ended to break a deadlock, or whose lock could not be had in time;
     /// only if it is hinted to be [`idempotent`](Self::idempotent) or [`read_only`](Self::read_only), and only if the attempt
     /// committed, sent, asked and called nothing. As the engine says otherwise.

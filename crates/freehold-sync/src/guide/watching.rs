@@ -77,5 +77,11 @@
 //! # }
 //! ```
 //!
+//! # Threads that are blocked
+//!
+//! [`polling_threads`](crate::polling_threads) lists the threads that poll activities, and which: a poll that is still there
+//! a while later (they can be compared) blocks its thread. [`ActivityName::about`](crate::ActivityName::about) leads from
+//! there to a value of your own, such as the request.
+//!
 //! Name activities ([`Activity::named`](crate::Activity::named), the first argument of
 //! [`spawn!`](crate::spawn)) and classes ([`LockClass::new`](crate::LockClass::new)): the names are what you will look for.

@@ -50,8 +50,8 @@ pub struct Actor {
     pub number: u64,
     /// Its name; empty if it has none.
     pub name: Cow<'static, str>,
-    /// The number that the program gave it with its name, see [`ActivityName::tagged`](crate::ActivityName::tagged); zero if
-    /// none.
+    /// The address of the value that its name says it is about ([`ActivityName::about`](crate::ActivityName::about)), by which
+    /// the program finds that value; zero if it says nothing.
     pub tag: usize,
     /// Where it was made.
     pub site: Option<Site>,

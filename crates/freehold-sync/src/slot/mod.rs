@@ -33,6 +33,8 @@ pub(crate) mod pool;
 pub(crate) mod state;
 mod waits;
 pub(crate) mod waker;
+#[cfg(not(any(loom, shuttle)))]
+pub(crate) mod window;
 
 pub(crate) use holds::SPECIAL;
 
@@ -51,7 +53,7 @@ use cell::WaitCell;
 use holds::HeldEntry;
 use parent::Parent;
 use state::{EPOCH, FREE, OUTSIDER, PARENT_BUSY, THREAD, WOKEN};
-use std::{borrow::Cow, cell::UnsafeCell, panic::Location, ptr, sync::Arc};
+use std::{any::Any, borrow::Cow, cell::UnsafeCell, panic::Location, ptr, sync::Arc};
 
 #[repr(align(64))]
 pub(crate) struct Slot {
@@ -196,8 +198,19 @@ impl Slot {
     // ---- names -----------------------------------------------------------------------------------------------------
 
     pub(crate) fn set_name(&self, name: ActivityName) {
-        *self.name.lock().unwrap_or_else(PoisonError::into_inner) = name;
+        let mut place = self.name.lock().unwrap_or_else(PoisonError::into_inner);
+        let displaced = std::mem::replace(&mut *place, name);
+        place.inherit_about(&displaced);
+        drop(place);
         self.named.store(true, Ordering::Relaxed);
+    }
+
+    /// What the activity is about, if somebody said it and it lives.
+    pub(crate) fn about(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        if !self.named.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.name.lock().unwrap_or_else(PoisonError::into_inner).upgrade_about()
     }
 
     /// Names a wait after the activity it is in. The text is made when somebody asks for it.

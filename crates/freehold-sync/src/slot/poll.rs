@@ -46,6 +46,8 @@ impl Entered {
     pub(crate) fn enter(slot: &'static Slot) -> Self {
         let before = CURRENT.with(|current| current.replace(slot));
         slot.below.store(before.cast_mut(), Ordering::Relaxed);
+        #[cfg(not(any(loom, shuttle)))]
+        super::window::show(slot);
         Self { before }
     }
 }
@@ -54,6 +56,8 @@ impl Drop for Entered {
     #[inline]
     fn drop(&mut self) {
         CURRENT.with(|current| current.set(self.before));
+        #[cfg(not(any(loom, shuttle)))]
+        super::window::show(self.before);
     }
 }
 

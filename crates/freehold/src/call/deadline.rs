@@ -154,6 +154,20 @@ impl DeadlineClock {
         });
     }
 
+    /// How long it has stood still.
+    pub(crate) fn stood(&self, now: Instant) -> Duration {
+        self.inner.with(|clock| {
+            let since =
+                clock.stands_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+            clock.stood + since
+        })
+    }
+
+    /// Reads the clock for somebody who comes back by himself.
+    pub(crate) fn look(&self, now: Instant) -> Reading {
+        self.inner.with(|clock| clock.read(now))
+    }
+
     /// The call was cancelled or is over: hands out the questions that are open and lets no more open.
     pub(crate) fn end(&self) -> Vec<i64> {
         self.inner.with(|clock| {

@@ -30,7 +30,7 @@ pub struct CallHandle<S: State> {
 
 impl<S: State> CallHandle<S> {
     pub(crate) fn new(call: Arc<Call<S>>, task: CallTask<S>) -> Self {
-        if task.is_queued() {
+        if task.is_queued() || !call.engine().runtime.starts_inline() {
             task.spawn();
             return Self { call, task: None, ended: false };
         }

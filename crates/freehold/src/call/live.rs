@@ -36,6 +36,11 @@ impl<S: State> LiveCalls<S> {
         self.calls.with(|calls| calls.get(&tag).cloned())
     }
 
+    /// Those for which `wanted` holds, which must be quick and look at atomics only.
+    pub(crate) fn filter(&self, wanted: impl Fn(&Call<S>) -> bool) -> Vec<Arc<Call<S>>> {
+        self.calls.with(|calls| calls.values().filter(|call| wanted(call)).cloned().collect())
+    }
+
     pub(crate) fn all(&self) -> Vec<Arc<Call<S>>> {
         self.calls.with(|calls| calls.values().cloned().collect())
     }

@@ -46,6 +46,7 @@ use crate::{
     recovery::DegradeReason,
     session::{Session, report_push},
     state::State,
+    watchdog::CallWatch,
 };
 use bytes::Bytes;
 use freehold_sync::{ActivityName, Actor, Deadlock, HasSignal, LockError, ScopedMutex, Signal};
@@ -193,6 +194,7 @@ pub(crate) struct Call<S: State> {
     door: AtomicBool,
     pub(crate) outbox: Outbox,
     answer: ScopedMutex<Option<Response<'static>>>,
+    pub(crate) watch: CallWatch,
 }
 
 impl<S: State> HasSignal for Call<S> {
@@ -250,6 +252,7 @@ impl<S: State> Call<S> {
             door: AtomicBool::new(false),
             outbox: Outbox::default(),
             answer: ScopedMutex::default(),
+            watch: engine.watchdog.call_arrived(engine),
         }
     }
 
@@ -276,8 +279,8 @@ impl<S: State> Call<S> {
 
     /// The name of its activity: its subject if it has one, else its method; by the tag, [`explain`](Self::explain) finds
     /// the call again.
-    pub(crate) fn activity_name(&self) -> ActivityName {
-        ActivityName::from(self.shared_label()).tagged(self.tag())
+    pub(crate) fn activity_name(self: &Arc<Self>) -> ActivityName {
+        ActivityName::from(self.shared_label()).about(self)
     }
 
     /// Its subject if it has one, else its method.
@@ -290,7 +293,8 @@ impl<S: State> Call<S> {
         actor.tag == self.tag()
     }
 
-    fn tag(&self) -> usize {
+    /// What reports know it by.
+    pub(crate) fn tag(&self) -> usize {
         std::ptr::from_ref(self).addr()
     }
 
@@ -534,7 +538,8 @@ impl<S: State> Call<S> {
         let waited = self.engine().runtime.now().saturating_duration_since(self.started);
         let stage = self.stage();
         let place = match stage {
-            Stage::Arrival | Stage::Queue => "it still waited for a free slot",
+            Stage::Arrival => "its handler had not begun, since no thread was free for it",
+            Stage::Queue => "it still waited for a free slot",
             Stage::Turn => "it still waited for its turn in the session",
             Stage::Handler => "its handler was still running",
             Stage::Question => "it still waited for the client's answer to a question",

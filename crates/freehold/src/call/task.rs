@@ -176,7 +176,7 @@ impl<S: State> CallTask<S> {
         if self.call.engine().drain.cancels(&self.call.drains) {
             self.call.cancel(CancelReason::Shutdown, None);
         }
-        runtime.spawn("call", Box::pin(self));
+        runtime.spawn_handler("call", Box::pin(self));
     }
 
     fn start(&mut self, params: Option<Box<RawValue>>) {
@@ -325,6 +325,7 @@ impl<S: State> CallTask<S> {
     fn poll_attempt(&mut self, cx: &mut Context<'_>) -> Option<Outcome> {
         let (Phase::Running(body) | Phase::Grace(body, _)) = &mut self.phase else { return None };
         held::assert_none("poll a handler");
+        self.call.watch.is_polled(self.call.engine().watchdog.tick());
         let (polled, effects) = effect::collect(|| contain(|| Pin::new(body).poll(cx)));
         self.call.mark_effects(effects);
         Some(match polled {

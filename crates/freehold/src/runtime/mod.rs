@@ -3,6 +3,12 @@
 //! Nothing else in the engine reads a clock, sleeps, draws a random number or spawns a task, so that a simulation can
 //! drive all of it. [`TokioRuntime`] is the one used outside of tests.
 
+mod split;
+mod watch;
+
+pub use split::SplitRuntime;
+pub use watch::{Look, NextLook, Rouse};
+
 use std::{
     future::Future,
     pin::Pin,
@@ -22,6 +28,28 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Runs `future` as a task of its own; `name` says what it is.
     fn spawn(&self, name: &'static str, future: BoxFuture<'static, ()>);
+
+    /// As [`spawn`](Self::spawn), for the task of a call, which runs its handler: on threads of their own where handlers have
+    /// such.
+    fn spawn_handler(&self, name: &'static str, future: BoxFuture<'static, ()>) {
+        self.spawn(name, future);
+    }
+
+    /// Whether a handler may begin in the task that waits for its answer, which spares a handler that is ready at once a task.
+    /// Not where handlers have threads of their own.
+    fn starts_inline(&self) -> bool {
+        true
+    }
+
+    /// Calls `look` again and again, when it says, by something that goes on although all tasks are blocked: a thread.
+    /// Returns how to rouse it, or nothing if it will not be called.
+    ///
+    /// By default it is not, and such an engine has no watchdog: nobody finds handlers that block their thread, or ends
+    /// calls at their deadline while they do. A simulation, in which nothing blocks and time is its own, wants it so.
+    fn watch(&self, name: &'static str, look: Look) -> Option<Rouse> {
+        let _ = (name, look);
+        None
+    }
 
     /// Fills `bytes` from a cryptographically secure source.
     ///
@@ -54,6 +82,10 @@ impl Runtime for TokioRuntime {
 
     fn spawn(&self, _name: &'static str, future: BoxFuture<'static, ()>) {
         tokio::spawn(future);
+    }
+
+    fn watch(&self, name: &'static str, look: Look) -> Option<Rouse> {
+        watch::on_a_thread(name, tokio::runtime::Handle::try_current().ok(), look)
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {
