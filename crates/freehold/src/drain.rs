@@ -14,6 +14,7 @@ use crate::{
     call::{Call, CancelReason},
     engine::Engine,
     fault::{self, Fault},
+    hooks::Hooks,
     runtime::{after, until},
     session::{CloseReason, SessionId},
     state::State,
@@ -133,7 +134,7 @@ impl<S: State> Engine<S> {
             until(runtime, after(runtime.now(), self.whole_grace(grace)), drain.ended.wait()).await;
             return drain.report();
         }
-        self.inner.hooks.shutdown_begun(&self.inner.events);
+        Hooks::shutdown_begun(&self.inner);
         let (engine, duty) = (self.clone(), EndDrain(self.clone()));
         let run = async move {
             let report = engine.run_drain(grace).await;

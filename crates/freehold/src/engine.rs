@@ -217,7 +217,7 @@ impl<S: State> Engine<S> {
         let engine = &self.inner;
         engine.sweep.call_once(|| sweep::start(engine));
         engine.events.emit(&Event::SessionOpened { session: session.id() });
-        engine.hooks.opened(&engine.events, session);
+        Hooks::opened(session);
         // A drain that began in between has closed all sessions it saw, and may not have seen this one.
         if engine.drain.has_begun() {
             session.close(CloseReason::Shutdown);

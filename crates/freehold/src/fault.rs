@@ -12,6 +12,10 @@
 pub enum Fault {
     /// One lock around every handler, which each dispatch needs too (S-01).
     RegistryLock,
+    /// The lock of the table of sessions is held while hooks run (S-02).
+    HookUnderLock,
+    /// A session that is closed can be closed again (S-02).
+    CloseTwice,
     /// Control methods need a slot like any call (S-04).
     SlotInReader,
     /// Unread answers share the room of notifications, and the oldest goes first (S-06).
@@ -42,12 +46,20 @@ pub enum Fault {
 mod seeded {
     use super::Fault;
     use crate::runtime::BoxFuture;
-    use std::{sync::OnceLock, time::Duration};
+    use std::{
+        sync::{
+            OnceLock,
+            atomic::{AtomicBool, Ordering},
+        },
+        time::Duration,
+    };
 
     impl Fault {
         /// Every fault.
-        pub const ALL: [Self; 13] = [
+        pub const ALL: [Self; 15] = [
             Self::RegistryLock,
+            Self::HookUnderLock,
+            Self::CloseTwice,
             Self::SlotInReader,
             Self::DropAnswers,
             Self::GraphOff,
@@ -67,6 +79,8 @@ mod seeded {
         pub const fn name(self) -> &'static str {
             match self {
                 Self::RegistryLock => "registry-lock",
+                Self::HookUnderLock => "hook-under-lock",
+                Self::CloseTwice => "close-twice",
                 Self::SlotInReader => "slot-in-reader",
                 Self::DropAnswers => "drop-answers",
                 Self::GraphOff => "graph-off",
@@ -111,6 +125,41 @@ mod seeded {
         std::thread::sleep(Duration::from_millis(50));
     }
 
+    /// The lock of the table of sessions, as [`Fault::HookUnderLock`] has it.
+    static REGISTRY_HELD: AtomicBool = AtomicBool::new(false);
+
+    /// Holds the table's lock.
+    pub(crate) struct RegistryHeld;
+
+    impl Drop for RegistryHeld {
+        fn drop(&mut self) {
+            REGISTRY_HELD.store(false, Ordering::Release);
+        }
+    }
+
+    /// A hook is about to run, and with the fault under the table's lock.
+    pub(crate) fn registry_in_hook() -> Option<RegistryHeld> {
+        active(Fault::HookUnderLock).then(take_registry)
+    }
+
+    /// The table is about to be used.
+    pub(crate) fn enter_registry() {
+        if active(Fault::HookUnderLock) {
+            drop(take_registry());
+        }
+    }
+
+    /// Blocks its thread, like any lock, but not for ever, so that the run ends.
+    fn take_registry() -> RegistryHeld {
+        for _ in 0..20 {
+            if !REGISTRY_HELD.swap(true, Ordering::AcqRel) {
+                return RegistryHeld;
+            }
+            linger();
+        }
+        panic!("the lock of the table of sessions is not free");
+    }
+
     /// Whether a control method is a call like any other.
     pub(crate) fn control_is_call() -> bool {
         active(Fault::RegistryLock) || active(Fault::SlotInReader)
@@ -132,7 +181,7 @@ mod seeded {
 #[cfg(feature = "seeded-faults")]
 pub use seeded::{active, chosen};
 #[cfg(feature = "seeded-faults")]
-pub(crate) use seeded::{control_is_call, linger, locked};
+pub(crate) use seeded::{control_is_call, enter_registry, linger, locked, registry_in_hook};
 
 #[cfg(not(feature = "seeded-faults"))]
 mod absent {
@@ -148,6 +197,14 @@ mod absent {
     pub(crate) const fn linger() {}
 
     #[inline(always)]
+    pub(crate) const fn registry_in_hook() -> Option<std::convert::Infallible> {
+        None
+    }
+
+    #[inline(always)]
+    pub(crate) const fn enter_registry() {}
+
+    #[inline(always)]
     pub(crate) const fn control_is_call() -> bool {
         false
     }
@@ -159,4 +216,4 @@ mod absent {
 }
 
 #[cfg(not(feature = "seeded-faults"))]
-pub(crate) use absent::{active, control_is_call, linger, locked};
+pub(crate) use absent::{active, control_is_call, enter_registry, linger, locked, registry_in_hook};

@@ -12,6 +12,7 @@ use crate::{
     event::Event,
     fault::{self, Fault},
     handler::{HandlerResult, MethodKind},
+    hooks::Hooks,
     message::Raw,
     question::Reply,
     runtime::{BoxFuture, Timer, after},
@@ -83,7 +84,7 @@ impl<S: State> CallTask<S> {
         let call = &self.call;
         call.set_stage(Stage::Handler);
         let engine = call.engine().clone();
-        engine.hooks.called(&engine.events, &call.session, call.method_name());
+        Hooks::called(&call.session, call.method_name());
         // The hook may have closed the session.
         if call.is_settled() {
             return self.finish();

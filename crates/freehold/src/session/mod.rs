@@ -15,6 +15,7 @@ use crate::{
     engine::{Engine, EngineState},
     event::Event,
     fault::{self, Fault},
+    hooks::Hooks,
     message::{RequestId, encode_notification},
     outbox::{Frame, Outbox, Pushed},
     question::Questions,
@@ -269,7 +270,7 @@ impl<S: State> Session<S> {
             !self.inner.initialized.swap(true, Ordering::AcqRel)
         };
         if first {
-            self.engine.hooks.initialized(&self.engine.events, self);
+            Hooks::initialized(self);
         }
         first
     }
@@ -342,7 +343,8 @@ impl<S: State> Session<S> {
     /// from the store they share). Never waits; handlers get their grace. Only the first call does it:
     /// later ones change nothing and return `false`.
     pub fn close(&self, reason: CloseReason) -> bool {
-        if self.inner.closed.set(reason).is_err() {
+        let first = self.inner.closed.set(reason).is_ok();
+        if !first && !fault::active(Fault::CloseTwice) {
             return false;
         }
         if !fault::active(Fault::KeepPending) {
@@ -353,7 +355,7 @@ impl<S: State> Session<S> {
         if self.inner.addressed {
             self.forget_state(reason);
             self.engine.events.emit(&Event::SessionClosed { session: self.inner.id, reason });
-            self.engine.hooks.closed(&self.engine.events, self, reason);
+            Hooks::closed(self, reason);
         }
         true
     }
@@ -460,7 +462,6 @@ impl<S: State> Drop for Listener<S> {
         self.session.inner.outbox.leave(self.number);
         self.session.inner.readers.fetch_sub(1, Ordering::Relaxed);
         self.session.touch();
-        let hooks = &self.session.engine.hooks;
-        hooks.subscriber_dropped(&self.session.engine.events, &self.session);
+        Hooks::subscriber_dropped(&self.session);
     }
 }
