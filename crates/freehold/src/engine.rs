@@ -6,6 +6,7 @@ use crate::{
     call::LiveCalls,
     drain::DrainState,
     event::{Counters, Event, Events},
+    fault,
     hooks::Hooks,
     limits::Limits,
     message::{ErrorCode, ErrorObject},
@@ -270,7 +271,11 @@ impl<S: State> Engine<S> {
         };
         let bytes = bytes::Bytes::from(encode_notification(method, params)?);
         let sessions = self.sessions().into_iter().filter(|session| wanted(session));
-        let push = |session: Session<S>| session.push(Frame::Notification(bytes.clone()));
+        let push = |session: Session<S>| {
+            let pushed = session.push(Frame::Notification(bytes.clone()));
+            fault::written(|| session.inner.outbox.len() == 0);
+            pushed
+        };
         Ok(sessions.filter(|session| matches!(push(session.clone()), Pushed::Queued { .. })).count())
     }
 

@@ -20,6 +20,8 @@ pub enum Fault {
     SlotInReader,
     /// Unread answers share the room of notifications, and the oldest goes first (S-06).
     DropAnswers,
+    /// A broadcast waits for each of its subscribers before it turns to the next one (S-22).
+    SerialFanOut,
     /// Deadlocks are not looked for (S-07).
     GraphOff,
     /// For the stdio transport: a line that was read in part is lost when something else happens (S-11).
@@ -49,19 +51,20 @@ mod seeded {
     use std::{
         sync::{
             OnceLock,
-            atomic::{AtomicBool, Ordering},
+            atomic::{AtomicBool, AtomicUsize, Ordering},
         },
         time::Duration,
     };
 
     impl Fault {
         /// Every fault.
-        pub const ALL: [Self; 15] = [
+        pub const ALL: [Self; 16] = [
             Self::RegistryLock,
             Self::HookUnderLock,
             Self::CloseTwice,
             Self::SlotInReader,
             Self::DropAnswers,
+            Self::SerialFanOut,
             Self::GraphOff,
             Self::ClearPartialLine,
             Self::KeepPending,
@@ -83,6 +86,7 @@ mod seeded {
                 Self::CloseTwice => "close-twice",
                 Self::SlotInReader => "slot-in-reader",
                 Self::DropAnswers => "drop-answers",
+                Self::SerialFanOut => "serial-fan-out",
                 Self::GraphOff => "graph-off",
                 Self::ClearPartialLine => "clear-partial-line",
                 Self::KeepPending => "keep-pending",
@@ -160,6 +164,23 @@ mod seeded {
         panic!("the lock of the table of sessions is not free");
     }
 
+    /// With [`Fault::SerialFanOut`], blocks until the message was written, or a second has gone; three times, so that
+    /// the run ends.
+    #[expect(clippy::disallowed_methods, reason = "blocking its thread is the fault")]
+    pub(crate) fn written(done: impl Fn() -> bool) {
+        static IN_VAIN: AtomicUsize = AtomicUsize::new(0);
+        if !active(Fault::SerialFanOut) || IN_VAIN.load(Ordering::Relaxed) >= 3 {
+            return;
+        }
+        for _ in 0..1_000 {
+            if done() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        IN_VAIN.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Whether a control method is a call like any other.
     pub(crate) fn control_is_call() -> bool {
         active(Fault::RegistryLock) || active(Fault::SlotInReader)
@@ -181,7 +202,7 @@ mod seeded {
 #[cfg(feature = "seeded-faults")]
 pub use seeded::{active, chosen};
 #[cfg(feature = "seeded-faults")]
-pub(crate) use seeded::{control_is_call, enter_registry, linger, locked, registry_in_hook};
+pub(crate) use seeded::{control_is_call, enter_registry, linger, locked, registry_in_hook, written};
 
 #[cfg(not(feature = "seeded-faults"))]
 mod absent {
@@ -202,6 +223,9 @@ mod absent {
     }
 
     #[inline(always)]
+    pub(crate) fn written(_done: impl Fn() -> bool) {}
+
+    #[inline(always)]
     pub(crate) const fn enter_registry() {}
 
     #[inline(always)]
@@ -216,4 +240,6 @@ mod absent {
 }
 
 #[cfg(not(feature = "seeded-faults"))]
-pub(crate) use absent::{active, control_is_call, enter_registry, linger, locked, registry_in_hook};
+pub(crate) use absent::{
+    active, control_is_call, enter_registry, linger, locked, registry_in_hook, written,
+};

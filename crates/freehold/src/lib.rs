@@ -37,7 +37,7 @@ pub use drain::DrainReport;
 pub use engine::{Engine, OpenError};
 pub use event::{Counters, Event, Observer, OutcomeKind};
 pub use handler::{Handler, HandlerResult, MethodOptions, RawHandler, read_params, write_result};
-pub use inspect::{CallSnapshot, SessionGauges};
+pub use inspect::{CallSnapshot, SessionGauges, StreamLag};
 pub use limits::Limits;
 pub use message::{ErrorCode, ErrorObject, Message, Notification, Request, RequestId, Response};
 pub use outbox::Frame;

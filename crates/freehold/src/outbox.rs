@@ -57,8 +57,8 @@ impl Frame {
 /// What became of a pushed frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pushed {
-    /// It is queued; `dropped` older notifications made room for it.
-    Queued { dropped: u64 },
+    /// It is one of `waiting` now; `dropped` older notifications made room for it.
+    Queued { dropped: u64, waiting: usize },
     /// There was no room for it. `dropped` counts the notifications that went all the same, itself included.
     NoRoom { dropped: u64 },
     /// Answers exceeded their bound: this push closed the stream.
@@ -192,7 +192,7 @@ impl Queue {
             }
         }
         self.frames.push_back(frame);
-        Pushed::Queued { dropped: 0 }
+        Pushed::Queued { dropped: 0, waiting: self.frames.len() }
     }
 
     /// Queues a notification or a question; the oldest notifications make room.
@@ -221,7 +221,7 @@ impl Queue {
         self.droppable += 1;
         self.droppable_bytes += size;
         self.frames.push_back(frame);
-        Pushed::Queued { dropped }
+        Pushed::Queued { dropped, waiting: self.frames.len() }
     }
 
     fn pop(&mut self) -> Option<Frame> {
@@ -266,10 +266,10 @@ mod tests {
         let limits = Limits { stream_messages: 2, ..Limits::default() };
         let outbox = Outbox::default();
         let question = Frame::Question(Bytes::from_static(b"q"));
-        assert_eq!(outbox.push(question.clone(), &limits), Pushed::Queued { dropped: 0 });
-        assert_eq!(outbox.push(answer("a"), &limits), Pushed::Queued { dropped: 0 });
-        assert_eq!(outbox.push(note("1"), &limits), Pushed::Queued { dropped: 0 });
-        assert_eq!(outbox.push(note("2"), &limits), Pushed::Queued { dropped: 1 });
+        assert_eq!(outbox.push(question.clone(), &limits), Pushed::Queued { dropped: 0, waiting: 1 });
+        assert_eq!(outbox.push(answer("a"), &limits), Pushed::Queued { dropped: 0, waiting: 2 });
+        assert_eq!(outbox.push(note("1"), &limits), Pushed::Queued { dropped: 0, waiting: 3 });
+        assert_eq!(outbox.push(note("2"), &limits), Pushed::Queued { dropped: 1, waiting: 3 });
         assert_eq!(pop(&outbox), Poll::Ready(Some(question)));
         assert_eq!(pop(&outbox), Poll::Ready(Some(answer("a"))));
         assert_eq!(pop(&outbox), Poll::Ready(Some(note("2"))));
@@ -281,7 +281,7 @@ mod tests {
         let limits = Limits { stream_messages: 1, ..Limits::default() };
         let outbox = Outbox::default();
         let question = || Frame::Question(Bytes::from_static(b"q"));
-        assert_eq!(outbox.push(question(), &limits), Pushed::Queued { dropped: 0 });
+        assert_eq!(outbox.push(question(), &limits), Pushed::Queued { dropped: 0, waiting: 1 });
         assert_eq!(outbox.push(question(), &limits), Pushed::NoRoom { dropped: 0 });
         assert_eq!(outbox.push(note("n"), &limits), Pushed::NoRoom { dropped: 1 });
     }
@@ -290,7 +290,7 @@ mod tests {
     fn too_many_unread_answers_close_the_stream() {
         let limits = Limits { stream_answer_bytes: 3, ..Limits::default() };
         let outbox = Outbox::default();
-        assert_eq!(outbox.push(answer("1234"), &limits), Pushed::Queued { dropped: 0 });
+        assert_eq!(outbox.push(answer("1234"), &limits), Pushed::Queued { dropped: 0, waiting: 1 });
         assert_eq!(outbox.push(answer("5"), &limits), Pushed::Overflowed);
         assert_eq!(outbox.push(answer("6"), &limits), Pushed::Closed);
         assert_eq!(pop(&outbox), Poll::Ready(None));

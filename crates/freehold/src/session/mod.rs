@@ -86,7 +86,11 @@ pub(crate) struct SessionState<S: State> {
     pub(crate) slots: SessionSlots,
     pub(crate) questions: Questions,
     pub(crate) outbox: Outbox,
-    readers: AtomicUsize,
+    pub(crate) readers: AtomicUsize,
+    /// The most messages that waited in one of its streams.
+    pub(crate) most_waiting: AtomicUsize,
+    /// Notifications that its streams dropped.
+    pub(crate) dropped: AtomicU64,
     topics: ScopedMutex<BTreeSet<Box<str>>>,
     attachment: Contained<OnceLock<Box<dyn Any + Send + Sync>>>,
     initialized: AtomicBool,
@@ -109,6 +113,8 @@ impl<S: State> SessionState<S> {
             questions: Questions::default(),
             outbox: Outbox::default(),
             readers: AtomicUsize::new(0),
+            most_waiting: AtomicUsize::new(0),
+            dropped: AtomicU64::new(0),
             topics: ScopedMutex::default(),
             attachment: Contained::new(OnceLock::new()),
             initialized: AtomicBool::new(false),
@@ -236,7 +242,7 @@ impl<S: State> Session<S> {
     /// Queues a frame on the session's own stream.
     pub(crate) fn push(&self, frame: Frame) -> Pushed {
         let pushed = self.inner.outbox.push(frame, &self.engine.limits);
-        report_push(&self.engine, pushed);
+        report_push(self, pushed);
         if pushed == Pushed::Overflowed {
             self.close(CloseReason::StreamOverflowed);
         }
@@ -422,14 +428,22 @@ impl<S: State> fmt::Debug for Session<S> {
     }
 }
 
-/// Tells the counters what a push into a full stream cost.
-pub(crate) fn report_push<S: State>(engine: &EngineState<S>, pushed: Pushed) {
-    match pushed {
-        Pushed::Queued { dropped: 0 } | Pushed::NoRoom { dropped: 0 } | Pushed::Closed => {}
-        Pushed::Queued { dropped } | Pushed::NoRoom { dropped } => {
-            engine.events.emit(&Event::NotificationsDropped { count: dropped });
+/// Tells the counters what a push into one of the session's streams, or its calls' ones, cost.
+pub(crate) fn report_push<S: State>(session: &Session<S>, pushed: Pushed) {
+    let (inner, events) = (&session.inner, &session.engine.events);
+    if let Pushed::Queued { waiting, .. } = pushed {
+        // The look before it keeps a stream that is read from writing to the line for each push.
+        if waiting > inner.most_waiting.load(Ordering::Relaxed) {
+            inner.most_waiting.fetch_max(waiting, Ordering::Relaxed);
         }
-        Pushed::Overflowed => engine.events.emit(&Event::StreamOverflowed),
+    }
+    match pushed {
+        Pushed::Queued { dropped: 0, .. } | Pushed::NoRoom { dropped: 0 } | Pushed::Closed => {}
+        Pushed::Queued { dropped, .. } | Pushed::NoRoom { dropped } => {
+            inner.dropped.fetch_add(dropped, Ordering::Relaxed);
+            events.emit(&Event::NotificationsDropped { count: dropped });
+        }
+        Pushed::Overflowed => events.emit(&Event::StreamOverflowed),
     }
 }
 
