@@ -36,6 +36,8 @@ pub enum Fault {
     DeadlineSendOnly,
     /// A disconnect cancels nothing (S-16).
     CancelByMessageOnly,
+    /// For the HTTP transport: the next connection is accepted when the one before has ended (S-17).
+    AcceptWaits,
     /// Sessions that nobody uses stay (S-18).
     NeverExpire,
     /// A drain waits for all handlers before it cancels any (S-19).
@@ -58,7 +60,7 @@ mod seeded {
 
     impl Fault {
         /// Every fault.
-        pub const ALL: [Self; 16] = [
+        pub const ALL: [Self; 17] = [
             Self::RegistryLock,
             Self::HookUnderLock,
             Self::CloseTwice,
@@ -72,6 +74,7 @@ mod seeded {
             Self::PanicForgetsAnswer,
             Self::DeadlineSendOnly,
             Self::CancelByMessageOnly,
+            Self::AcceptWaits,
             Self::NeverExpire,
             Self::DrainWaits,
             Self::CheckThenSet,
@@ -94,6 +97,7 @@ mod seeded {
                 Self::PanicForgetsAnswer => "panic-forgets-answer",
                 Self::DeadlineSendOnly => "deadline-send-only",
                 Self::CancelByMessageOnly => "cancel-by-message-only",
+                Self::AcceptWaits => "accept-waits",
                 Self::NeverExpire => "never-expire",
                 Self::DrainWaits => "drain-waits",
                 Self::CheckThenSet => "check-then-set",

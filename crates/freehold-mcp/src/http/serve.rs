@@ -112,6 +112,10 @@ impl<S: State> HttpListener<S> {
                 accepted = self.listener.accept() => accepted,
             };
             match accepted {
+                #[cfg(feature = "seeded-faults")]
+                Ok((stream, _)) if freehold::fault::active(freehold::fault::Fault::AcceptWaits) => {
+                    connection(self.service.clone(), stream, OpenConnection::new(&self.connections)).await;
+                }
                 Ok((stream, _)) => self.connect(stream),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
