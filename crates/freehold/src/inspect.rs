@@ -63,6 +63,13 @@ pub struct StreamLag {
 }
 
 impl<S: State> Session<S> {
+    /// How long ago its last sign of life was; nothing while something keeps it alive: a call, an open question, a reader
+    /// of its stream. At [`Limits::session_ttl`](crate::Limits::session_ttl) it is closed, at the next sweep.
+    #[must_use]
+    pub fn idle_for(&self) -> Option<Duration> {
+        self.idle_since().map(|since| self.engine.runtime.now().saturating_duration_since(since))
+    }
+
     /// How far its readers are behind: what waits for them, and what they have missed. Never waits.
     ///
     /// # Examples
