@@ -44,6 +44,9 @@ const TTL: Duration = Duration::from_millis(2_000);
 const WINDOW: Duration = Duration::from_millis(1_000);
 /// Memory and tasks are back to this share of the base line.
 const BACK_TO: f64 = 1.05;
+/// The table of sessions keeps its places, as many as there ever were sessions: 9 bytes each, a third of them empty, and
+/// doubled when they do not suffice.
+const BYTES_A_PLACE: usize = 24;
 
 fn short_lived() -> Limits {
     Limits { session_ttl: TTL, initialize_window: WINDOW, ..patient() }
@@ -231,7 +234,9 @@ async fn one_is_left(server: &TestServer, expected: &HashMap<CloseReason, usize>
 async fn usage(server: &TestServer) -> (usize, usize) {
     checks::eventually("no connection is left", || server.connections() == 0).await;
     let used = || MEMORY.current_usage();
-    (used() - server.record.bytes(used), Handle::current().metrics().num_alive_tasks())
+    // First, since it gives back what the record has in reserve.
+    let recorded = server.record.bytes(used);
+    (used() - recorded, Handle::current().metrics().num_alive_tasks())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -255,7 +260,9 @@ async fn s18_ten_thousand_abandoned_sessions() {
         checks::eventually("the tasks are gone", back).await;
         let (bytes, tasks) = usage(&server).await;
         println!("before {bytes_before} bytes in {tasks_before} tasks, after {bytes} in {tasks}");
-        assert!(bytes as f64 <= bytes_before as f64 * BACK_TO, "{bytes_before} bytes became {bytes}");
+        let places = BYTES_A_PLACE * (expected[&CloseReason::Expired] + expected[&CloseReason::NeverInitialized]);
+        let most = bytes_before as f64 * BACK_TO + places as f64;
+        assert!(bytes as f64 <= most, "{bytes_before} bytes became {bytes}");
 
         assert_eq!(client.inbox.outcomes(&long), [], "the long call goes on");
         assert!(server.session(client.session).idle_for().is_none());
