@@ -220,7 +220,7 @@ impl<S: State> CallTask<S> {
             let (session, method) = (self.call.session.inner.id, self.call.method_name());
             let subject = self.call.subject().map(AsRef::as_ref);
             self.call.engine().events.emit(&Event::HandlerAbandoned { session, method, subject, reason });
-            self.call.engine().drain.abandoned(Arc::as_ptr(&self.call).addr(), method);
+            self.call.engine().drain.abandoned(Arc::as_ptr(&self.call).addr(), self.call.label());
         }
         self.finish();
     }
