@@ -14,6 +14,7 @@ mod inbox;
 pub mod limits;
 mod panics;
 mod probe;
+pub mod race;
 mod record;
 mod server;
 mod stdio_driver;

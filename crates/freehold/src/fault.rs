@@ -22,6 +22,8 @@ pub enum Fault {
     DropAnswers,
     /// A broadcast waits for each of its subscribers before it turns to the next one (S-22).
     SerialFanOut,
+    /// Who waits looks first and registers later (S-10).
+    WaiterAfterCheck,
     /// Deadlocks are not looked for (S-07).
     GraphOff,
     /// For the stdio transport: a line that was read in part is lost when something else happens (S-11).
@@ -60,13 +62,14 @@ mod seeded {
 
     impl Fault {
         /// Every fault.
-        pub const ALL: [Self; 17] = [
+        pub const ALL: [Self; 18] = [
             Self::RegistryLock,
             Self::HookUnderLock,
             Self::CloseTwice,
             Self::SlotInReader,
             Self::DropAnswers,
             Self::SerialFanOut,
+            Self::WaiterAfterCheck,
             Self::GraphOff,
             Self::ClearPartialLine,
             Self::KeepPending,
@@ -89,6 +92,7 @@ mod seeded {
                 Self::CloseTwice => "close-twice",
                 Self::SlotInReader => "slot-in-reader",
                 Self::DropAnswers => "drop-answers",
+                Self::WaiterAfterCheck => "waiter-after-check",
                 Self::SerialFanOut => "serial-fan-out",
                 Self::GraphOff => "graph-off",
                 Self::ClearPartialLine => "clear-partial-line",

@@ -130,6 +130,9 @@ impl Outbox {
 
     /// The next frame for the reader with this number; the end once the stream is closed or another one took over.
     pub(crate) fn poll_pop(&self, reader: u64, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
+        if fault::active(Fault::WaiterAfterCheck) {
+            return self.poll_pop_late(reader, cx);
+        }
         let mut displaced = None;
         let next = self.queue.with(|queue| {
             if queue.reader != reader {
@@ -148,6 +151,20 @@ impl Outbox {
         });
         drop(displaced);
         next
+    }
+
+    /// The seeded fault: the waker is stored in another section than the one that found nothing.
+    fn poll_pop_late(&self, reader: u64, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
+        let found = self.queue.with(|queue| match queue.reader == reader {
+            true => queue.pop().map(Some).or(queue.closed.then_some(None)),
+            false => Some(None),
+        });
+        if let Some(found) = found {
+            return Poll::Ready(found);
+        }
+        let displaced = self.queue.with(|queue| queue.waker.replace(cx.waker().clone()));
+        drop(displaced);
+        Poll::Pending
     }
 
     pub(crate) fn len(&self) -> usize {
