@@ -183,7 +183,11 @@ pub fn events_add_up(server: &TestServer) {
             count(|event| matches!(event, Seen::UnknownNotification(_))),
         ),
         ("hook panics", counters.hook_panics, count(|event| matches!(event, Seen::HookPanicked(_)))),
-        ("expired", counters.sessions_expired, count(|event| matches!(event, Seen::Closed(_, reason) if reason_is_time(*reason)))),
+        (
+            "expired",
+            counters.sessions_expired,
+            count(|event| matches!(event, Seen::Closed(_, reason) if reason_is_time(*reason))),
+        ),
         ("dropped notifications", counters.notifications_dropped, dropped(&events)),
         ("overflowed", counters.streams_overflowed, count(|event| *event == Seen::Overflowed)),
     ];

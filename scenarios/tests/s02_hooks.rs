@@ -91,7 +91,9 @@ impl Hooks {
     fn call_back(&self, hook: Hook, session: &Session<u64>) {
         self.use_engine();
         session.subscribe("topic");
-        session.notify("notifications/message", &json!({ "level": "info", "data": "from a hook" })).expect("JSON");
+        session
+            .notify("notifications/message", &json!({ "level": "info", "data": "from a hook" }))
+            .expect("JSON");
         assert!(!session.cancel(&987_654.into(), None));
         let mine = with(&self.own, |own| own.contains(&session.id()));
         if hook == Hook::Closed {
@@ -268,7 +270,8 @@ async fn s02_all_hooks_and_25_ends_at_the_same_moment() {
                 let reason = server.record.closed(client.session).await;
                 let by_another = cascade && reason == CloseReason::Server;
                 assert!(reason == way.reason() || by_another, "{way:?}: {reason:?}");
-                let once = [Hook::Opened, Hook::Initialized, Hook::Called, Hook::Closed, Hook::SubscriberDropped];
+                let once =
+                    [Hook::Opened, Hook::Initialized, Hook::Called, Hook::Closed, Hook::SubscriberDropped];
                 hooks.ran(client.session, &once.map(|hook| (hook, 1))).await;
             }
             all.extend(ended.into_iter().map(|(_, client)| client));
@@ -338,7 +341,9 @@ async fn a_hook_closes_its_own_session(transport: Transport) {
     let client = Client::greet(&server, transport, ALL_CAPABILITIES, Pace::Whole).await;
     client.notify("notifications/initialized", json!({})).await;
     assert_eq!(server.record.closed(client.session).await, CloseReason::Server);
-    hooks.ran(client.session, &dropped_too(transport, &[Hook::Opened, Hook::Initialized, Hook::Closed])).await;
+    hooks
+        .ran(client.session, &dropped_too(transport, &[Hook::Opened, Hook::Initialized, Hook::Closed]))
+        .await;
     let mut clients = vec![client];
 
     suicidal(Some(Hook::Called));

@@ -77,7 +77,8 @@ async fn unread_request(server: &TestServer, method: &str, client: &Client, body
 
 /// Calls `flood` and stops reading; the call's id.
 async fn start_unread(server: &TestServer, transport: Transport, client: &Client) -> (Value, Option<Unread>) {
-    let (id, text) = client.prepare("tools/call", json!({ "name": "flood", "_meta": { "progressToken": 1 } }));
+    let (id, text) =
+        client.prepare("tools/call", json!({ "name": "flood", "_meta": { "progressToken": 1 } }));
     match transport {
         Transport::Http => {
             let stream = unread_request(server, "GET", client, "").await;
@@ -179,7 +180,8 @@ async fn s06_too_many_answers_stdio() {
         assert_eq!(reason, freehold_mcp::freehold::CloseReason::StreamOverflowed);
         client.resume_reading();
         prompt("the output ends", client.inbox.until_closed()).await;
-        let ended = ids.iter().filter(|id| matches!(client.inbox.outcomes(id)[..], [Outcome::Ended(_)])).count();
+        let ended =
+            ids.iter().filter(|id| matches!(client.inbox.outcomes(id)[..], [Outcome::Ended(_)])).count();
         assert!(ended > 0, "who got no answer saw the end");
         client.kill(Cut::Close).await;
         checks::everything(&server, vec![]).await;

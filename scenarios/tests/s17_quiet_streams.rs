@@ -38,7 +38,10 @@ async fn server() -> TestServer {
 
 async fn open(address: SocketAddr, method: &str, headers: &[(&str, &str)], body: &str) -> (Connection, Head) {
     let mut connection = Connection::open(address).await.expect("a connection");
-    connection.send(&http_request(method, address, headers, body), &mut Pace::Whole).await.expect("it is sent");
+    connection
+        .send(&http_request(method, address, headers, body), &mut Pace::Whole)
+        .await
+        .expect("it is sent");
     let head = prompt("the head of a stream comes at once", connection.head()).await.expect("a head");
     (connection, head)
 }
@@ -163,7 +166,10 @@ async fn s17_a_thousand_streams_opened_and_dropped_http() {
     large(async {
         let server = server().await;
         let client = Arc::new(Client::connect(&server, Transport::Http).await);
-        let others = [Client::connect(&server, Transport::Http).await, Client::connect(&server, Transport::Http).await];
+        let others = [
+            Client::connect(&server, Transport::Http).await,
+            Client::connect(&server, Transport::Http).await,
+        ];
         let clients: Vec<_> = others.into_iter().map(Arc::new).collect();
         let kept = listen(&client, server.address).await;
         for round in 0..STREAMS / 50 {
@@ -230,7 +236,11 @@ async fn s17_quiet_calls_http() {
         for _ in 0..CLIENTS {
             let (id, text) = client.prepare("tools/call", json!({ "name": "wait", "arguments": {} }));
             let (stream, head) = open(server.address, "POST", &[("mcp-session-id", &session)], &text).await;
-            assert_eq!(head.header("content-type"), Some("text/event-stream"), "the headers before any event");
+            assert_eq!(
+                head.header("content-type"),
+                Some("text/event-stream"),
+                "the headers before any event"
+            );
             quiet.push((id, stream));
         }
         server.probe.entered(CLIENTS as u32).await;

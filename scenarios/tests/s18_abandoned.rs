@@ -70,7 +70,12 @@ async fn sent(address: SocketAddr, request: &[u8]) -> (Connection, Head) {
     prompt("a response", exchange).await.expect("a response")
 }
 
-async fn request(address: SocketAddr, method: &str, headers: &[(&str, &str)], body: &str) -> (Connection, Head) {
+async fn request(
+    address: SocketAddr,
+    method: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> (Connection, Head) {
     sent(address, &http_request(method, address, headers, body)).await
 }
 
@@ -89,7 +94,10 @@ async fn initialized(address: SocketAddr) -> String {
 }
 
 /// Does `one` so often, some of them at the same time.
-async fn many<F: Future<Output = ()> + Send + 'static>(count: usize, one: impl Fn(usize) -> F + Send + Sync + 'static) {
+async fn many<F: Future<Output = ()> + Send + 'static>(
+    count: usize,
+    one: impl Fn(usize) -> F + Send + Sync + 'static,
+) {
     let (next, one) = (Arc::new(AtomicUsize::new(0)), Arc::new(one));
     let workers = (0..PARALLEL).map(|_| {
         let (next, one) = (next.clone(), one.clone());
@@ -165,7 +173,10 @@ async fn refused(address: SocketAddr, number: usize) {
             let probe = String::from_utf8(http_request("GET", address, &[], "")).expect("text");
             (probe.replace("GET /mcp", "GET /.well-known/oauth-protected-resource").into_bytes(), 404)
         }
-        _ => (http_request("POST", address, &[], &INITIALIZE.replace("2025-11-25", "2025-11-25\",\"x\":")), 400),
+        _ => (
+            http_request("POST", address, &[], &INITIALIZE.replace("2025-11-25", "2025-11-25\",\"x\":")),
+            400,
+        ),
     };
     let (_, head) = sent(address, &bytes).await;
     assert_eq!(head.status, status, "{number}");
@@ -260,7 +271,8 @@ async fn s18_ten_thousand_abandoned_sessions() {
         checks::eventually("the tasks are gone", back).await;
         let (bytes, tasks) = usage(&server).await;
         println!("before {bytes_before} bytes in {tasks_before} tasks, after {bytes} in {tasks}");
-        let places = BYTES_A_PLACE * (expected[&CloseReason::Expired] + expected[&CloseReason::NeverInitialized]);
+        let places =
+            BYTES_A_PLACE * (expected[&CloseReason::Expired] + expected[&CloseReason::NeverInitialized]);
         let most = bytes_before as f64 * BACK_TO + places as f64;
         assert!(bytes as f64 <= most, "{bytes_before} bytes became {bytes}");
 

@@ -14,9 +14,7 @@ use rmcp::{
     transport::StreamableHttpClientTransport,
 };
 use serde_json::{Value, json};
-use std::{
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 use tokio::{net::TcpSocket, sync::watch, task::JoinHandle};
 
 over_both_transports!(one_of_a_hundred => s22_one_of_a_hundred_http, s22_one_of_a_hundred_stdio, limits::large);
@@ -136,7 +134,11 @@ async fn one_of_a_hundred(transport: Transport) {
         server.engine().sessions().into_iter().filter(|session| session.lag().waiting > 0).collect();
     assert_eq!(behind.iter().map(|session| session.id()).collect::<Vec<_>>(), [slow.session()]);
     let lag = behind[0].lag();
-    assert_eq!((lag.listeners, lag.waiting, lag.most_waiting), (1, ROOM, ROOM), "as much as its policy keeps");
+    assert_eq!(
+        (lag.listeners, lag.waiting, lag.most_waiting),
+        (1, ROOM, ROOM),
+        "as much as its policy keeps"
+    );
     assert_eq!(lag.dropped, UPDATES - 1, "the oldest went");
     assert_eq!(server.engine().counters().notifications_dropped, lag.dropped, "nobody else missed any");
 
@@ -226,7 +228,8 @@ async fn sdk_clients(transport: Transport) {
     }
     let slow = Slow::connect(&server, transport).await;
     for burst in (0..UPDATES).step_by(BURST as usize) {
-        let took = prompt("the updates are published", publish(server.engine(), burst)).await.expect("no panic");
+        let took =
+            prompt("the updates are published", publish(server.engine(), burst)).await.expect("no panic");
         assert!(took.into_iter().all(|took| took < PUBLISH_AT_MOST));
         for (_, count) in &mut clients {
             let all = count.wait_for(|count| *count == burst + BURST);

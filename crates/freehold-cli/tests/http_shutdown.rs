@@ -115,7 +115,8 @@ fn a_signal_with_everything_open_ends_it_soon_after_the_grace() {
     let (mut server, address) = Server::http(&["--drain-grace", "2s"]);
     let (one, two) = (session(&address), session(&address));
     let get = |headers: &str| {
-        let request = format!("GET /mcp HTTP/1.1\r\nHost: {address}\r\nAccept: text/event-stream\r\n{headers}\r\n");
+        let request =
+            format!("GET /mcp HTTP/1.1\r\nHost: {address}\r\nAccept: text/event-stream\r\n{headers}\r\n");
         let mut stream = TcpStream::connect(&address).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
         let lines = Lines::of(stream);

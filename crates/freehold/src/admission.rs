@@ -87,6 +87,7 @@ pub(crate) struct QueuedSlot(Arc<Waiter>);
 impl QueuedSlot {
     pub(crate) fn poll_granted(&self, cx: &mut Context<'_>) -> Poll<()> {
         if fault::active(Fault::WaiterAfterCheck) && !self.0.granted.load(Ordering::Acquire) {
+            fault::hesitate();
             self.0.waker.register(cx.waker());
             return Poll::Pending;
         }

@@ -131,6 +131,13 @@ mod seeded {
         chosen() == Some(fault)
     }
 
+    /// Gives another thread a moment to come in between.
+    pub(crate) fn hesitate() {
+        for _ in 0..500 {
+            std::hint::spin_loop();
+        }
+    }
+
     /// Gives another thread time to come in between.
     #[expect(clippy::disallowed_methods, reason = "blocking its thread is part of the fault")]
     pub(crate) fn linger() {
@@ -210,7 +217,9 @@ mod seeded {
 #[cfg(feature = "seeded-faults")]
 pub use seeded::{active, chosen};
 #[cfg(feature = "seeded-faults")]
-pub(crate) use seeded::{control_is_call, enter_registry, linger, locked, registry_in_hook, written};
+pub(crate) use seeded::{
+    control_is_call, enter_registry, hesitate, linger, locked, registry_in_hook, written,
+};
 
 #[cfg(not(feature = "seeded-faults"))]
 mod absent {
@@ -221,6 +230,9 @@ mod absent {
     pub(crate) const fn active(_fault: Fault) -> bool {
         false
     }
+
+    #[inline(always)]
+    pub(crate) const fn hesitate() {}
 
     #[inline(always)]
     pub(crate) const fn linger() {}
@@ -249,5 +261,5 @@ mod absent {
 
 #[cfg(not(feature = "seeded-faults"))]
 pub(crate) use absent::{
-    active, control_is_call, enter_registry, linger, locked, registry_in_hook, written,
+    active, control_is_call, enter_registry, hesitate, linger, locked, registry_in_hook, written,
 };

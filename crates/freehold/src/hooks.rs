@@ -79,7 +79,9 @@ impl<S: State> Hooks<S> {
 
     pub(crate) fn shutdown_begun(engine: &Arc<EngineState<S>>) {
         let engine = engine.clone();
-        in_turn(move || run(&engine.events, "shutdown begun", &engine.hooks.on_shutdown_begun, |hook| hook()));
+        in_turn(move || {
+            run(&engine.events, "shutdown begun", &engine.hooks.on_shutdown_begun, |hook| hook())
+        });
     }
 }
 

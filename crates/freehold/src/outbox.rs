@@ -162,6 +162,7 @@ impl Outbox {
         if let Some(found) = found {
             return Poll::Ready(found);
         }
+        fault::hesitate();
         let displaced = self.queue.with(|queue| queue.waker.replace(cx.waker().clone()));
         drop(displaced);
         Poll::Pending
