@@ -1,6 +1,7 @@
 //! The end of an HTTP server: a signal drains it, a second one forces it.
 
 #![cfg(unix)]
+#![allow(clippy::disallowed_methods, reason = "tests stand outside of the seam")]
 
 mod freehold_process;
 

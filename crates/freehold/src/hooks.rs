@@ -80,7 +80,7 @@ impl<S: State> Hooks<S> {
     pub(crate) fn shutdown_begun(engine: &Arc<EngineState<S>>) {
         let engine = engine.clone();
         in_turn(move || {
-            run(&engine.events, "shutdown begun", &engine.hooks.on_shutdown_begun, |hook| hook())
+            run(&engine.events, "shutdown begun", &engine.hooks.on_shutdown_begun, |hook| hook());
         });
     }
 }
