@@ -2,10 +2,11 @@
 //!
 //! U1, each request had one outcome; U2, a ping works on the used sessions and on new ones; U3, all gauges are back to
 //! the base line; U4, what was ended by force was told, with its cause, and the counters say the same as the events;
-//! U5, nothing spins. (The list of waits, the other half of U4, is looked at by the scenarios that have waits to see.)
+//! U5, nothing spins. (The list of waits, the other half of U4, is looked at by the scenarios that have waits to see:
+//! one that is over can no longer be seen.)
 
 use crate::{Client, Outcome, Seen, TestServer, Transport, limits::prompt};
-use freehold_mcp::freehold::{OutcomeKind, Session, SessionGauges, SessionId};
+use freehold_mcp::freehold::{CallSnapshot, CloseReason, OutcomeKind, Session, SessionGauges, SessionId};
 use std::{
     collections::{HashMap, HashSet},
     sync::{
@@ -114,6 +115,8 @@ async fn at_rest(session: &Session<u64>) {
         (running, in_flight, questions) == (0, 0, 0)
     };
     eventually("the session is at rest", rest).await;
+    let of_it = |call: &CallSnapshot| call.session == session.id();
+    eventually("no call of it has a task", || !session.engine().calls().iter().any(of_it)).await;
 }
 
 /// U3: sessions, calls, questions, streams, connections and tasks are what they were before.
@@ -165,6 +168,7 @@ pub fn events_add_up(server: &TestServer) {
         ("answered", counters.answered, of(OutcomeKind::Answered)),
         ("failed", counters.failed, of(OutcomeKind::Failed)),
         ("panicked", counters.panicked, of(OutcomeKind::Panicked)),
+        ("deadlocked", counters.deadlocked, of(OutcomeKind::Deadlocked)),
         ("deadline exceeded", counters.deadline_exceeded, of(OutcomeKind::DeadlineExceeded)),
         ("cancelled", counters.cancelled, of(OutcomeKind::Cancelled)),
         ("overloaded", counters.overloaded, of(OutcomeKind::Overloaded)),
@@ -185,6 +189,13 @@ pub fn events_add_up(server: &TestServer) {
             count(|event| matches!(event, Seen::ThreadBlocked { .. })),
         ),
         ("hook panics", counters.hook_panics, count(|event| matches!(event, Seen::HookPanicked(_)))),
+        (
+            "expired",
+            counters.sessions_expired,
+            count(|event| matches!(event, Seen::Closed(_, reason) if reason_is_time(*reason))),
+        ),
+        ("dropped notifications", counters.notifications_dropped, dropped(&events)),
+        ("overflowed", counters.streams_overflowed, count(|event| *event == Seen::Overflowed)),
     ];
     for (name, counter, events) in pairs {
         assert_eq!(counter, events, "{name}: the counter and the events");
@@ -195,6 +206,15 @@ pub fn events_add_up(server: &TestServer) {
         "a call ended as none of the known kinds"
     );
     assert_eq!(counters.observer_panics, 0);
+}
+
+fn reason_is_time(reason: CloseReason) -> bool {
+    matches!(reason, CloseReason::Expired | CloseReason::NeverInitialized)
+}
+
+fn dropped(events: &[Seen]) -> u64 {
+    let each = events.iter().map(|event| if let Seen::Dropped(count) = event { *count } else { 0 });
+    each.sum()
 }
 
 /// U5: waits for a window of time in which the server hardly did a thing.

@@ -303,6 +303,18 @@ impl Client {
         }
     }
 
+    /// Goes on to read.
+    ///
+    /// # Panics
+    ///
+    /// Over HTTP.
+    pub fn resume_reading(&self) {
+        match &self.link {
+            Link::Http(_) => panic!("only over stdio"),
+            Link::Stdio(link) => link.resume_reading(),
+        }
+    }
+
     /// Is gone from one moment to the next: all its connections close, or its pipes.
     pub async fn kill(self, how: Cut) {
         self.inbox.close("the client was killed");

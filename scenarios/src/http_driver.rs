@@ -8,7 +8,11 @@ use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
 };
-use tokio::{io::AsyncReadExt, net::TcpStream, sync::oneshot};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::oneshot,
+};
 
 /// How a client cuts a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +98,22 @@ impl Connection {
     /// If the system does not know how.
     pub fn reset(self) {
         self.stream.set_zero_linger().expect("SO_LINGER");
+    }
+
+    /// Sends no more, but goes on to read.
+    ///
+    /// # Errors
+    ///
+    /// As TCP.
+    pub async fn half_close(&mut self) -> io::Result<()> {
+        self.stream.shutdown().await
+    }
+
+    /// Waits until the other side has closed it, properly or not.
+    pub async fn until_closed(&mut self) {
+        while self.fill().await.is_ok() {
+            self.buffer.clear();
+        }
     }
 
     async fn fill(&mut self) -> io::Result<()> {

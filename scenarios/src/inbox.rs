@@ -193,6 +193,11 @@ impl Inbox {
         .await
     }
 
+    /// Waits until the latest notification is as wanted.
+    pub async fn latest(&self, wanted: impl Fn(&Value) -> bool) {
+        self.wait(|state| state.notifications.last().is_some_and(&wanted).then_some(())).await;
+    }
+
     /// The notifications so far.
     #[must_use]
     pub fn notifications(&self) -> Vec<Value> {

@@ -14,6 +14,7 @@ mod inbox;
 pub mod limits;
 mod panics;
 mod probe;
+pub mod race;
 mod record;
 mod server;
 mod stdio_driver;
@@ -29,18 +30,22 @@ pub use server::{Builder, Ctx, TestServer};
 pub use stdio_driver::{Pace, Random};
 pub use tools::{echo, standard_tools};
 
-/// Makes one test for each transport of an `async fn(Transport)`.
+/// Makes one test for each transport of an `async fn(Transport)`; its time limit is that of [`limits::limited`], or of
+/// the function named.
 #[macro_export]
 macro_rules! over_both_transports {
     ($scenario:path => $http:ident, $stdio:ident) => {
+        $crate::over_both_transports!($scenario => $http, $stdio, $crate::limits::limited);
+    };
+    ($scenario:path => $http:ident, $stdio:ident, $limited:path) => {
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $http() {
-            $crate::limits::limited($scenario($crate::Transport::Http)).await;
+            $limited($scenario($crate::Transport::Http)).await;
         }
 
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $stdio() {
-            $crate::limits::limited($scenario($crate::Transport::Stdio)).await;
+            $limited($scenario($crate::Transport::Stdio)).await;
         }
     };
 }

@@ -7,6 +7,8 @@ use std::{future::Future, time::Duration};
 pub const DEADLINE: Duration = Duration::from_secs(2);
 /// Reaching this is always a failure: 5 x D.
 pub const TIME_LIMIT: Duration = Duration::from_secs(10);
+/// The same for scenarios of some hundred thousand messages or ten thousand sessions, whose work alone takes seconds.
+pub const LARGE_TIME_LIMIT: Duration = Duration::from_secs(60);
 /// What the scenarios want within 100 ms to 1 s must come within this; generous, since machines are noisy.
 pub const PROMPT: Duration = Duration::from_secs(4);
 /// A deadline that no scenario lives to see: what ends, ends for another reason.
@@ -35,8 +37,21 @@ pub fn lively() -> HttpOptions {
 ///
 /// At the limit.
 pub async fn limited(scenario: impl Future<Output = ()>) {
+    within(TIME_LIMIT, scenario).await;
+}
+
+/// Runs a large scenario within its time limit.
+///
+/// # Panics
+///
+/// At the limit.
+pub async fn large(scenario: impl Future<Output = ()>) {
+    within(LARGE_TIME_LIMIT, scenario).await;
+}
+
+async fn within(limit: Duration, scenario: impl Future<Output = ()>) {
     let scenario = Box::pin(scenario);
-    tokio::time::timeout(TIME_LIMIT, scenario).await.expect("the scenario reached its time limit");
+    tokio::time::timeout(limit, scenario).await.expect("the scenario reached its time limit");
 }
 
 /// Waits for what must come soon.

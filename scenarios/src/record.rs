@@ -76,6 +76,20 @@ impl Record {
         self.inner.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The bytes that the events take, as a clone of them shows; what they have in reserve is given back.
+    ///
+    /// `used` says how many bytes the process uses.
+    #[must_use]
+    pub fn bytes(&self, used: impl Fn() -> usize) -> usize {
+        let mut events = self.inner.events.lock().unwrap_or_else(PoisonError::into_inner);
+        events.shrink_to_fit();
+        let before = used();
+        let copy = events.clone();
+        let bytes = used() - before;
+        drop(copy);
+        bytes
+    }
+
     /// How many events are as wanted.
     pub fn count(&self, wanted: impl Fn(&Seen) -> bool) -> usize {
         self.events().iter().filter(|event| wanted(event)).count()

@@ -6,7 +6,7 @@ use tokio::{
     io::{
         AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, DuplexStream, ReadHalf, WriteHalf,
     },
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::JoinHandle,
 };
 
@@ -71,6 +71,7 @@ pub(crate) type Pipes = (ReadHalf<DuplexStream>, WriteHalf<DuplexStream>);
 pub(crate) struct StdioLink {
     /// Lines to write; without it the client's end is closed.
     lines: Option<mpsc::UnboundedSender<String>>,
+    reads: watch::Sender<bool>,
     reader: JoinHandle<()>,
     writer: JoinHandle<()>,
 }
@@ -87,8 +88,9 @@ impl StdioLink {
             }
             let _ = output.shutdown().await;
         });
-        let reader = tokio::spawn(read(input, inbox));
-        Self { lines: Some(lines), reader, writer }
+        let (reads, reading) = watch::channel(true);
+        let reader = tokio::spawn(read(input, inbox, reading));
+        Self { lines: Some(lines), reads, reader, writer }
     }
 
     pub(crate) fn write(&self, text: String) {
@@ -113,14 +115,27 @@ impl StdioLink {
 
     /// Stops reading, but closes nothing.
     pub(crate) fn pause_reading(&self) {
-        self.reader.abort();
+        self.reads.send_replace(false);
+    }
+
+    pub(crate) fn resume_reading(&self) {
+        self.reads.send_replace(true);
     }
 }
 
-async fn read(input: impl AsyncRead + Unpin, inbox: Arc<Inbox>) {
+async fn read(input: impl AsyncRead + Unpin, inbox: Arc<Inbox>, mut reading: watch::Receiver<bool>) {
     let mut lines = BufReader::new(input).lines();
     let how = loop {
-        match lines.next_line().await {
+        let line = tokio::select! {
+            biased;
+            // A part of a line stays in the reader.
+            () = until(&mut reading, false) => {
+                until(&mut reading, true).await;
+                continue;
+            }
+            line = lines.next_line() => line,
+        };
+        match line {
             Ok(Some(line)) => {
                 inbox.take(serde_json::from_str(&line).expect("a line is JSON"));
             }
@@ -129,4 +144,11 @@ async fn read(input: impl AsyncRead + Unpin, inbox: Arc<Inbox>) {
         }
     };
     inbox.close(&how);
+}
+
+async fn until(reading: &mut watch::Receiver<bool>, wanted: bool) {
+    if reading.wait_for(|reads| *reads == wanted).await.is_err() && !wanted {
+        // Nobody is left who could pause it.
+        std::future::pending::<()>().await;
+    }
 }

@@ -219,7 +219,7 @@ async fn during_shutdown(transport: Transport) {
     server.probe.entered(2).await;
     let report = prompt("the drain ends", server.engine().drain(Duration::from_millis(100))).await;
     assert_eq!((report.running, report.cancelled), (2, 2), "{report:?}");
-    assert_eq!(report.abandoned, ["tools/call"]);
+    assert_eq!(report.abandoned, ["tools/call bomb"]);
     checks::all_failed(&client, &ids, ErrorCode::CANCELLED.0.into()).await;
     client.inbox.assert_one_outcome_each();
     client.kill(Cut::Close).await;

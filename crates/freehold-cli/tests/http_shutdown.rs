@@ -1,6 +1,7 @@
 //! The end of an HTTP server: a signal drains it, a second one forces it.
 
 #![cfg(unix)]
+#![allow(clippy::disallowed_methods, reason = "tests stand outside of the seam")]
 
 mod freehold_process;
 
@@ -9,6 +10,7 @@ use serde_json::json;
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    time::{Duration, Instant},
 };
 
 /// Posts one message on a connection of its own and returns the answer's lines.
@@ -102,4 +104,65 @@ fn a_connection_that_is_idle_or_half_a_request_does_not_hold_the_end_up() {
     assert_eq!(server.ended(), Some(0));
     let mut rest = Vec::new();
     let _ = half.read_to_end(&mut rest);
+}
+
+/// S-19 on the real process: streams, a subscription, a call that ends soon, one that does not, a client that reads
+/// nothing, connections that say nothing.
+#[test]
+fn a_signal_with_everything_open_ends_it_soon_after_the_grace() {
+    const GRACE: Duration = Duration::from_secs(2);
+    /// Half a second, and as much again for a busy machine.
+    const MARGIN: Duration = Duration::from_secs(1);
+    let (mut server, address) = Server::http(&["--drain-grace", "2s"]);
+    let (one, two) = (session(&address), session(&address));
+    let get = |headers: &str| {
+        let request =
+            format!("GET /mcp HTTP/1.1\r\nHost: {address}\r\nAccept: text/event-stream\r\n{headers}\r\n");
+        let mut stream = TcpStream::connect(&address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let lines = Lines::of(stream);
+        lines.until("keep-alive");
+        lines
+    };
+    let stream = get(&one);
+    let meta = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    let params = json!({ "_meta": meta, "notifications": { "toolsListChanged": true } });
+    let listen = json!({ "jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": params });
+    let stateless = "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: subscriptions/listen\r\n";
+    let subscription = post(&address, stateless, &listen);
+    subscription.until("acknowledged");
+    let short = start_slow(&address, &one, 1_000);
+    let long = start_slow(&address, &two, 300_000);
+    let params = json!({ "name": "slow", "arguments": { "ms": 300_000 }, "_meta": { "progressToken": 1 } });
+    let unread = json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": params }).to_string();
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
+         Accept: application/json, text/event-stream\r\n{two}Content-Length: {}\r\n\r\n{unread}",
+        unread.len()
+    );
+    let mut nobody_reads = TcpStream::connect(&address).unwrap();
+    nobody_reads.write_all(head.as_bytes()).unwrap();
+    let _idle = TcpStream::connect(&address).unwrap();
+    let mut half = TcpStream::connect(&address).unwrap();
+    half.write_all(b"POST /mcp HTTP/1.1\r\nHost: ").unwrap();
+
+    let begin = Instant::now();
+    server.signal("TERM");
+    server.stderr.until("draining");
+    let echo = json!({ "name": "echo", "arguments": { "text": "too late" } });
+    let late = json!({ "jsonrpc": "2.0", "id": 9, "method": "tools/call", "params": echo });
+    post(&address, &one, &late).until("-31004");
+    short.until("took 1000 ms");
+    subscription.until("complete");
+    long.until("shutdown");
+    assert_eq!(server.ended(), Some(0));
+    let took = begin.elapsed();
+    assert!(took >= GRACE && took < GRACE + MARGIN, "{took:?}");
+    let report = server.stderr.until("drained");
+    assert!(report.contains("running=4") && report.contains("cancelled=2"), "{report}");
+    // Ended, and properly: the chunk of no bytes.
+    assert_eq!(stream.rest().iter().rfind(|line| !line.is_empty()).map(String::as_str), Some("0"));
 }

@@ -91,7 +91,10 @@ impl<S: State> McpServer<S> {
             session.0.calls_ended().await;
             session.0.close(CloseReason::Disconnected);
         };
-        let grace = runtime.now() + AFTER_INPUT;
+        // After a drain no call is left that could still have something to say.
+        let patience =
+            if session.0.closed() == Some(CloseReason::Shutdown) { LAST_WORDS } else { AFTER_INPUT };
+        let grace = runtime.now() + patience;
         let finished = async { tokio::join!(until(&**runtime, grace, calls_ended), writer.as_mut()) };
         if until(&**runtime, grace, finished).await.is_none() {
             session.0.close(CloseReason::Disconnected);

@@ -13,7 +13,10 @@
 //!
 //! *Deadlock safety*: sections move slots only; wakers are woken after them.
 
-use crate::limits::Limits;
+use crate::{
+    fault::{self, Fault},
+    limits::Limits,
+};
 use atomic_waker::AtomicWaker;
 use freehold_sync::ScopedMutex;
 use std::{
@@ -96,6 +99,11 @@ pub(crate) struct QueuedSlot(Arc<Waiter>);
 
 impl QueuedSlot {
     pub(crate) fn poll_granted(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if fault::active(Fault::WaiterAfterCheck) && !self.0.granted.load(Ordering::Acquire) {
+            fault::hesitate();
+            self.0.waker.register(cx.waker());
+            return Poll::Pending;
+        }
         // Register, then look: the granter stores `granted` before it wakes, so one of the two sees the other.
         self.0.waker.register(cx.waker());
         // Acquire pairs with the Release of the granter.

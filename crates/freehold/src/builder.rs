@@ -269,7 +269,8 @@ impl<S: State> EngineBuilder<S> {
         self
     }
 
-    /// Adds a hook that runs when a session was opened.
+    /// Adds a hook that runs when a session was opened. Like all hooks it runs under no lock of the engine and may call
+    /// it back; hooks of what it causes there run on its thread as soon as it has returned.
     pub fn on_opened(mut self, hook: impl Fn(&Session<S>) + Send + Sync + 'static) -> Self {
         self.hooks.on_opened.push(Box::new(hook));
         self

@@ -10,7 +10,7 @@ use crate::{
     contain::{Panicked, contain},
     engine::Engine,
     event::{Event, OutcomeKind},
-    fault,
+    fault::{self, Fault},
     gate::{Place, Whose},
     handler::{HandlerResult, MethodKind},
     message::{
@@ -204,6 +204,9 @@ impl<S: State> Engine<S> {
     }
 
     fn take_answer(&self, session: &Session<S>, response: Response<'_>) {
+        if fault::active(Fault::InlineReader) && !session.inner.calls.is_empty() {
+            return;
+        }
         let result = response.result.map(Cow::into_owned);
         let known = response.id.is_some_and(|id| session.inner.questions.answer(&id, result));
         if !known {

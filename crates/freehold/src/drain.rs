@@ -17,6 +17,7 @@ use crate::{
     },
     engine::Engine,
     fault::{self, Fault},
+    hooks::Hooks,
     runtime::{after, until},
     session::{CloseReason, SessionId},
     state::State,
@@ -40,10 +41,19 @@ pub struct DrainReport {
     pub running: usize,
     /// Of those, how many did not finish within the grace and were cancelled.
     pub cancelled: usize,
-    /// Of those, the methods of handlers that went on even after their own grace.
+    /// Of those, the methods (and what they were about: the tool of a `tools/call`) of handlers that went on even after
+    /// their own grace.
     pub abandoned: Vec<String>,
     /// Sessions closed.
     pub sessions: usize,
+}
+
+impl DrainReport {
+    /// Calls that ran when it began and finished by themselves.
+    #[must_use]
+    pub fn drained(&self) -> usize {
+        self.running.saturating_sub(self.cancelled)
+    }
 }
 
 /// Added to the handlers' own grace before they count as abandoned.
@@ -55,7 +65,7 @@ pub(crate) struct DrainState {
     begun_signal: Signal,
     cancels: AtomicBool,
     asking: ScopedMutex<Vec<SessionId>>,
-    /// Address of the call and method of each handler that was dropped after its grace.
+    /// Address and label of the call of each handler that was dropped after its grace.
     abandoned: ScopedMutex<Vec<(usize, String)>>,
     call_left: Notify,
     ended: Signal,
@@ -68,9 +78,7 @@ impl DrainState {
     }
 
     fn begin(&self) -> bool {
-        let first = !self.begun.swap(true, Ordering::SeqCst);
-        self.begun_signal.set(NonZeroU8::MIN);
-        first
+        !self.begun.swap(true, Ordering::SeqCst)
     }
 
     fn end(&self, report: DrainReport) {
@@ -89,9 +97,9 @@ impl DrainState {
     }
 
     /// The future of a handler was dropped because it went on after its grace.
-    pub(crate) fn abandoned(&self, call: usize, method: &str) {
+    pub(crate) fn abandoned(&self, call: usize, label: String) {
         if self.has_begun() {
-            self.abandoned.with(|abandoned| abandoned.push((call, method.to_owned())));
+            self.abandoned.with(|abandoned| abandoned.push((call, label)));
         }
     }
 
@@ -137,10 +145,13 @@ impl<S: State> Engine<S> {
             until(runtime, after(runtime.now(), self.whole_grace(grace)), drain.ended.wait()).await;
             return drain.report();
         }
-        self.inner.hooks.shutdown_begun(&self.inner.events);
+        // Counted before anybody is told: some calls end as soon as they hear of it.
+        let running = self.others();
+        drain.begun_signal.set(NonZeroU8::MIN);
+        Hooks::shutdown_begun(&self.inner);
         let (engine, duty) = (self.clone(), EndDrain(self.clone()));
         let run = async move {
-            let report = engine.run_drain(grace).await;
+            let report = engine.run_drain(running, grace).await;
             engine.inner.drain.end(report);
             drop(duty);
         };
@@ -154,10 +165,10 @@ impl<S: State> Engine<S> {
         grace.saturating_add(self.inner.limits.cancel_grace).saturating_add(ABANDON_MARGIN)
     }
 
-    async fn run_drain(&self, grace: Duration) -> DrainReport {
+    async fn run_drain(&self, running: usize, grace: Duration) -> DrainReport {
         let (engine, drain) = (&self.inner, &self.inner.drain);
         let begun_at = engine.runtime.now();
-        let mut report = DrainReport { running: self.others(), ..DrainReport::default() };
+        let mut report = DrainReport { running, ..DrainReport::default() };
         let patience = if fault::active(Fault::DrainWaits) { Duration::MAX } else { grace };
         let all_left = self.until_calls(after(begun_at, patience), || self.others() == 0).await;
         // Not counted again when all have left: a call that comes too late stands in the count until it is refused.

@@ -9,6 +9,7 @@ use crate::{
     },
     drain::DrainState,
     event::{Counters, Event, Events},
+    fault,
     gate::Gate,
     hooks::Hooks,
     limits::Limits,
@@ -252,7 +253,7 @@ impl<S: State> Engine<S> {
         let engine = &self.inner;
         engine.sweep.call_once(|| sweep::start(engine));
         engine.events.emit(&Event::SessionOpened { session: session.id() });
-        engine.hooks.opened(&engine.events, session);
+        Hooks::opened(session);
         // A drain that began in between has closed all sessions it saw, and may not have seen this one.
         if engine.drain.has_begun() {
             session.close(CloseReason::Shutdown);
@@ -307,7 +308,11 @@ impl<S: State> Engine<S> {
         effect::note(Effect::Sent);
         let bytes = bytes::Bytes::from(encode_notification(method, params)?);
         let sessions = self.sessions().into_iter().filter(|session| wanted(session));
-        let push = |session: Session<S>| session.push(Frame::Notification(bytes.clone()));
+        let push = |session: Session<S>| {
+            let pushed = session.push(Frame::Notification(bytes.clone()));
+            fault::written(|| session.inner.outbox.len() == 0);
+            pushed
+        };
         Ok(sessions.filter(|session| matches!(push(session.clone()), Pushed::Queued { .. })).count())
     }
 

@@ -12,10 +12,20 @@
 pub enum Fault {
     /// One lock around every handler, which each dispatch needs too (S-01).
     RegistryLock,
+    /// The lock of the table of sessions is held while hooks run (S-02).
+    HookUnderLock,
+    /// A session that is closed can be closed again (S-02).
+    CloseTwice,
+    /// The reader runs handlers itself: while one runs no answer of the client's is read (S-03).
+    InlineReader,
     /// Control methods need a slot like any call (S-04).
     SlotInReader,
     /// Unread answers share the room of notifications, and the oldest goes first (S-06).
     DropAnswers,
+    /// A broadcast waits for each of its subscribers before it turns to the next one (S-22).
+    SerialFanOut,
+    /// Who waits looks first and registers later (S-10).
+    WaiterAfterCheck,
     /// Deadlocks are not looked for (S-07).
     GraphOff,
     /// Handlers run on the threads of timers, readers and writers, although they have some of their own (S-09).
@@ -32,6 +42,8 @@ pub enum Fault {
     DeadlineSendOnly,
     /// A disconnect cancels nothing (S-16).
     CancelByMessageOnly,
+    /// For the HTTP transport: the next connection is accepted when the one before has ended (S-17).
+    AcceptWaits,
     /// Sessions that nobody uses stay (S-18).
     NeverExpire,
     /// A drain waits for all handlers before it cancels any (S-19).
@@ -44,14 +56,25 @@ pub enum Fault {
 mod seeded {
     use super::Fault;
     use crate::runtime::BoxFuture;
-    use std::{sync::OnceLock, time::Duration};
+    use std::{
+        sync::{
+            OnceLock,
+            atomic::{AtomicBool, AtomicUsize, Ordering},
+        },
+        time::Duration,
+    };
 
     impl Fault {
         /// Every fault.
-        pub const ALL: [Self; 14] = [
+        pub const ALL: [Self; 20] = [
             Self::RegistryLock,
+            Self::HookUnderLock,
+            Self::CloseTwice,
+            Self::InlineReader,
             Self::SlotInReader,
             Self::DropAnswers,
+            Self::SerialFanOut,
+            Self::WaiterAfterCheck,
             Self::GraphOff,
             Self::SameThreads,
             Self::ClearPartialLine,
@@ -60,6 +83,7 @@ mod seeded {
             Self::PanicForgetsAnswer,
             Self::DeadlineSendOnly,
             Self::CancelByMessageOnly,
+            Self::AcceptWaits,
             Self::NeverExpire,
             Self::DrainWaits,
             Self::CheckThenSet,
@@ -70,8 +94,13 @@ mod seeded {
         pub const fn name(self) -> &'static str {
             match self {
                 Self::RegistryLock => "registry-lock",
+                Self::HookUnderLock => "hook-under-lock",
+                Self::CloseTwice => "close-twice",
+                Self::InlineReader => "inline-reader",
                 Self::SlotInReader => "slot-in-reader",
                 Self::DropAnswers => "drop-answers",
+                Self::WaiterAfterCheck => "waiter-after-check",
+                Self::SerialFanOut => "serial-fan-out",
                 Self::GraphOff => "graph-off",
                 Self::SameThreads => "same-threads",
                 Self::ClearPartialLine => "clear-partial-line",
@@ -80,6 +109,7 @@ mod seeded {
                 Self::PanicForgetsAnswer => "panic-forgets-answer",
                 Self::DeadlineSendOnly => "deadline-send-only",
                 Self::CancelByMessageOnly => "cancel-by-message-only",
+                Self::AcceptWaits => "accept-waits",
                 Self::NeverExpire => "never-expire",
                 Self::DrainWaits => "drain-waits",
                 Self::CheckThenSet => "check-then-set",
@@ -109,10 +139,69 @@ mod seeded {
         chosen() == Some(fault)
     }
 
+    /// Gives another thread a moment to come in between.
+    pub(crate) fn hesitate() {
+        for _ in 0..500 {
+            std::hint::spin_loop();
+        }
+    }
+
     /// Gives another thread time to come in between.
     #[expect(clippy::disallowed_methods, reason = "blocking its thread is part of the fault")]
     pub(crate) fn linger() {
         std::thread::sleep(Duration::from_millis(50));
+    }
+
+    /// The lock of the table of sessions, as [`Fault::HookUnderLock`] has it.
+    static REGISTRY_HELD: AtomicBool = AtomicBool::new(false);
+
+    /// Holds the table's lock.
+    pub(crate) struct RegistryHeld;
+
+    impl Drop for RegistryHeld {
+        fn drop(&mut self) {
+            REGISTRY_HELD.store(false, Ordering::Release);
+        }
+    }
+
+    /// A hook is about to run, and with the fault under the table's lock.
+    pub(crate) fn registry_in_hook() -> Option<RegistryHeld> {
+        active(Fault::HookUnderLock).then(take_registry)
+    }
+
+    /// The table is about to be used.
+    pub(crate) fn enter_registry() {
+        if active(Fault::HookUnderLock) {
+            drop(take_registry());
+        }
+    }
+
+    /// Blocks its thread, like any lock, but not for ever, so that the run ends.
+    fn take_registry() -> RegistryHeld {
+        for _ in 0..20 {
+            if !REGISTRY_HELD.swap(true, Ordering::AcqRel) {
+                return RegistryHeld;
+            }
+            linger();
+        }
+        panic!("the lock of the table of sessions is not free");
+    }
+
+    /// With [`Fault::SerialFanOut`], blocks until the message was written, or a second has gone; three times, so that
+    /// the run ends.
+    #[expect(clippy::disallowed_methods, reason = "blocking its thread is the fault")]
+    pub(crate) fn written(done: impl Fn() -> bool) {
+        static IN_VAIN: AtomicUsize = AtomicUsize::new(0);
+        if !active(Fault::SerialFanOut) || IN_VAIN.load(Ordering::Relaxed) >= 3 {
+            return;
+        }
+        for _ in 0..1_000 {
+            if done() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        IN_VAIN.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether a control method is a call like any other.
@@ -136,7 +225,9 @@ mod seeded {
 #[cfg(feature = "seeded-faults")]
 pub use seeded::{active, chosen};
 #[cfg(feature = "seeded-faults")]
-pub(crate) use seeded::{control_is_call, linger, locked};
+pub(crate) use seeded::{
+    control_is_call, enter_registry, hesitate, linger, locked, registry_in_hook, written,
+};
 
 #[cfg(not(feature = "seeded-faults"))]
 mod absent {
@@ -149,7 +240,21 @@ mod absent {
     }
 
     #[inline(always)]
+    pub(crate) const fn hesitate() {}
+
+    #[inline(always)]
     pub(crate) const fn linger() {}
+
+    #[inline(always)]
+    pub(crate) const fn registry_in_hook() -> Option<std::convert::Infallible> {
+        None
+    }
+
+    #[inline(always)]
+    pub(crate) fn written(_done: impl Fn() -> bool) {}
+
+    #[inline(always)]
+    pub(crate) const fn enter_registry() {}
 
     #[inline(always)]
     pub(crate) const fn control_is_call() -> bool {
@@ -163,4 +268,6 @@ mod absent {
 }
 
 #[cfg(not(feature = "seeded-faults"))]
-pub(crate) use absent::{active, control_is_call, linger, locked};
+pub(crate) use absent::{
+    active, control_is_call, enter_registry, hesitate, linger, locked, registry_in_hook, written,
+};

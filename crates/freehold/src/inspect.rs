@@ -8,7 +8,10 @@ use crate::{
     session::{Session, SessionId},
     state::State,
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 /// One call with a task of its own: it waits for a slot, runs, or was cancelled and has not ended yet.
 #[derive(Clone, Debug)]
@@ -69,7 +72,51 @@ pub struct SessionGauges {
     pub outgoing: usize,
 }
 
+/// How far the readers of a session's streams are behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StreamLag {
+    /// Readers of the session's own stream; the newest one gets its messages.
+    pub listeners: usize,
+    /// Messages that wait in it at this moment.
+    pub waiting: usize,
+    /// The most messages that ever waited in it, or in the stream of one of the session's calls.
+    pub most_waiting: usize,
+    /// Notifications that these streams dropped, because their readers were too slow.
+    pub dropped: u64,
+}
+
 impl<S: State> Session<S> {
+    /// How long ago its last sign of life was; nothing while something keeps it alive: a call, an open question, a reader
+    /// of its stream. At [`Limits::session_ttl`](crate::Limits::session_ttl) it is closed, at the next sweep.
+    #[must_use]
+    pub fn idle_for(&self) -> Option<Duration> {
+        self.idle_since().map(|since| self.engine.runtime.now().saturating_duration_since(since))
+    }
+
+    /// How far its readers are behind: what waits for them, and what they have missed. Never waits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let engine = freehold::Engine::builder(()).build()?;
+    /// let session = engine.open()?;
+    /// session.notify("news", &1)?;
+    /// let slow = engine.sessions().into_iter().filter(|session| session.lag().waiting > 0).count();
+    /// assert_eq!(slow, 1);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn lag(&self) -> StreamLag {
+        StreamLag {
+            listeners: self.inner.readers.load(Ordering::Relaxed),
+            waiting: self.inner.outbox.len(),
+            most_waiting: self.inner.most_waiting.load(Ordering::Relaxed),
+            dropped: self.inner.dropped.load(Ordering::Relaxed),
+        }
+    }
+
     /// The gauges of this moment.
     #[must_use]
     pub fn gauges(&self) -> SessionGauges {

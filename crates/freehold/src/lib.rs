@@ -44,7 +44,7 @@ pub use engine::{Engine, OpenError};
 pub use event::{Counters, Event, Observer, OutcomeKind};
 pub use gate::Gate;
 pub use handler::{Handler, HandlerResult, MethodOptions, RawHandler, read_params, write_result};
-pub use inspect::{BreakerSnapshot, CallSnapshot, SessionGauges};
+pub use inspect::{BreakerSnapshot, CallSnapshot, SessionGauges, StreamLag};
 pub use limits::Limits;
 pub use message::{ErrorCode, ErrorObject, Message, Notification, Request, RequestId, Response};
 pub use outbox::Frame;

@@ -57,8 +57,8 @@ impl Frame {
 /// What became of a pushed frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pushed {
-    /// It is queued; `dropped` older notifications made room for it.
-    Queued { dropped: u64 },
+    /// It is one of `waiting` now; `dropped` older notifications made room for it.
+    Queued { dropped: u64, waiting: usize },
     /// There was no room for it. `dropped` counts the notifications that went all the same, itself included.
     NoRoom { dropped: u64 },
     /// Answers exceeded their bound: this push closed the stream.
@@ -130,6 +130,9 @@ impl Outbox {
 
     /// The next frame for the reader with this number; the end once the stream is closed or another one took over.
     pub(crate) fn poll_pop(&self, reader: u64, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
+        if fault::active(Fault::WaiterAfterCheck) {
+            return self.poll_pop_late(reader, cx);
+        }
         let mut displaced = None;
         let next = self.queue.with(|queue| {
             if queue.reader != reader {
@@ -148,6 +151,21 @@ impl Outbox {
         });
         drop(displaced);
         next
+    }
+
+    /// The seeded fault: the waker is stored in another section than the one that found nothing.
+    fn poll_pop_late(&self, reader: u64, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
+        let found = self.queue.with(|queue| match queue.reader == reader {
+            true => queue.pop().map(Some).or(queue.closed.then_some(None)),
+            false => Some(None),
+        });
+        if let Some(found) = found {
+            return Poll::Ready(found);
+        }
+        fault::hesitate();
+        let displaced = self.queue.with(|queue| queue.waker.replace(cx.waker().clone()));
+        drop(displaced);
+        Poll::Pending
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -192,7 +210,7 @@ impl Queue {
             }
         }
         self.frames.push_back(frame);
-        Pushed::Queued { dropped: 0 }
+        Pushed::Queued { dropped: 0, waiting: self.frames.len() }
     }
 
     /// Queues a notification or a question; the oldest notifications make room.
@@ -221,7 +239,7 @@ impl Queue {
         self.droppable += 1;
         self.droppable_bytes += size;
         self.frames.push_back(frame);
-        Pushed::Queued { dropped }
+        Pushed::Queued { dropped, waiting: self.frames.len() }
     }
 
     fn pop(&mut self) -> Option<Frame> {
@@ -266,10 +284,10 @@ mod tests {
         let limits = Limits { stream_messages: 2, ..Limits::default() };
         let outbox = Outbox::default();
         let question = Frame::Question(Bytes::from_static(b"q"));
-        assert_eq!(outbox.push(question.clone(), &limits), Pushed::Queued { dropped: 0 });
-        assert_eq!(outbox.push(answer("a"), &limits), Pushed::Queued { dropped: 0 });
-        assert_eq!(outbox.push(note("1"), &limits), Pushed::Queued { dropped: 0 });
-        assert_eq!(outbox.push(note("2"), &limits), Pushed::Queued { dropped: 1 });
+        assert_eq!(outbox.push(question.clone(), &limits), Pushed::Queued { dropped: 0, waiting: 1 });
+        assert_eq!(outbox.push(answer("a"), &limits), Pushed::Queued { dropped: 0, waiting: 2 });
+        assert_eq!(outbox.push(note("1"), &limits), Pushed::Queued { dropped: 0, waiting: 3 });
+        assert_eq!(outbox.push(note("2"), &limits), Pushed::Queued { dropped: 1, waiting: 3 });
         assert_eq!(pop(&outbox), Poll::Ready(Some(question)));
         assert_eq!(pop(&outbox), Poll::Ready(Some(answer("a"))));
         assert_eq!(pop(&outbox), Poll::Ready(Some(note("2"))));
@@ -281,7 +299,7 @@ mod tests {
         let limits = Limits { stream_messages: 1, ..Limits::default() };
         let outbox = Outbox::default();
         let question = || Frame::Question(Bytes::from_static(b"q"));
-        assert_eq!(outbox.push(question(), &limits), Pushed::Queued { dropped: 0 });
+        assert_eq!(outbox.push(question(), &limits), Pushed::Queued { dropped: 0, waiting: 1 });
         assert_eq!(outbox.push(question(), &limits), Pushed::NoRoom { dropped: 0 });
         assert_eq!(outbox.push(note("n"), &limits), Pushed::NoRoom { dropped: 1 });
     }
@@ -290,7 +308,7 @@ mod tests {
     fn too_many_unread_answers_close_the_stream() {
         let limits = Limits { stream_answer_bytes: 3, ..Limits::default() };
         let outbox = Outbox::default();
-        assert_eq!(outbox.push(answer("1234"), &limits), Pushed::Queued { dropped: 0 });
+        assert_eq!(outbox.push(answer("1234"), &limits), Pushed::Queued { dropped: 0, waiting: 1 });
         assert_eq!(outbox.push(answer("5"), &limits), Pushed::Overflowed);
         assert_eq!(outbox.push(answer("6"), &limits), Pushed::Closed);
         assert_eq!(pop(&outbox), Poll::Ready(None));

@@ -8,7 +8,10 @@ use freehold::{CloseReason, Engine, Session};
 use serde_json::json;
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use support::{all_gone, builder, call, error, eventually, result, start, within};
@@ -163,4 +166,32 @@ async fn hooks_may_close_sessions() {
     assert_eq!(error(within(waiting).await.unwrap()).0, -32800);
     eventually(|| engine.session_count() == 0).await;
     assert_eq!(engine.counters().sessions_closed, 25);
+}
+
+/// Closes the next session, from inside of the hook that says that one was closed.
+#[tokio::test]
+async fn a_hook_that_causes_the_next_one_needs_no_deeper_stack() {
+    const SESSIONS: usize = 10_000;
+    let (depth, deepest, runs) = <(Arc<AtomicUsize>, Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
+    let seen = (depth.clone(), deepest.clone(), runs.clone());
+    let next = Arc::new(Mutex::new(Vec::<Session<u64>>::new()));
+    let row = next.clone();
+    let engine = builder()
+        .0
+        .on_closed(move |_, _| {
+            let (depth, deepest, runs) = &seen;
+            runs.fetch_add(1, Ordering::Relaxed);
+            deepest.fetch_max(depth.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+            let next = row.lock().unwrap().pop();
+            assert!(next.is_none_or(|next| next.close(CloseReason::Server)));
+            depth.fetch_sub(1, Ordering::Relaxed);
+        })
+        .build()
+        .unwrap();
+    let first = engine.open().unwrap();
+    *next.lock().unwrap() = (1..SESSIONS).map(|_| engine.open().unwrap()).collect();
+    assert!(first.close(CloseReason::Server));
+    // All of it happened before the first `close` returned.
+    assert_eq!((runs.load(Ordering::Relaxed), engine.session_count()), (SESSIONS, 0));
+    assert_eq!((deepest.load(Ordering::Relaxed), engine.counters().hook_panics), (0, 0));
 }

@@ -12,7 +12,7 @@ use std::{
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -112,6 +112,10 @@ impl<S: State> HttpListener<S> {
                 accepted = self.listener.accept() => accepted,
             };
             match accepted {
+                #[cfg(feature = "seeded-faults")]
+                Ok((stream, _)) if freehold::fault::active(freehold::fault::Fault::AcceptWaits) => {
+                    connection(self.service.clone(), stream, OpenConnection::new(&self.connections)).await;
+                }
                 Ok((stream, _)) => self.connect(stream),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
@@ -192,7 +196,9 @@ async fn connection<S: State>(service: HttpService<S>, stream: TcpStream, _open:
     }
     let engine = service.server.engine().clone();
     let io = TokioIo::new(WriteStall::new(stream, options.write_timeout, engine.runtime().clone()));
-    let handle = service_fn(move |request| {
+    let asked = AtomicBool::new(false);
+    let handle = service_fn(|request| {
+        asked.store(true, Ordering::Relaxed);
         let service = service.clone();
         async move { Ok::<_, Infallible>(service.handle(request).await) }
     });
@@ -205,6 +211,10 @@ async fn connection<S: State>(service: HttpService<S>, stream: TcpStream, _open:
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = engine.drain_ended() => {
+            // Nothing is to be finished here; hyper would wait for the head of a first request.
+            if !asked.load(Ordering::Relaxed) {
+                return;
+            }
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -580,7 +580,7 @@ impl<S: State> Call<S> {
         match self.route {
             Route::Call => {
                 let pushed = self.outbox.push(frame, &self.engine().limits);
-                report_push(self.engine(), pushed);
+                report_push(&self.session, pushed);
                 pushed
             }
             Route::Caller | Route::Session => self.session.push(frame),

@@ -18,6 +18,7 @@ use crate::{
     fault::{self, Fault},
     gate::{NoPlace, Place},
     handler::{HandlerResult, MethodKind},
+    hooks::Hooks,
     message::Raw,
     question::Reply,
     recovery::DegradeReason,
@@ -182,8 +183,7 @@ impl<S: State> CallTask<S> {
     fn start(&mut self, params: Option<Box<RawValue>>) {
         let call = &self.call;
         call.set_stage(Stage::Handler);
-        let engine = call.engine().clone();
-        engine.hooks.called(&engine.events, &call.session, call.method_name());
+        Hooks::called(&call.session, call.method_name());
         // The hook may have closed the session.
         if call.is_settled() {
             return self.finish();
@@ -448,7 +448,7 @@ impl<S: State> CallTask<S> {
             let (session, method) = (self.call.session.inner.id, self.call.method_name());
             let subject = self.call.subject().map(AsRef::as_ref);
             self.call.engine().events.emit(&Event::HandlerAbandoned { session, method, subject, reason });
-            self.call.engine().drain.abandoned(Arc::as_ptr(&self.call).addr(), method);
+            self.call.engine().drain.abandoned(Arc::as_ptr(&self.call).addr(), self.call.label());
         }
         self.finish();
     }

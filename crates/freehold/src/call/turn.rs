@@ -8,6 +8,7 @@ use crate::{
     fault,
     gate::Place,
     handler::{HandlerResult, MethodKind},
+    hooks::Hooks,
     message::{ErrorObject, Raw},
     runtime::BoxFuture,
     state::{State, nesting},
@@ -71,7 +72,7 @@ async fn handle<S: State>(
     let engine = call.engine().clone();
     call.set_stage(Stage::Handler);
     if !call.is_again() {
-        engine.hooks.called(&engine.events, &call.session, call.method_name());
+        Hooks::called(&call.session, call.method_name());
     }
     // The hook may have closed the session.
     if call.is_settled() {

@@ -19,6 +19,7 @@ use crate::{
     event::Event,
     fault::{self, Fault},
     gate::{Gate, Turns},
+    hooks::Hooks,
     message::{RequestId, encode_notification},
     outbox::{Frame, Outbox, Pushed},
     question::Questions,
@@ -91,7 +92,11 @@ pub(crate) struct SessionState<S: State> {
     turns: OnceLock<Box<Turns>>,
     pub(crate) questions: Questions,
     pub(crate) outbox: Outbox,
-    readers: AtomicUsize,
+    pub(crate) readers: AtomicUsize,
+    /// The most messages that waited in one of its streams.
+    pub(crate) most_waiting: AtomicUsize,
+    /// Notifications that its streams dropped.
+    pub(crate) dropped: AtomicU64,
     topics: ScopedMutex<BTreeSet<Box<str>>>,
     attachment: Contained<OnceLock<Box<dyn Any + Send + Sync>>>,
     initialized: AtomicBool,
@@ -115,6 +120,8 @@ impl<S: State> SessionState<S> {
             questions: Questions::default(),
             outbox: Outbox::default(),
             readers: AtomicUsize::new(0),
+            most_waiting: AtomicUsize::new(0),
+            dropped: AtomicU64::new(0),
             topics: ScopedMutex::default(),
             attachment: Contained::new(OnceLock::new()),
             initialized: AtomicBool::new(false),
@@ -286,7 +293,7 @@ impl<S: State> Session<S> {
     /// Queues a frame on the session's own stream.
     pub(crate) fn push(&self, frame: Frame) -> Pushed {
         let pushed = self.inner.outbox.push(frame, &self.engine.limits);
-        report_push(&self.engine, pushed);
+        report_push(self, pushed);
         if pushed == Pushed::Overflowed {
             self.close(CloseReason::StreamOverflowed);
         }
@@ -323,7 +330,7 @@ impl<S: State> Session<S> {
             !self.inner.initialized.swap(true, Ordering::AcqRel)
         };
         if first {
-            self.engine.hooks.initialized(&self.engine.events, self);
+            Hooks::initialized(self);
         }
         first
     }
@@ -400,7 +407,8 @@ impl<S: State> Session<S> {
     /// later ones change nothing and return `false`.
     pub fn close(&self, reason: CloseReason) -> bool {
         effect::note(Effect::Committed);
-        if self.inner.closed.set(reason).is_err() {
+        let first = self.inner.closed.set(reason).is_ok();
+        if !first && !fault::active(Fault::CloseTwice) {
             return false;
         }
         if !fault::active(Fault::KeepPending) {
@@ -411,7 +419,7 @@ impl<S: State> Session<S> {
         if self.inner.addressed {
             self.forget_state(reason);
             self.engine.events.emit(&Event::SessionClosed { session: self.inner.id, reason });
-            self.engine.hooks.closed(&self.engine.events, self, reason);
+            Hooks::closed(self, reason);
         }
         true
     }
@@ -478,14 +486,22 @@ impl<S: State> fmt::Debug for Session<S> {
     }
 }
 
-/// Tells the counters what a push into a full stream cost.
-pub(crate) fn report_push<S: State>(engine: &EngineState<S>, pushed: Pushed) {
-    match pushed {
-        Pushed::Queued { dropped: 0 } | Pushed::NoRoom { dropped: 0 } | Pushed::Closed => {}
-        Pushed::Queued { dropped } | Pushed::NoRoom { dropped } => {
-            engine.events.emit(&Event::NotificationsDropped { count: dropped });
+/// Tells the counters what a push into one of the session's streams, or its calls' ones, cost.
+pub(crate) fn report_push<S: State>(session: &Session<S>, pushed: Pushed) {
+    let (inner, events) = (&session.inner, &session.engine.events);
+    if let Pushed::Queued { waiting, .. } = pushed {
+        // The look before it keeps a stream that is read from writing to the line for each push.
+        if waiting > inner.most_waiting.load(Ordering::Relaxed) {
+            inner.most_waiting.fetch_max(waiting, Ordering::Relaxed);
         }
-        Pushed::Overflowed => engine.events.emit(&Event::StreamOverflowed),
+    }
+    match pushed {
+        Pushed::Queued { dropped: 0, .. } | Pushed::NoRoom { dropped: 0 } | Pushed::Closed => {}
+        Pushed::Queued { dropped, .. } | Pushed::NoRoom { dropped } => {
+            inner.dropped.fetch_add(dropped, Ordering::Relaxed);
+            events.emit(&Event::NotificationsDropped { count: dropped });
+        }
+        Pushed::Overflowed => events.emit(&Event::StreamOverflowed),
     }
 }
 
@@ -518,7 +534,6 @@ impl<S: State> Drop for Listener<S> {
         self.session.inner.outbox.leave(self.number);
         self.session.inner.readers.fetch_sub(1, Ordering::Relaxed);
         self.session.touch();
-        let hooks = &self.session.engine.hooks;
-        hooks.subscriber_dropped(&self.session.engine.events, &self.session);
+        Hooks::subscriber_dropped(&self.session);
     }
 }

@@ -8,7 +8,7 @@
 //! 3. A closed session is found by nobody, and nobody loads it anew while its entry stays.
 
 use super::{SessionId, SessionState};
-use crate::state::State;
+use crate::{fault, state::State};
 use foldhash::fast::RandomState;
 use freehold_sync::{HasSignal, Signal};
 use papaya::{Guard, HashMap};
@@ -107,6 +107,7 @@ impl<S: State> Registry<S> {
 
     /// The session, if it is here and loaded.
     pub(crate) fn get(&self, id: SessionId) -> Option<Arc<SessionState<S>>> {
+        fault::enter_registry();
         match self.entries.pin().get(&id)? {
             Entry::Ready(session) if !session.is_closed() => Some(session.clone()),
             _ => None,
@@ -114,6 +115,7 @@ impl<S: State> Registry<S> {
     }
 
     pub(crate) fn insert(&self, session: Arc<SessionState<S>>, most: usize) -> Result<(), Full> {
+        fault::enter_registry();
         self.reserve(most)?;
         self.entries.pin().insert(session.id, Entry::Ready(session));
         Ok(())
@@ -137,6 +139,7 @@ impl<S: State> Registry<S> {
     }
 
     fn remove_if(&self, id: SessionId, mine: impl Fn(&Entry<S>) -> bool) {
+        fault::enter_registry();
         let guard = self.entries.guard();
         if let Ok(Some(_)) = self.entries.remove_if(&id, |_, entry| mine(entry), &guard) {
             self.count.fetch_sub(1, Ordering::Relaxed);
@@ -176,6 +179,7 @@ impl<S: State> Registry<S> {
 
     /// Clones the handles of all sessions, or of the first `most`.
     pub(crate) fn sessions(&self, most: usize) -> Vec<Arc<SessionState<S>>> {
+        fault::enter_registry();
         let entries = self.entries.pin();
         let ready = entries.values().filter_map(|entry| match entry {
             Entry::Ready(session) if !session.is_closed() => Some(session.clone()),
