@@ -3,6 +3,7 @@
 use crate::{
     admission::TotalCalls,
     call::{CallId, CallsWhileHolding, LiveCalls},
+    cluster::{Alone, Bus, Directory, InboundCalls, NoBus, NodeId},
     drain::DrainState,
     engine::{AppState, Engine, EngineState},
     event::{Events, Observer},
@@ -67,6 +68,9 @@ pub struct EngineBuilder<S: State> {
     store: Arc<dyn Store<S>>,
     at_cap: AtCap,
     gate: Gate,
+    node: NodeId,
+    directory: Arc<dyn Directory>,
+    bus: Arc<dyn Bus>,
     calls_while_holding: CallsWhileHolding,
     answer_cancelled: bool,
     defaults: Defaults,
@@ -87,6 +91,9 @@ impl<S: State> EngineBuilder<S> {
             store: Arc::new(MemoryStore::default()),
             at_cap: AtCap::default(),
             gate: Gate::default(),
+            node: NodeId(0),
+            directory: Arc::new(Alone),
+            bus: Arc::new(NoBus),
             calls_while_holding: CallsWhileHolding::default(),
             answer_cancelled: true,
             defaults: Defaults::default(),
@@ -226,6 +233,13 @@ impl<S: State> EngineBuilder<S> {
         self
     }
 
+    /// Makes the engine one of several: `node` is its name for the directory, which says who has a session that this one does
+    /// not have, and the bus reaches whoever does. What the bus brings goes to [`Engine::inbound`].
+    pub fn cluster(mut self, node: NodeId, directory: Arc<dyn Directory>, bus: Arc<dyn Bus>) -> Self {
+        (self.node, self.directory, self.bus) = (node, directory, bus);
+        self
+    }
+
     /// Sets what is done with calls that handlers make while they hold locks.
     pub fn calls_while_holding(mut self, what: CallsWhileHolding) -> Self {
         self.calls_while_holding = what;
@@ -358,6 +372,10 @@ impl<S: State> EngineBuilder<S> {
             answer_cancelled: self.answer_cancelled,
             at_cap: self.at_cap,
             gate: self.gate,
+            node: self.node,
+            directory: self.directory,
+            bus: self.bus,
+            inbound: InboundCalls::default(),
             calls_while_holding: self.calls_while_holding,
             number,
             initial: Arc::new(Versioned::initial(self.initial)),

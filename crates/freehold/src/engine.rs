@@ -7,6 +7,7 @@ use crate::{
         CallsWhileHolding, LiveCalls,
         effect::{self, Effect},
     },
+    cluster::{Bus, Directory, InboundCalls, NodeId},
     drain::DrainState,
     event::{Counters, Event, Events},
     fault,
@@ -91,6 +92,11 @@ pub(crate) struct EngineState<S: State> {
     pub(crate) answer_cancelled: bool,
     pub(crate) at_cap: AtCap,
     pub(crate) gate: Gate,
+    /// Itself, for the directory.
+    pub(crate) node: NodeId,
+    pub(crate) directory: Arc<dyn Directory>,
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) inbound: InboundCalls<S>,
     pub(crate) calls_while_holding: CallsWhileHolding,
     /// Tells it from other engines in the ids of calls.
     pub(crate) number: u64,
@@ -252,6 +258,7 @@ impl<S: State> Engine<S> {
     pub(crate) fn entered(&self, session: &Session<S>) {
         let engine = &self.inner;
         engine.sweep.call_once(|| sweep::start(engine));
+        engine.directory.claim(session.id());
         engine.events.emit(&Event::SessionOpened { session: session.id() });
         Hooks::opened(session);
         // A drain that began in between has closed all sessions it saw, and may not have seen this one.

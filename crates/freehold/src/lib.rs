@@ -4,6 +4,7 @@
 mod admission;
 mod builder;
 mod call;
+pub mod cluster;
 mod contain;
 mod context;
 mod dispatch;

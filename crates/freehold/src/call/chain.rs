@@ -118,6 +118,16 @@ pub(crate) struct Debts {
 }
 
 impl<S: State> Origin<S> {
+    /// Of a call whose caller is in this engine, in the activity of `locks`.
+    pub(crate) fn here(header: CallHeader, caller: &Arc<Call<S>>, locks: &OwnedContext) -> Self {
+        Self { caller: Some(caller.clone()), locks: Some(locks.clone()), ..Self::elsewhere(header) }
+    }
+
+    /// Of a call whose caller is in another engine.
+    pub(crate) fn elsewhere(header: CallHeader) -> Self {
+        Self { header, caller: None, locks: None, owed: ScopedMutex::default(), end: ScopedMutex::default() }
+    }
+
     /// From now on the activity of `locks` owes them.
     pub(crate) fn bind(&self, debts: Debts, locks: &OwnedContext) {
         self.owed.with(|owed| *owed = Some(debts.answer.bind_apart(locks)));

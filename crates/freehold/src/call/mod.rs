@@ -17,7 +17,7 @@ pub(crate) mod effect;
 mod fan_out;
 mod handle;
 mod live;
-mod nested;
+pub(crate) mod nested;
 mod table;
 mod task;
 mod turn;
@@ -404,10 +404,18 @@ impl<S: State> Call<S> {
     /// session's, if it is serial.
     pub(crate) fn whose_turn(self: &Arc<Self>) -> Whose<S> {
         let in_session = |call: &&Arc<Self>| Arc::ptr_eq(&call.session.inner, &self.session.inner);
-        match self.with_callers().skip(1).find(in_session) {
-            Some(caller) if caller.has_turn() => Whose::Call(caller.clone()),
+        let caller = self.with_callers().skip(1).find(in_session).cloned();
+        match caller.or_else(|| self.caller_by_way_of_others()) {
+            Some(caller) if caller.has_turn() => Whose::Call(caller),
             _ => Whose::Session(self.session.inner.clone()),
         }
+    }
+
+    /// Its nearest caller in the same session, if the chain went through other engines in between.
+    fn caller_by_way_of_others(&self) -> Option<Arc<Self>> {
+        let id = self.session.inner.id;
+        let hop = self.path().iter().rev().find(|hop| hop.session == id)?;
+        self.session.inner.calls.all().into_iter().find(|call| call.call_id() == hop.call)
     }
 
     pub(crate) fn has_turn(&self) -> bool {

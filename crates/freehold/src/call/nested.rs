@@ -1,21 +1,21 @@
 //! Calls that handlers make: into another session, or their own.
 
 use super::{
-    Call, CallHeader, CallId, CallKey, CallTask, CancelReason, Origin, Refused, Route,
-    chain::{Debts, Reported, path_text},
+    Call, CallHeader, CallId, CallKey, CallTask, CancelReason, Hop, Origin, Refused, Route,
+    chain::{Debts, Reported, TooMany, path_text},
     effect::Effect,
 };
 use crate::{
     context::Context,
-    engine::Engine,
     event::Event,
+    gate::NoPlace,
     handler::{HandlerResult, MethodKind},
     message::{ErrorCode, ErrorObject, Raw},
     runtime::BoxFuture,
     session::{Session, SessionId, SessionNotFound},
     state::{State, nesting},
 };
-use freehold_sync::{Deadlock, JoinHandle, LockError, OwnedContext, ScopedMutex};
+use freehold_sync::{Deadlock, JoinHandle, LockError};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 use std::{
@@ -147,8 +147,12 @@ impl From<CallError> for ErrorObject {
 
 impl CallError {
     #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
-    pub(super) fn invalid(error: serde_json::Error) -> Self {
+    pub(crate) fn invalid(error: serde_json::Error) -> Self {
         Self::Invalid(error.to_string())
+    }
+
+    pub(crate) fn too_deep(limit: usize, path: &[Hop], method: &str) -> Self {
+        Self::TooDeep { limit, path: path_text(path, method) }
     }
 
     fn into_failure(self) -> ErrorObject {
@@ -273,18 +277,49 @@ impl<S: State> Context<S> {
         params: Option<Box<RawValue>>,
     ) -> Reported {
         self.may_call(method)?;
-        let session = match target {
-            CallTarget::Session(session) => session,
-            CallTarget::Id(id) => self.engine().session(id)?,
-        };
-        let call = Outgoing { caller: self.served(), locks: self.own_locks(), session: &session, subject };
-        match call.make(method, params)? {
+        let wanted = Wanted { method, subject, params };
+        match target {
+            CallTarget::Session(session) => self.call_here(&session, wanted).await,
+            CallTarget::Id(id) => match self.engine().session(id) {
+                Ok(session) => self.call_here(&session, wanted).await,
+                Err(SessionNotFound(_)) => self.call_elsewhere(id, wanted).await,
+            },
+        }
+    }
+
+    /// Calls in a session of this engine.
+    pub(crate) async fn call_here(&self, session: &Session<S>, wanted: Wanted<'_>) -> Reported {
+        let caller = self.served();
+        let engine = caller.engine();
+        let origin = Origin::here(self.header_for_callee(), caller, self.own_locks());
+        let made = enter(session, wanted, origin, |call, end| {
+            let listed = caller.below().insert(call, end, engine.limits.calls_per_call);
+            listed.map_err(|TooMany| CallError::Overloaded { retry_after: engine.limits.retry_after })
+        })?;
+        match made {
             Made::Done(result) => result,
             Made::Waits { callee, answer } => {
+                // A cancel that came before the callee was listed has not seen it.
+                if caller.is_settled() {
+                    callee.0.cancel(caller.cancel_reason().unwrap_or(CancelReason::CallerGone), None);
+                }
                 let waited = answer.join(self.locks()).without_any_deadline().patient().await;
                 drop(callee);
                 waited.unwrap_or_else(|error| Err(CallError::of_wait(error, self.cancel_reason())))
             }
+        }
+    }
+
+    /// What a callee of this call inherits.
+    pub(crate) fn header_for_callee(&self) -> CallHeader {
+        let caller = self.served();
+        let engine = caller.engine();
+        CallHeader {
+            call: CallId::new(engine.number, engine.next_serial()),
+            path: caller.path().iter().cloned().chain([caller.hop()]).collect(),
+            deadline: caller.clock.expires(engine.runtime.now()),
+            priority: caller.priority(),
+            transactions: nesting::open_now(),
         }
     }
 
@@ -302,7 +337,7 @@ impl<S: State> Context<S> {
         if caller.path().len() >= limit {
             let mut path = caller.path().to_vec();
             path.push(caller.hop());
-            return Err(CallError::TooDeep { limit, path: path_text(&path, method) });
+            return Err(CallError::too_deep(limit, &path, method));
         }
         let held = self.locks().holds() - usize::from(caller.has_turn());
         if held > 0 {
@@ -341,98 +376,73 @@ impl<R> fmt::Debug for Calling<'_, R> {
     }
 }
 
-/// A call about to be made.
-struct Outgoing<'a, S: State> {
-    caller: &'a Arc<Call<S>>,
-    locks: &'a OwnedContext,
-    session: &'a Session<S>,
-    subject: Option<Arc<str>>,
+/// What is to be called.
+pub(crate) struct Wanted<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) subject: Option<Arc<str>>,
+    pub(crate) params: Option<Box<RawValue>>,
 }
 
-enum Made<S: State> {
+pub(crate) enum Made<S: State> {
     Done(Reported),
     Waits { callee: Callee<S>, answer: JoinHandle<Reported> },
 }
 
-impl<S: State> Outgoing<'_, S> {
-    fn make(&self, method: &str, params: Option<Box<RawValue>>) -> Result<Made<S>, CallError> {
-        let session = self.session;
-        let engine = session.engine();
-        session.touch();
-        if session.closed().is_some() {
-            return Err(SessionNotFound(session.id()).into());
-        }
-        let Some(index) = engine.inner.methods.find(method) else {
-            return Err(CallError::Failed(ErrorObject::method_not_found(method)));
-        };
-        if let MethodKind::Control(_) = engine.inner.methods.kind(index) {
-            let params = params.map(Raw::Owned);
-            let result = engine.control(session, index, params.as_ref());
-            return Ok(Made::Done(reported(result.map(|(_, result)| result))));
-        }
-        self.admit(&engine, index, params)
+/// Makes a call of what another call wants; it goes on by itself. `list` puts it, and the wait for its end, where a cancel
+/// finds it.
+pub(crate) fn enter<S: State>(
+    session: &Session<S>,
+    wanted: Wanted<'_>,
+    origin: Origin<S>,
+    list: impl FnOnce(&Arc<Call<S>>, JoinHandle<()>) -> Result<(), CallError>,
+) -> Result<Made<S>, CallError> {
+    let engine = session.engine();
+    session.touch();
+    if session.closed().is_some() {
+        return Err(SessionNotFound(session.id()).into());
     }
+    let Some(index) = engine.inner.methods.find(wanted.method) else {
+        return Err(CallError::Failed(ErrorObject::method_not_found(wanted.method)));
+    };
+    if let MethodKind::Control(_) = engine.inner.methods.kind(index) {
+        let params = wanted.params.map(Raw::Owned);
+        let result = engine.control(session, index, params.as_ref());
+        return Ok(Made::Done(reported(result.map(|(_, result)| result))));
+    }
+    let key = CallKey::Unnamed(engine.inner.next_serial());
+    let call = Call::nested(session, key, index, Route::Caller, origin);
+    if let Some(subject) = wanted.subject {
+        call.set_subject(subject);
+    }
+    admit(&call, wanted.params, list)
+}
 
-    /// Enters the call; it goes on by itself.
-    fn admit(
-        &self,
-        engine: &Engine<S>,
-        method: usize,
-        params: Option<Box<RawValue>>,
-    ) -> Result<Made<S>, CallError> {
-        let (engine, caller) = (&engine.inner, self.caller);
-        let overloaded = || CallError::Overloaded { retry_after: engine.limits.retry_after };
-        let key = CallKey::Unnamed(engine.next_serial());
-        let call = Call::nested(self.session, key, method, Route::Caller, self.origin());
-        let place = call.whose_turn().enter(&engine.limits).map_err(|_| overloaded())?;
-        call.pass_breaker().map_err(CallError::Failed)?;
-        if let Some(subject) = &self.subject {
-            call.set_subject(subject.clone());
-        }
-        let (owed, answer) = freehold_sync::reply();
-        let (owed_end, end) = freehold_sync::reply();
-        if caller.below().insert(&call, end, engine.limits.calls_per_call).is_err() {
-            call.give_up();
-            return Err(overloaded());
-        }
-        // Counted, so that a drain sees it, but never refused for it.
-        engine.total.enter_nested();
-        if let Err(refused) = self.session.inner.calls.insert(&call) {
-            caller.below().remove(&call);
-            engine.nested_call_left();
-            call.give_up();
-            debug_assert_eq!(refused, Refused::Closed, "its key is its own");
-            return Err(SessionNotFound(self.session.id()).into());
-        }
-        let debts = Debts { answer: owed, end: owed_end };
-        CallTask::called(call.clone(), params, place, debts).go();
-        let callee = Callee(call);
-        // After it was entered: a cancel of the caller that came before has not seen it.
-        if caller.is_settled() {
-            callee.0.cancel(caller.cancel_reason().unwrap_or(CancelReason::CallerGone), None);
-        }
-        Ok(Made::Waits { callee, answer })
+fn admit<S: State>(
+    call: &Arc<Call<S>>,
+    params: Option<Box<RawValue>>,
+    list: impl FnOnce(&Arc<Call<S>>, JoinHandle<()>) -> Result<(), CallError>,
+) -> Result<Made<S>, CallError> {
+    let engine = call.engine();
+    let overloaded = |NoPlace| CallError::Overloaded { retry_after: engine.limits.retry_after };
+    let place = call.whose_turn().enter(&engine.limits).map_err(overloaded)?;
+    call.pass_breaker().map_err(CallError::Failed)?;
+    let (owed, answer) = freehold_sync::reply();
+    let (owed_end, end) = freehold_sync::reply();
+    if let Err(error) = list(call, end) {
+        call.give_up();
+        return Err(error);
     }
-
-    fn origin(&self) -> Origin<S> {
-        let caller = self.caller;
-        let engine = caller.engine();
-        let path = caller.path().iter().cloned().chain([caller.hop()]).collect();
-        let header = CallHeader {
-            call: CallId::new(engine.number, engine.next_serial()),
-            path,
-            deadline: caller.clock.expires(engine.runtime.now()),
-            priority: caller.priority(),
-            transactions: nesting::open_now(),
-        };
-        Origin {
-            header,
-            caller: Some(caller.clone()),
-            locks: Some(self.locks.clone()),
-            owed: ScopedMutex::default(),
-            end: ScopedMutex::default(),
-        }
+    // Counted, so that a drain sees it, but never refused for it.
+    engine.total.enter_nested();
+    if let Err(refused) = call.session.inner.calls.insert(call) {
+        debug_assert_eq!(refused, Refused::Closed, "its key is its own");
+        call.give_up();
+        call.left();
+        return Err(SessionNotFound(call.session.id()).into());
     }
+    let debts = Debts { answer: owed, end: owed_end };
+    CallTask::called(call.clone(), params, place, debts).go();
+    Ok(Made::Waits { callee: Callee(call.clone()), answer })
 }
 
 /// How a call ended, for its caller; nothing is what a client that cancelled is told.
@@ -444,13 +454,14 @@ pub(crate) fn reported(result: Option<HandlerResult>) -> Reported {
 }
 
 /// A callee whose caller waits for it, or stopped waiting.
-struct Callee<S: State>(Arc<Call<S>>);
+pub(crate) struct Callee<S: State>(Arc<Call<S>>);
 
 impl<S: State> Drop for Callee<S> {
     fn drop(&mut self) {
-        let Some(caller) = self.0.origin().and_then(|origin| origin.caller.as_ref()) else { return };
         // Nothing happens if it has its outcome.
-        if self.0.cancel(CancelReason::CallerGone, None) {
+        let cancelled = self.0.cancel(CancelReason::CallerGone, None);
+        let Some(caller) = self.0.origin().and_then(|origin| origin.caller.as_ref()) else { return };
+        if cancelled {
             // It may still do anything in its grace.
             caller.mark_effect(Effect::Called);
         }

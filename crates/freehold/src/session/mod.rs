@@ -417,6 +417,7 @@ impl<S: State> Session<S> {
         self.inner.outbox.close();
         self.inner.ended.set(NonZeroU8::MIN);
         if self.inner.addressed {
+            self.engine.directory.release(self.inner.id);
             self.forget_state(reason);
             self.engine.events.emit(&Event::SessionClosed { session: self.inner.id, reason });
             Hooks::closed(self, reason);
