@@ -130,14 +130,19 @@ impl<S: State> Origin<S> {
 
     /// From now on the activity of `locks` owes them.
     pub(crate) fn bind(&self, debts: Debts, locks: &OwnedContext) {
-        self.owed.with(|owed| *owed = Some(debts.answer.bind_apart(locks)));
-        self.end.with(|end| *end = Some(debts.end.bind_apart(locks)));
+        // Bound outside of the sections: that takes one of its own.
+        let (answer, ended) = (debts.answer.bind_apart(locks), debts.end.bind_apart(locks));
+        self.owed.with(|owed| *owed = Some(answer));
+        self.end.with(|end| *end = Some(ended));
     }
 
-    /// Now another activity owes what is still owed: that of the next attempt.
+    /// Now another activity owes what is still owed: that of the next attempt. Meanwhile nobody finds it: who settles the call
+    /// in between leaves it to the caller of this to look.
     pub(crate) fn bind_again(&self, locks: &OwnedContext) {
-        self.owed.with(|owed| *owed = owed.take().map(|debt| debt.bind_again(locks)));
-        self.end.with(|end| *end = end.take().map(|debt| debt.bind_again(locks)));
+        let (owed, end) = (self.owed.with(Option::take), self.end.with(Option::take));
+        let (owed, end) = (owed.map(|debt| debt.bind_again(locks)), end.map(|debt| debt.bind_again(locks)));
+        self.owed.with(|place| *place = owed);
+        self.end.with(|place| *place = end);
     }
 
     /// The handler is gone.

@@ -5,7 +5,7 @@
 //! registers the handler's waker.
 
 use super::{
-    Call, CancelReason, Outcome, Reading, Stage,
+    Call, CallError, CancelReason, Outcome, Reading, Stage,
     attempt::{Degraded, Next, fallback_body, stands},
     chain::Debts,
     effect, turn,
@@ -212,6 +212,10 @@ impl<S: State> CallTask<S> {
                 self.run_in_turn(place, |locks| {
                     if let Some(origin) = call.origin() {
                         origin.bind_again(locks);
+                        if call.is_settled() {
+                            let reason = call.cancel_reason().unwrap_or(CancelReason::CallerGone);
+                            origin.report(Err(CallError::Cancelled(reason)));
+                        }
                     }
                 });
             }
