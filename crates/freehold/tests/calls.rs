@@ -344,3 +344,36 @@ async fn a_caller_that_panics_cancels_what_it_called() {
     probe.saw("cancelled: CallerGone, None").await;
     all_gone(&engine).await;
 }
+
+/// The whole chain has the highest priority of its calls so far.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_callee_is_worth_as_much_as_its_caller() {
+    /// Waits for a lock that nobody gives back before its priority was seen: by who it is chosen as a victim.
+    async fn locks_twice(ctx: &Ctx, (): ()) -> Answer {
+        static LOCK: Mutex<()> = Mutex::new(());
+        let _once = ctx.lock(&LOCK).await?;
+        let again = ctx.lock(&LOCK).await;
+        Ok(json!(again.unwrap_err().is_deadlock()))
+    }
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let into = seen.clone();
+    freehold_sync::set_victim_policy(freehold_sync::VictimPolicy::Hook(Arc::new(move |ring| {
+        into.lock().unwrap().extend(ring.iter().map(|member| member.priority));
+        0
+    })));
+    let (builder, _) = builder();
+    let engine = builder
+        .method_with("relay", MethodOptions::new().priority(7), relay)
+        .method_with("locks twice", MethodOptions::new().priority(3), locks_twice)
+        .build()
+        .unwrap();
+    let (one, two) = (engine.open().unwrap(), engine.open().unwrap());
+    assert_eq!(result(call(&engine, &two, 1, "locks twice", json!(null)).await), true);
+    assert_eq!(
+        result(call(&engine, &one, 1, "relay", relayed(&two, "locks twice", &json!(null))).await),
+        true
+    );
+    freehold_sync::set_victim_policy(freehold_sync::VictimPolicy::Youngest);
+    let seen = seen.lock().unwrap();
+    assert!(seen.contains(&3) && seen.contains(&7), "{seen:?}");
+}

@@ -119,6 +119,7 @@ impl<S: State> Call<S> {
     /// An attempt begins with this activity, which becomes as old as the first one's.
     pub(crate) fn begin_attempt<F>(&self, body: Activity<F>) -> Activity<F> {
         let attempts = &self.attempts;
+        let body = body.priority(self.priority());
         if attempts.begun.fetch_add(1, Ordering::Relaxed) == 0 {
             attempts.birth.store(body.birth(), Ordering::Relaxed);
             return body;

@@ -339,7 +339,7 @@ impl<S: State> Context<S> {
             path.push(caller.hop());
             return Err(CallError::too_deep(limit, &path, method));
         }
-        let held = self.locks().holds() - usize::from(caller.has_turn());
+        let held = self.locks().holds().saturating_sub(usize::from(caller.has_turn()));
         if held > 0 {
             let (session, caller) = (caller.session.inner.id, &*caller.label());
             let warn = engine.calls_while_holding != CallsWhileHolding::Allow;
@@ -441,7 +441,7 @@ fn admit<S: State>(
         return Err(SessionNotFound(call.session.id()).into());
     }
     let debts = Debts { answer: owed, end: owed_end };
-    CallTask::called(call.clone(), params, place, debts).go();
+    CallTask::called(call.clone(), params, place, debts).spawn();
     Ok(Made::Waits { callee: Callee(call.clone()), answer })
 }
 

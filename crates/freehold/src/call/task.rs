@@ -143,8 +143,7 @@ impl<S: State> CallTask<S> {
             Some(caller) => body.called_by(caller),
             None => body,
         };
-        let body = body.named(call.activity_name()).priority(call.priority());
-        self.phase = Phase::Running(call.begin_attempt(body));
+        self.phase = Phase::Running(call.begin_attempt(body.named(call.activity_name())));
     }
 
     /// Takes its place in the line for its turn, in the order of these calls. The handler does not run.
@@ -162,14 +161,10 @@ impl<S: State> CallTask<S> {
     }
 
     /// Goes on by itself from here, unless it is over.
-    pub(crate) fn go(self) {
-        if !matches!(self.phase, Phase::Done) {
-            self.spawn();
-        }
-    }
-
-    /// Goes on by itself from here.
     pub(crate) fn spawn(mut self) {
+        if matches!(self.phase, Phase::Done) {
+            return;
+        }
         self.live = true;
         let runtime = self.call.engine().runtime.clone();
         self.call.engine().live.insert(&self.call);
