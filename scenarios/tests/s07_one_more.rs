@@ -1,14 +1,12 @@
 //! S-07: every holder wants one more. Four calls share a pool of four permits, hold one each and ask for another; and
-//! two tools take two locks in opposite order.
-//!
-//! Its other half, a tool that calls a tool of the same server with one slot, needs calls between sessions.
+//! two tools take two locks in opposite order. And the session's slots as permits: with one of them, a tool calls a tool.
 
 mod sdk;
 
 use freehold_mcp::{
     Tool, ToolError,
     freehold::{
-        OutcomeKind,
+        Limits, OutcomeKind,
         sync::{Deadlock, Event, Grade, Mutex, PermitPool, Subscription, observe, subscribe},
     },
 };
@@ -22,6 +20,7 @@ use tokio::sync::Barrier;
 
 over_both_transports!(permits => s07_permits_http, s07_permits_stdio);
 over_both_transports!(opposite_order => s07_opposite_order_http, s07_opposite_order_stdio);
+over_both_transports!(one_slot => s07_one_slot_http, s07_one_slot_stdio);
 over_both_transports!(parked => s07_parked_http, s07_parked_stdio);
 over_both_transports!(sdk_client => s07_sdk_client_http, s07_sdk_client_stdio);
 
@@ -60,6 +59,12 @@ async fn b_then_a(ctx: &Ctx, (): ()) -> Result<&'static str, ToolError> {
     Ok("two")
 }
 
+/// Calls a tool of its own session.
+async fn calls_echo(ctx: &Ctx, (): ()) -> Result<String, ToolError> {
+    let answer = ctx.call_tool(ctx.session(), "echo", &json!({ "text": "inner" })).await?;
+    Ok(answer.as_str().unwrap_or_default().to_owned())
+}
+
 fn shared() -> Shared {
     Shared {
         pool: PermitPool::new(HOLDERS as u32),
@@ -76,6 +81,7 @@ fn tools(builder: Builder) -> Builder {
         .tool(Tool::new("one_more", "Takes two permits.", one_more))
         .tool(Tool::new("a_then_b", "Takes two locks.", a_then_b))
         .tool(Tool::new("b_then_a", "Takes two locks.", b_then_a))
+        .tool(Tool::new("calls_echo", "Calls a tool.", calls_echo))
 }
 
 /// Waits for a lock or its cancel.
@@ -148,6 +154,20 @@ async fn opposite_order(transport: Transport) {
     assert_one_refused(&answers, "a_then_b");
     assert!(reports.all().iter().all(|report| report.edges.len() == 2) && !reports.all().is_empty());
     checks::everything(&server, vec![one, two]).await;
+}
+
+/// The one slot of the session is that of the outer tool: the inner one runs on it, and others come after both.
+async fn one_slot(transport: Transport) {
+    let limits = Limits { running_per_session: 1, ..patient() };
+    let server = TestServer::with(limits, tools).await;
+    let client = Client::connect(&server, transport).await;
+    let ids: Vec<_> = (0..20).map(|_| client.call("calls_echo", json!({}))).collect();
+    for id in &ids {
+        let answer = prompt("an answer", client.answer(id)).await;
+        assert_eq!(answer["result"]["content"][0]["text"], "inner", "{answer}");
+    }
+    assert_eq!(server.record.outcomes("tools/call", OutcomeKind::Answered), 40);
+    checks::everything(&server, vec![client]).await;
 }
 
 /// Nothing between the socket and the tool keeps the waker of a tool that is parked in a lock: a waker in other hands
