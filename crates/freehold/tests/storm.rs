@@ -131,7 +131,12 @@ impl Tally {
 /// Ten thousand operations over ten sessions, of which every third is serial; every tenth is cancelled somewhere.
 async fn storm(seed: u64, operations: usize) -> Tally {
     let world = World::new();
-    let limits = Limits { cancel_grace: Duration::from_secs(20), ..Limits::default() };
+    let limits = Limits {
+        // No lock is waited for longer than half of the deadline; a busy machine must not be what ends a wait.
+        deadline: Duration::from_secs(600),
+        cancel_grace: Duration::from_secs(20),
+        ..Limits::default()
+    };
     let engine =
         Engine::builder(0).app(world.clone()).limits(limits).method("wander", wander).build().unwrap();
     let sessions: Vec<Session<u64>> = (0..10)
@@ -186,7 +191,7 @@ fn figure(name: &str, default: u64) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_storm_of_nested_calls_and_locks_ends_with_one_outcome_for_each() {
     // Long queues are part of the storm; only a ring may end a wait.
-    freehold_sync::set_wait_limit(Duration::from_secs(100));
+    freehold_sync::set_wait_limit(Duration::from_secs(600));
     let first = figure("FREEHOLD_STORM_FIRST", 1);
     let (mut results, mut deadlocks) = (0, 0);
     for seed in first..first + figure("FREEHOLD_STORM_SEEDS", 2) {
