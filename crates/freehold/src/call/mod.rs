@@ -204,8 +204,15 @@ impl<S: State> HasSignal for Call<S> {
 }
 
 impl<S: State> Call<S> {
-    pub(crate) fn new(session: &Session<S>, key: CallKey, method: usize, route: Route) -> Arc<Self> {
-        Arc::new(Self::unshared(session, key, method, route, None))
+    /// One that arrived at `started`.
+    pub(crate) fn new(
+        session: &Session<S>,
+        key: CallKey,
+        method: usize,
+        route: Route,
+        started: Instant,
+    ) -> Arc<Self> {
+        Arc::new(Self::unshared(session, key, method, route, started, None))
     }
 
     /// One that another call makes.
@@ -216,7 +223,8 @@ impl<S: State> Call<S> {
         route: Route,
         origin: Origin<S>,
     ) -> Arc<Self> {
-        Arc::new(Self::unshared(session, key, method, route, Some(Box::new(origin))))
+        let started = session.engine.runtime.now();
+        Arc::new(Self::unshared(session, key, method, route, started, Some(Box::new(origin))))
     }
 
     fn unshared(
@@ -224,10 +232,10 @@ impl<S: State> Call<S> {
         key: CallKey,
         method: usize,
         route: Route,
+        started: Instant,
         origin: Option<Box<Origin<S>>>,
     ) -> Self {
         let engine = &session.engine;
-        let started = engine.runtime.now();
         let timeout = engine.methods.options(method).timeout.unwrap_or(engine.limits.deadline);
         let latest = origin.as_ref().map(|origin| origin.header.deadline);
         Self {
@@ -471,7 +479,7 @@ impl<S: State> Call<S> {
         self.tell_breakers(&outcome, now);
         let (kind, result) = self.describe(outcome);
         self.session.inner.calls.remove(&self.key, self);
-        self.session.touch();
+        self.session.touch_at(now);
         self.engine().events.emit(&Event::CallEnded {
             session: self.session.inner.id,
             id: self.id(),

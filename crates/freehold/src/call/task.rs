@@ -182,7 +182,7 @@ impl<S: State> CallTask<S> {
     fn start(&mut self, params: Option<Box<RawValue>>) {
         let call = &self.call;
         call.set_stage(Stage::Handler);
-        let engine = call.engine().clone();
+        let engine = call.engine();
         engine.hooks.called(&engine.events, &call.session, call.method_name());
         // The hook may have closed the session.
         if call.is_settled() {
