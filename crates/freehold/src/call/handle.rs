@@ -47,11 +47,11 @@ impl<S: State> CallHandle<S> {
         {
             task.spawn();
         }
-        match std::task::ready!(self.call.outbox.poll_pop(FIRST_READER, cx)) {
-            Some(frame) => Poll::Ready(Step::Frame(frame)),
-            None => {
+        match std::task::ready!(self.call.outbox.poll_step(FIRST_READER, cx)) {
+            Ok(frame) => Poll::Ready(Step::Frame(frame)),
+            Err(answer) => {
                 self.ended = true;
-                Poll::Ready(Step::End(self.call.take_answer()))
+                Poll::Ready(Step::End(answer))
             }
         }
     }

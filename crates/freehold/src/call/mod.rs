@@ -49,7 +49,7 @@ use crate::{
     watchdog::CallWatch,
 };
 use bytes::Bytes;
-use freehold_sync::{ActivityName, Actor, Deadlock, HasSignal, LockError, ScopedMutex, Signal};
+use freehold_sync::{ActivityName, Actor, Deadlock, HasSignal, LockError, Signal};
 use serde_json::value::RawValue;
 use std::{
     borrow::Cow,
@@ -192,8 +192,8 @@ pub(crate) struct Call<S: State> {
     turn: AtomicBool,
     /// Whether its handler may start; of a call in line for a turn only once it is in line.
     door: AtomicBool,
-    pub(crate) outbox: Outbox,
-    answer: ScopedMutex<Option<Response<'static>>>,
+    /// With its end comes the answer.
+    pub(crate) outbox: Outbox<Response<'static>>,
     pub(crate) watch: CallWatch,
 }
 
@@ -259,7 +259,6 @@ impl<S: State> Call<S> {
             turn: AtomicBool::new(false),
             door: AtomicBool::new(false),
             outbox: Outbox::default(),
-            answer: ScopedMutex::default(),
             watch: engine.watchdog.call_arrived(engine),
         }
     }
@@ -566,21 +565,13 @@ impl<S: State> Call<S> {
             _ => None,
         };
         match self.route {
-            Route::Call | Route::Caller => {
-                self.answer.with(|slot| *slot = response);
-                self.outbox.close();
-            }
+            Route::Call | Route::Caller => self.outbox.close_with(response),
             Route::Session => {
                 if let Some(response) = response {
                     self.session.push(Frame::Answer(Bytes::from(response.encode())));
                 }
             }
         }
-    }
-
-    /// The answer, once settled; taken once.
-    pub(crate) fn take_answer(&self) -> Option<Response<'static>> {
-        self.answer.with(Option::take)
     }
 
     /// Queues a notification or question where this call's messages go.
