@@ -477,7 +477,7 @@ impl<S: State> Call<S> {
         let now = self.engine().runtime.now();
         self.tell_breakers(&outcome, now);
         let (kind, result) = self.describe(outcome);
-        self.session.inner.calls.remove(&self.key, self);
+        self.session.inner.calls.remove(self);
         self.session.touch_at(now);
         self.engine().events.emit(&Event::CallEnded {
             session: self.session.inner.id,
