@@ -22,7 +22,11 @@ use crate::{
     state::State,
 };
 use futures_util::future::join_all;
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// What dispatching a message gave.
 #[derive(Debug)]
@@ -92,11 +96,12 @@ impl<S: State> Engine<S> {
     /// polled first, or in a task of its own with [`Route::Session`].
     pub fn dispatch(&self, session: &Session<S>, message: Message<'_>, route: Route) -> Dispatched<S> {
         effect::note(Effect::Called);
-        session.touch();
+        let now = self.inner.runtime.now();
+        session.touch_at(now);
         match message {
-            Message::Request(request) => self.dispatch_request(session, request, route),
+            Message::Request(request) => self.dispatch_request(session, request, route, now),
             Message::Notification(notification) => {
-                self.dispatch_notification(session, notification);
+                self.dispatch_notification(session, notification, now);
                 Dispatched::Nothing
             }
             Message::Response(response) => {
@@ -106,7 +111,13 @@ impl<S: State> Engine<S> {
         }
     }
 
-    fn dispatch_request(&self, session: &Session<S>, request: Request<'_>, route: Route) -> Dispatched<S> {
+    fn dispatch_request(
+        &self,
+        session: &Session<S>,
+        request: Request<'_>,
+        route: Route,
+        now: Instant,
+    ) -> Dispatched<S> {
         let Request { id, method, params } = request;
         if session.closed().is_some() {
             let (kind, error) = table_refusal(Refused::Closed, session.id(), Some(&id));
@@ -119,7 +130,7 @@ impl<S: State> Engine<S> {
         if let Some((kind, result)) = self.control(session, index, params.as_ref()) {
             return self.answer_now(session, id, &method, kind, result, route);
         }
-        match self.admit(session, CallKey::Request(id.clone()), index, params, route) {
+        match self.admit(session, CallKey::Request(id.clone()), index, params, (route, now)) {
             Ok((call, task)) if route == Route::Session => {
                 drop(call);
                 task.spawn();
@@ -187,7 +198,7 @@ impl<S: State> Engine<S> {
         Dispatched::Answer(response)
     }
 
-    fn dispatch_notification(&self, session: &Session<S>, notification: Notification<'_>) {
+    fn dispatch_notification(&self, session: &Session<S>, notification: Notification<'_>, now: Instant) {
         let Notification { method, params } = notification;
         let Some(index) = self.inner.methods.find(&method) else {
             let (session, method) = (session.id(), &*method);
@@ -197,7 +208,7 @@ impl<S: State> Engine<S> {
             return self.ended_on_arrival(session, None, &method, outcome);
         }
         let key = CallKey::Unnamed(self.inner.next_serial());
-        match self.admit(session, key, index, params, Route::Session) {
+        match self.admit(session, key, index, params, (Route::Session, now)) {
             Ok((_, task)) => task.spawn(),
             Err((outcome, _)) => self.ended_on_arrival(session, None, &method, outcome),
         }
@@ -221,7 +232,7 @@ impl<S: State> Engine<S> {
         key: CallKey,
         method: usize,
         params: Option<Raw<'_>>,
-        route: Route,
+        (route, now): (Route, Instant),
     ) -> Result<(Arc<Call<S>>, CallTask<S>), Refusal> {
         let engine = &self.inner;
         if !engine.total.enter(&engine.limits) {
@@ -236,20 +247,20 @@ impl<S: State> Engine<S> {
             return Err((OutcomeKind::Stopping, error));
         }
         // In a serial session the turn is the slot.
-        let place = Whose::Session(session.inner.clone()).enter(&engine.limits);
+        let place = Whose::enter_session(&session.inner, &engine.limits);
         let Ok(place) = place else {
             engine.call_left();
             return Err((OutcomeKind::Overloaded, engine.overloaded()));
         };
         if let Some(place) = place {
-            return self.admit_in_turn(session, key, method, params, route, place);
+            return self.admit_in_turn(session, key, method, params, (route, now), place);
         }
         // The slot before the entry: once entered the call can be cancelled, and nobody but its task decides about it.
         let Ok(admitted) = session.inner.slots.admit(&engine.limits) else {
             engine.call_left();
             return Err((OutcomeKind::Overloaded, engine.overloaded()));
         };
-        let call = Call::new(session, key, method, route);
+        let call = Call::new(session, key, method, route, now);
         if let Err(error) = call.pass_breaker() {
             session.inner.slots.undo(&admitted);
             engine.call_left();
@@ -271,10 +282,10 @@ impl<S: State> Engine<S> {
         key: CallKey,
         method: usize,
         params: Option<Raw<'_>>,
-        route: Route,
+        (route, now): (Route, Instant),
         place: Place<S>,
     ) -> Result<(Arc<Call<S>>, CallTask<S>), Refusal> {
-        let call = Call::new(session, key, method, route);
+        let call = Call::new(session, key, method, route, now);
         if let Err(error) = call.pass_breaker() {
             self.inner.call_left();
             return Err((OutcomeKind::CircuitOpen, error));

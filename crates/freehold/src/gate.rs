@@ -67,6 +67,17 @@ impl<S: State> Whose<S> {
         }
     }
 
+    /// A place in the line of `session`; nothing if it is not serial.
+    pub(crate) fn enter_session(
+        session: &Arc<SessionState<S>>,
+        limits: &Limits,
+    ) -> Result<Option<Place<S>>, NoPlace> {
+        if session.turns().is_none() {
+            return Ok(None);
+        }
+        Self::Session(session.clone()).enter(limits)
+    }
+
     /// A place in the line; nothing where there is no line.
     pub(crate) fn enter(self, limits: &Limits) -> Result<Option<Place<S>>, NoPlace> {
         let Some(turns) = self.turns() else { return Ok(None) };

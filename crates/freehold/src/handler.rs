@@ -2,7 +2,7 @@
 
 use crate::{
     context::Context,
-    message::{ErrorObject, Raw},
+    message::{ErrorObject, Raw, raw_json},
     recovery::{BreakerChoice, BreakerOptions, RetryPolicy, Treatment},
     runtime::BoxFuture,
     session::Session,
@@ -130,7 +130,7 @@ pub fn read_params<P: DeserializeOwned>(params: Option<&RawValue>) -> Result<P, 
 /// [`ErrorCode::INTERNAL_ERROR`](crate::ErrorCode::INTERNAL_ERROR) if it has no JSON form, such as a map with keys that
 /// are no strings.
 pub fn write_result(output: &impl Serialize) -> HandlerResult {
-    serde_json::value::to_raw_value(output).map_err(|error| {
+    raw_json(output).map_err(|error| {
         tracing::error!(%error, "a handler's result has no JSON form");
         ErrorObject::internal()
     })

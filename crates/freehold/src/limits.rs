@@ -12,6 +12,8 @@ pub(crate) const CALL_LOOK_LONGEST: Duration = Duration::from_secs(1);
 pub(crate) const STANDING_FINDINGS: usize = 1_024;
 /// The watchdog rests after so long without a call.
 pub(crate) const WATCHDOG_IDLE: Duration = Duration::from_secs(1);
+/// A thread keeps so much memory, in bytes, for writing results: more than nearly all of them need.
+pub(crate) const KEPT_WRITE_BYTES: usize = 16 * 1_024;
 
 /// The bounds of an [`Engine`](crate::Engine). Whatever exceeds one gets a typed error at once; nothing waits for room
 /// without a deadline.

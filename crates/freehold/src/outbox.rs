@@ -11,6 +11,7 @@
 //! 3. The waker belongs to the reader with the current number, and is stored in the section that found nothing to read;
 //!    a push and a change of reader take it in their own section. So no reader sleeps while there is a frame for it,
 //!    and one that was replaced is told.
+//! 4. `last` is set in the section that closes, and goes to the reader that sees the end; once.
 //!
 //! *Deadlock safety*: the section moves frames only; wakers are woken after it.
 
@@ -67,8 +68,7 @@ pub(crate) enum Pushed {
     Closed,
 }
 
-#[derive(Default)]
-struct Queue {
+struct Queue<L> {
     frames: VecDeque<Frame>,
     droppable: usize,
     droppable_bytes: usize,
@@ -76,17 +76,34 @@ struct Queue {
     closed: bool,
     reader: u64,
     waker: Option<Waker>,
+    last: Option<L>,
 }
 
-#[derive(Default)]
-pub(crate) struct Outbox {
-    queue: ScopedMutex<Queue>,
+/// With its end the reader may get a last thing, of type `L`: a call's stream has its answer there.
+pub(crate) struct Outbox<L = ()> {
+    queue: ScopedMutex<Queue<L>>,
+}
+
+impl<L> Default for Outbox<L> {
+    fn default() -> Self {
+        let queue = Queue {
+            frames: VecDeque::new(),
+            droppable: 0,
+            droppable_bytes: 0,
+            answer_bytes: 0,
+            closed: false,
+            reader: FIRST_READER,
+            waker: None,
+            last: None,
+        };
+        Self { queue: ScopedMutex::new(queue) }
+    }
 }
 
 /// The number of the reader that a stream has before anybody took it over.
 pub(crate) const FIRST_READER: u64 = 0;
 
-impl Outbox {
+impl<L> Outbox<L> {
     pub(crate) fn push(&self, frame: Frame, limits: &Limits) -> Pushed {
         let frame = match frame {
             Frame::Answer(answer) if fault::active(Fault::DropAnswers) => Frame::Notification(answer),
@@ -105,10 +122,16 @@ impl Outbox {
 
     /// No more pushes; the reader gets what is queued, then the end.
     pub(crate) fn close(&self) {
-        let waker = self.queue.with(|queue| {
+        self.close_with(None);
+    }
+
+    /// As [`close`](Self::close); with the end, the reader gets `last`.
+    pub(crate) fn close_with(&self, last: Option<L>) {
+        let (waker, displaced) = self.queue.with(|queue| {
             queue.closed = true;
-            queue.waker.take()
+            (queue.waker.take(), std::mem::replace(&mut queue.last, last))
         });
+        drop(displaced);
         wake(waker);
     }
 
@@ -130,17 +153,22 @@ impl Outbox {
 
     /// The next frame for the reader with this number; the end once the stream is closed or another one took over.
     pub(crate) fn poll_pop(&self, reader: u64, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
+        self.poll_step(reader, cx).map(Result::ok)
+    }
+
+    /// As [`poll_pop`](Self::poll_pop); the end comes with the last thing, if there is one.
+    pub(crate) fn poll_step(&self, reader: u64, cx: &mut Context<'_>) -> Poll<Result<Frame, Option<L>>> {
         if fault::active(Fault::WaiterAfterCheck) {
-            return self.poll_pop_late(reader, cx);
+            return self.poll_step_late(reader, cx);
         }
         let mut displaced = None;
         let next = self.queue.with(|queue| {
             if queue.reader != reader {
-                return Poll::Ready(None);
+                return Poll::Ready(Err(None));
             }
             match queue.pop() {
-                Some(frame) => Poll::Ready(Some(frame)),
-                None if queue.closed => Poll::Ready(None),
+                Some(frame) => Poll::Ready(Ok(frame)),
+                None if queue.closed => Poll::Ready(Err(queue.last.take())),
                 None => {
                     if !queue.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
                         displaced = queue.waker.replace(cx.waker().clone());
@@ -154,10 +182,13 @@ impl Outbox {
     }
 
     /// The seeded fault: the waker is stored in another section than the one that found nothing.
-    fn poll_pop_late(&self, reader: u64, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
-        let found = self.queue.with(|queue| match queue.reader == reader {
-            true => queue.pop().map(Some).or(queue.closed.then_some(None)),
-            false => Some(None),
+    fn poll_step_late(&self, reader: u64, cx: &mut Context<'_>) -> Poll<Result<Frame, Option<L>>> {
+        let found = self.queue.with(|queue| {
+            if queue.reader != reader {
+                return Some(Err(None));
+            }
+            let frame = queue.pop().map(Ok);
+            frame.or_else(|| queue.closed.then(|| Err(queue.last.take())))
         });
         if let Some(found) = found {
             return Poll::Ready(found);
@@ -188,7 +219,7 @@ fn wake(waker: Option<Waker>) {
     }
 }
 
-impl Queue {
+impl<L> Queue<L> {
     fn push(&mut self, frame: Frame, limits: &Limits, evicted: &mut Vec<Frame>) -> Pushed {
         if self.closed {
             return Pushed::Closed;
@@ -275,14 +306,14 @@ mod tests {
         Frame::Answer(Bytes::from_static(text.as_bytes()))
     }
 
-    fn pop(outbox: &Outbox) -> Poll<Option<Frame>> {
+    fn pop<L>(outbox: &Outbox<L>) -> Poll<Option<Frame>> {
         outbox.poll_pop(FIRST_READER, &mut Context::from_waker(Waker::noop()))
     }
 
     #[test]
     fn the_oldest_notification_makes_room_and_answers_and_questions_stay() {
         let limits = Limits { stream_messages: 2, ..Limits::default() };
-        let outbox = Outbox::default();
+        let outbox = Outbox::<()>::default();
         let question = Frame::Question(Bytes::from_static(b"q"));
         assert_eq!(outbox.push(question.clone(), &limits), Pushed::Queued { dropped: 0, waiting: 1 });
         assert_eq!(outbox.push(answer("a"), &limits), Pushed::Queued { dropped: 0, waiting: 2 });
@@ -297,7 +328,7 @@ mod tests {
     #[test]
     fn a_question_without_room_fails_at_once() {
         let limits = Limits { stream_messages: 1, ..Limits::default() };
-        let outbox = Outbox::default();
+        let outbox = Outbox::<()>::default();
         let question = || Frame::Question(Bytes::from_static(b"q"));
         assert_eq!(outbox.push(question(), &limits), Pushed::Queued { dropped: 0, waiting: 1 });
         assert_eq!(outbox.push(question(), &limits), Pushed::NoRoom { dropped: 0 });
@@ -307,7 +338,7 @@ mod tests {
     #[test]
     fn too_many_unread_answers_close_the_stream() {
         let limits = Limits { stream_answer_bytes: 3, ..Limits::default() };
-        let outbox = Outbox::default();
+        let outbox = Outbox::<()>::default();
         assert_eq!(outbox.push(answer("1234"), &limits), Pushed::Queued { dropped: 0, waiting: 1 });
         assert_eq!(outbox.push(answer("5"), &limits), Pushed::Overflowed);
         assert_eq!(outbox.push(answer("6"), &limits), Pushed::Closed);
@@ -316,7 +347,7 @@ mod tests {
 
     #[test]
     fn a_new_reader_replaces_the_old_one() {
-        let outbox = Outbox::default();
+        let outbox = Outbox::<()>::default();
         assert_eq!(pop(&outbox), Poll::Pending);
         let second = outbox.take_over();
         assert_eq!(pop(&outbox), Poll::Ready(None), "the first reader sees the end");
@@ -327,10 +358,23 @@ mod tests {
 
     #[test]
     fn a_closed_stream_gives_what_it_has_then_ends() {
-        let outbox = Outbox::default();
+        let outbox = Outbox::<()>::default();
         outbox.push(note("1"), &Limits::default());
         outbox.close();
         assert_eq!(pop(&outbox), Poll::Ready(Some(note("1"))));
         assert_eq!(pop(&outbox), Poll::Ready(None));
+    }
+
+    #[test]
+    fn the_last_thing_comes_with_the_end_once() {
+        let outbox = Outbox::default();
+        outbox.push(note("1"), &Limits::default());
+        outbox.close_with(Some("answer"));
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut step = |reader| outbox.poll_step(reader, &mut cx);
+        assert_eq!(step(FIRST_READER + 1), Poll::Ready(Err(None)), "it is not the reader");
+        assert_eq!(step(FIRST_READER), Poll::Ready(Ok(note("1"))));
+        assert_eq!(step(FIRST_READER), Poll::Ready(Err(Some("answer"))));
+        assert_eq!(step(FIRST_READER), Poll::Ready(Err(None)));
     }
 }

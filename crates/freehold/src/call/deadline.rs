@@ -7,11 +7,13 @@
 //! 2. Whoever changes when the next reading is due takes the waker of the last reader in the same section and wakes it:
 //!    a handler may hand its context to another task, which the call's own task does not see run.
 //! 3. After `end` no question is open, and none opens.
+//! 4. While `TOUCHED` is not set, `inner` is as it was made. Who changes it sets that in the same section, so that who ends or
+//!    reads a clock that nobody touched needs no section: of the change and the end, one sees the bit of the other.
 
 use crate::{limits::Limits, runtime::after};
 use freehold_sync::ScopedMutex;
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU8, Ordering},
     task::Waker,
     time::{Duration, Instant},
 };
@@ -20,7 +22,14 @@ pub(crate) struct DeadlineClock {
     inner: ScopedMutex<Clock>,
     /// Whether a question is open, to look at without the section; written in it.
     asking: AtomicBool,
+    /// [`TOUCHED`] and [`ENDED`].
+    life: AtomicU8,
+    /// What `expires` is at first.
+    first_expires: Instant,
 }
+
+const TOUCHED: u8 = 1;
+const ENDED: u8 = 2;
 
 struct Clock {
     timeout: Duration,
@@ -38,7 +47,6 @@ struct Clock {
     /// How long it may stand altogether.
     stand_most: Duration,
     reader: Option<Waker>,
-    ended: bool,
 }
 
 /// What the clock says at some instant.
@@ -57,9 +65,10 @@ impl DeadlineClock {
     pub(crate) fn start(now: Instant, timeout: Duration, latest: Option<Instant>, limits: &Limits) -> Self {
         let cap = after(now, limits.deadline_cap);
         let cap = latest.map_or(cap, |latest| cap.min(latest));
+        let expires = after(now, timeout).min(cap);
         let clock = Clock {
             timeout,
-            expires: after(now, timeout).min(cap),
+            expires,
             cap,
             latest,
             asking: Vec::new(),
@@ -68,14 +77,28 @@ impl DeadlineClock {
             stood: Duration::ZERO,
             stand_most: limits.question_total,
             reader: None,
-            ended: false,
         };
-        Self { inner: ScopedMutex::new(clock), asking: AtomicBool::new(false) }
+        Self {
+            inner: ScopedMutex::new(clock),
+            asking: AtomicBool::new(false),
+            life: AtomicU8::new(0),
+            first_expires: expires,
+        }
     }
 
-    /// Changes the clock, then has it read anew.
-    fn change<R>(&self, change: impl FnOnce(&mut Clock) -> R) -> R {
-        let (output, reader) = self.inner.with(|clock| (change(clock), clock.reader.take()));
+    /// Only inside of the section. Whether the clock may still ask.
+    fn touch(&self) -> bool {
+        // Relaxed, here and where it is read: it is about this one value only; what is in the section the section guards.
+        self.life.fetch_or(TOUCHED, Ordering::Relaxed) & ENDED == 0
+    }
+
+    fn is_touched(&self) -> bool {
+        self.life.load(Ordering::Relaxed) & TOUCHED != 0
+    }
+
+    /// Changes the clock, then has it read anew. `change` is told whether the clock may still ask.
+    fn change<R>(&self, change: impl FnOnce(&mut Clock, bool) -> R) -> R {
+        let (output, reader) = self.inner.with(|clock| (change(clock, self.touch()), clock.reader.take()));
         if let Some(reader) = reader {
             reader.wake();
         }
@@ -84,7 +107,7 @@ impl DeadlineClock {
 
     /// Replaces the timeout, counted from `started`; the cap stays.
     pub(crate) fn set_timeout(&self, started: Instant, timeout: Duration) {
-        self.change(|clock| {
+        self.change(|clock, _| {
             clock.timeout = timeout;
             clock.expires = after(after(started, clock.stood), timeout).min(clock.cap);
         });
@@ -92,7 +115,7 @@ impl DeadlineClock {
 
     /// No deadline at all; questions keep theirs.
     pub(crate) fn remove_deadline(&self, now: Instant) {
-        self.change(|clock| {
+        self.change(|clock, _| {
             clock.timeout = Duration::MAX;
             clock.cap = clock.latest.unwrap_or_else(|| after(now, Duration::MAX));
             clock.expires = clock.cap;
@@ -103,6 +126,7 @@ impl DeadlineClock {
     pub(crate) fn progress(&self, now: Instant) {
         // Later only: who waits for the old instant looks then, and finds the new one.
         self.inner.with(|clock| {
+            self.touch();
             let now = clock.stands_since.unwrap_or(now);
             clock.expires = clock.expires.max(after(now, clock.timeout)).min(clock.cap);
         });
@@ -110,6 +134,9 @@ impl DeadlineClock {
 
     /// When the call ends if nothing happens; while it asks, as of now.
     pub(crate) fn expires(&self, now: Instant) -> Instant {
+        if !self.is_touched() {
+            return self.first_expires;
+        }
         self.inner.with(|clock| match clock.stands_since {
             Some(since) => after(clock.expires, now.saturating_duration_since(since)),
             None => clock.expires,
@@ -118,19 +145,19 @@ impl DeadlineClock {
 
     /// Stops the clock for a question; not once the call has ended, since nobody would time the question out.
     pub(crate) fn question_opened(&self, question: i64, now: Instant, until: Instant) -> bool {
-        self.change(|clock| {
-            if !clock.ended {
+        self.change(|clock, may_ask| {
+            if may_ask {
                 let since = *clock.stands_since.get_or_insert(now);
                 let last = after(since, clock.stand_most.saturating_sub(clock.stood));
                 clock.asking.push((question, until.min(last)));
                 self.asking.store(true, Ordering::Relaxed);
             }
-            !clock.ended
+            may_ask
         })
     }
 
     pub(crate) fn question_closed(&self, question: i64, now: Instant) {
-        self.change(|clock| {
+        self.change(|clock, _| {
             clock.asking.retain(|(open, _)| *open != question);
             self.asking.store(!clock.asking.is_empty(), Ordering::Relaxed);
             clock.goes_on(now);
@@ -139,7 +166,7 @@ impl DeadlineClock {
 
     /// A call below this one asks its client: this one waits for a person, too.
     pub(crate) fn question_opened_below(&self, now: Instant) {
-        self.change(|clock| {
+        self.change(|clock, _| {
             clock.below += 1;
             if clock.stood < clock.stand_most {
                 clock.stands_since.get_or_insert(now);
@@ -148,7 +175,7 @@ impl DeadlineClock {
     }
 
     pub(crate) fn question_closed_below(&self, now: Instant) {
-        self.change(|clock| {
+        self.change(|clock, _| {
             clock.below -= 1;
             clock.goes_on(now);
         });
@@ -169,13 +196,19 @@ impl DeadlineClock {
     }
 
     /// The call was cancelled or is over: hands out the questions that are open and lets no more open.
+    #[inline]
     pub(crate) fn end(&self) -> Vec<i64> {
-        self.inner.with(|clock| {
-            clock.ended = true;
-            clock.reader = None;
+        let touched = self.life.fetch_or(ENDED, Ordering::Relaxed) & TOUCHED != 0;
+        if touched { self.end_touched() } else { Vec::new() }
+    }
+
+    fn end_touched(&self) -> Vec<i64> {
+        let (questions, reader) = self.inner.with(|clock| {
             self.asking.store(false, Ordering::Relaxed);
-            clock.asking.drain(..).map(|(question, _)| question).collect()
-        })
+            (clock.asking.drain(..).map(|(question, _)| question).collect(), clock.reader.take())
+        });
+        drop(reader);
+        questions
     }
 
     pub(crate) fn is_asking(&self) -> bool {
@@ -187,6 +220,7 @@ impl DeadlineClock {
     pub(crate) fn read(&self, now: Instant, reader: &Waker) -> Reading {
         let mut displaced = None;
         let reading = self.inner.with(|clock| {
+            self.touch();
             if !clock.reader.as_ref().is_some_and(|known| known.will_wake(reader)) {
                 displaced = clock.reader.replace(reader.clone());
             }

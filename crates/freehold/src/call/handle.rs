@@ -42,16 +42,19 @@ impl<S: State> CallHandle<S> {
         if self.ended {
             return Poll::Pending;
         }
-        if let Some(task) = self.task.take()
-            && let Some(task) = task.poll_first(cx)
+        // Where it is: most handlers are ready now, and then the task has been moved for nothing.
+        if let Some(task) = &mut self.task
+            && !task.poll_first(cx)
+            && let Some(task) = self.task.take()
         {
             task.spawn();
         }
-        match std::task::ready!(self.call.outbox.poll_pop(FIRST_READER, cx)) {
-            Some(frame) => Poll::Ready(Step::Frame(frame)),
-            None => {
+        self.task = None;
+        match std::task::ready!(self.call.outbox.poll_step(FIRST_READER, cx)) {
+            Ok(frame) => Poll::Ready(Step::Frame(frame)),
+            Err(answer) => {
                 self.ended = true;
-                Poll::Ready(Step::End(self.call.take_answer()))
+                Poll::Ready(Step::End(answer))
             }
         }
     }

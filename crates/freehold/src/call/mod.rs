@@ -49,7 +49,7 @@ use crate::{
     watchdog::CallWatch,
 };
 use bytes::Bytes;
-use freehold_sync::{ActivityName, Actor, Deadlock, HasSignal, LockError, ScopedMutex, Signal};
+use freehold_sync::{ActivityName, Actor, Deadlock, HasSignal, LockError, Signal};
 use serde_json::value::RawValue;
 use std::{
     borrow::Cow,
@@ -192,8 +192,8 @@ pub(crate) struct Call<S: State> {
     turn: AtomicBool,
     /// Whether its handler may start; of a call in line for a turn only once it is in line.
     door: AtomicBool,
-    pub(crate) outbox: Outbox,
-    answer: ScopedMutex<Option<Response<'static>>>,
+    /// With its end comes the answer.
+    pub(crate) outbox: Outbox<Response<'static>>,
     pub(crate) watch: CallWatch,
 }
 
@@ -204,8 +204,15 @@ impl<S: State> HasSignal for Call<S> {
 }
 
 impl<S: State> Call<S> {
-    pub(crate) fn new(session: &Session<S>, key: CallKey, method: usize, route: Route) -> Arc<Self> {
-        Arc::new(Self::unshared(session, key, method, route, None))
+    /// One that arrived at `started`.
+    pub(crate) fn new(
+        session: &Session<S>,
+        key: CallKey,
+        method: usize,
+        route: Route,
+        started: Instant,
+    ) -> Arc<Self> {
+        Arc::new(Self::unshared(session, key, method, route, started, None))
     }
 
     /// One that another call makes.
@@ -216,7 +223,8 @@ impl<S: State> Call<S> {
         route: Route,
         origin: Origin<S>,
     ) -> Arc<Self> {
-        Arc::new(Self::unshared(session, key, method, route, Some(Box::new(origin))))
+        let started = session.engine.runtime.now();
+        Arc::new(Self::unshared(session, key, method, route, started, Some(Box::new(origin))))
     }
 
     fn unshared(
@@ -224,10 +232,10 @@ impl<S: State> Call<S> {
         key: CallKey,
         method: usize,
         route: Route,
+        started: Instant,
         origin: Option<Box<Origin<S>>>,
     ) -> Self {
         let engine = &session.engine;
-        let started = engine.runtime.now();
         let timeout = engine.methods.options(method).timeout.unwrap_or(engine.limits.deadline);
         let latest = origin.as_ref().map(|origin| origin.header.deadline);
         Self {
@@ -251,7 +259,6 @@ impl<S: State> Call<S> {
             turn: AtomicBool::new(false),
             door: AtomicBool::new(false),
             outbox: Outbox::default(),
-            answer: ScopedMutex::default(),
             watch: engine.watchdog.call_arrived(engine),
         }
     }
@@ -478,8 +485,8 @@ impl<S: State> Call<S> {
         let now = self.engine().runtime.now();
         self.tell_breakers(&outcome, now);
         let (kind, result) = self.describe(outcome);
-        self.session.inner.calls.remove(&self.key, self);
-        self.session.touch();
+        self.session.inner.calls.remove(self);
+        self.session.touch_at(now);
         self.engine().events.emit(&Event::CallEnded {
             session: self.session.inner.id,
             id: self.id(),
@@ -566,21 +573,13 @@ impl<S: State> Call<S> {
             _ => None,
         };
         match self.route {
-            Route::Call | Route::Caller => {
-                self.answer.with(|slot| *slot = response);
-                self.outbox.close();
-            }
+            Route::Call | Route::Caller => self.outbox.close_with(response),
             Route::Session => {
                 if let Some(response) = response {
                     self.session.push(Frame::Answer(Bytes::from(response.encode())));
                 }
             }
         }
-    }
-
-    /// The answer, once settled; taken once.
-    pub(crate) fn take_answer(&self) -> Option<Response<'static>> {
-        self.answer.with(Option::take)
     }
 
     /// Queues a notification or question where this call's messages go.

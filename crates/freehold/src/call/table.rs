@@ -9,8 +9,9 @@ use crate::{
 };
 use foldhash::fast::RandomState;
 use freehold_sync::ScopedMutex;
+use hashbrown::{HashTable, hash_table::Entry};
 use std::{
-    collections::HashMap,
+    hash::BuildHasher,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -37,6 +38,8 @@ impl CallKey {
 
 pub(crate) struct CallTable<S: State> {
     inner: ScopedMutex<Table<S>>,
+    /// Of keys, which clients choose.
+    hasher: RandomState,
     /// Calls whose outcome is not delivered. They leave the table before, so that their id is free when the peer reads
     /// the answer.
     undelivered: AtomicUsize,
@@ -46,15 +49,17 @@ pub(crate) struct CallTable<S: State> {
 }
 
 struct Table<S: State> {
-    calls: HashMap<CallKey, Arc<Call<S>>, RandomState>,
+    /// By their keys, which are in the calls.
+    calls: HashTable<Arc<Call<S>>>,
     closed: bool,
 }
 
 impl<S: State> Default for CallTable<S> {
     fn default() -> Self {
-        let table = Table { calls: HashMap::default(), closed: false };
+        let table = Table { calls: HashTable::new(), closed: false };
         Self {
             inner: ScopedMutex::new(table),
+            hasher: RandomState::default(),
             undelivered: AtomicUsize::new(0),
             awaited: AtomicBool::new(false),
             all_delivered: Notify::new(),
@@ -73,12 +78,13 @@ pub(crate) enum Refused {
 
 impl<S: State> CallTable<S> {
     pub(crate) fn insert(&self, call: &Arc<Call<S>>) -> Result<(), Refused> {
-        use std::collections::hash_map::Entry;
+        let hash = self.hasher.hash_one(&call.key);
+        let same_key = |found: &Arc<Call<S>>| found.key == call.key;
         self.inner.with(|table| {
             if table.closed {
                 return Err(Refused::Closed);
             }
-            match table.calls.entry(call.key.clone()) {
+            match table.calls.entry(hash, same_key, |call| self.hasher.hash_one(&call.key)) {
                 Entry::Occupied(_) => Err(Refused::Duplicate),
                 Entry::Vacant(place) => {
                     place.insert(call.clone());
@@ -90,11 +96,11 @@ impl<S: State> CallTable<S> {
     }
 
     /// Removes this very call; another one with the same key stays.
-    pub(crate) fn remove(&self, key: &CallKey, call: &Call<S>) {
-        let removed = self.inner.with(|table| {
-            let mine = table.calls.get(key).is_some_and(|found| std::ptr::eq(Arc::as_ptr(found), call));
-            if mine { table.calls.remove(key) } else { None }
-        });
+    pub(crate) fn remove(&self, call: &Call<S>) {
+        let hash = self.hasher.hash_one(&call.key);
+        let itself = |found: &Arc<Call<S>>| std::ptr::eq(Arc::as_ptr(found), call);
+        let removed =
+            self.inner.with(|table| table.calls.find_entry(hash, itself).ok().map(|entry| entry.remove().0));
         drop(removed);
     }
 
@@ -123,19 +129,20 @@ impl<S: State> CallTable<S> {
 
     pub(crate) fn find(&self, id: &RequestId) -> Option<Arc<Call<S>>> {
         let key = CallKey::Request(id.clone());
-        self.inner.with(|table| table.calls.get(&key).cloned())
+        let hash = self.hasher.hash_one(&key);
+        self.inner.with(|table| table.calls.find(hash, |found| found.key == key).cloned())
     }
 
     /// Refuses further calls and hands out those that are there.
     pub(crate) fn close(&self) -> Vec<Arc<Call<S>>> {
         self.inner.with(|table| {
             table.closed = true;
-            table.calls.drain().map(|(_, call)| call).collect()
+            table.calls.drain().collect()
         })
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Call<S>>> {
-        self.inner.with(|table| table.calls.values().cloned().collect())
+        self.inner.with(|table| table.calls.iter().cloned().collect())
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -145,7 +152,7 @@ impl<S: State> CallTable<S> {
     pub(crate) fn shrink(&self) {
         self.inner.with(|table| {
             if table.calls.is_empty() {
-                table.calls = HashMap::default();
+                table.calls = HashTable::new();
             }
         });
     }

@@ -4,12 +4,14 @@ mod decode;
 mod encode;
 mod error;
 mod id;
+mod write;
 
 pub use decode::{Decoded, Malformed, MalformedKind, decode};
 pub use encode::{encode_batch, encode_notification, encode_request};
 pub(crate) use error::Member;
 pub use error::{ErrorCode, ErrorObject};
 pub use id::RequestId;
+pub(crate) use write::raw_json;
 
 use serde_json::value::RawValue;
 use std::borrow::Cow;

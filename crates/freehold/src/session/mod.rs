@@ -386,8 +386,13 @@ impl<S: State> Session<S> {
 
     /// The session shows a sign of life.
     pub fn touch(&self) {
+        self.touch_at(self.engine.runtime.now());
+    }
+
+    /// As [`touch`](Self::touch), for who has looked at the clock.
+    pub(crate) fn touch_at(&self, now: Instant) {
         // Relaxed: the sweep reads it as a hint; a call that is alive is counted elsewhere.
-        self.inner.last_active.store(self.engine.now_ms(), Ordering::Relaxed);
+        self.inner.last_active.store(self.engine.ms_of(now), Ordering::Relaxed);
     }
 
     /// Waits until the session was closed. Cancel safe.
