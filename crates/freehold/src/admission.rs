@@ -13,7 +13,7 @@
 //!
 //! *Deadlock safety*: sections move slots only; wakers are woken after them.
 
-use crate::limits::Limits;
+use crate::{limits::Limits, lock_order};
 use atomic_waker::AtomicWaker;
 use freehold_sync::ScopedMutex;
 use std::{
@@ -64,7 +64,7 @@ impl TotalCalls {
 /// The slots of one session.
 #[derive(Default)]
 pub(crate) struct SessionSlots {
-    inner: ScopedMutex<Slots>,
+    inner: ScopedMutex<Slots, lock_order::Slots>,
 }
 
 #[derive(Default)]

@@ -17,6 +17,7 @@
 use crate::{
     fault::{self, Fault},
     limits::Limits,
+    lock_order,
 };
 use bytes::Bytes;
 use freehold_sync::ScopedMutex;
@@ -80,7 +81,7 @@ struct Queue {
 
 #[derive(Default)]
 pub(crate) struct Outbox {
-    queue: ScopedMutex<Queue>,
+    queue: ScopedMutex<Queue, lock_order::Outbox>,
 }
 
 /// The number of the reader that a stream has before anybody took it over.

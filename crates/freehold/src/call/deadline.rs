@@ -8,7 +8,7 @@
 //!    a handler may hand its context to another task, which the call's own task does not see run.
 //! 3. After `end` no question is open, and none opens.
 
-use crate::{limits::Limits, runtime::after};
+use crate::{limits::Limits, lock_order, runtime::after};
 use freehold_sync::ScopedMutex;
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -17,7 +17,7 @@ use std::{
 };
 
 pub(crate) struct DeadlineClock {
-    inner: ScopedMutex<Clock>,
+    inner: ScopedMutex<Clock, lock_order::CallClock>,
     /// Whether a question is open, to look at without the section; written in it.
     asking: AtomicBool,
 }
@@ -70,7 +70,7 @@ impl DeadlineClock {
             reader: None,
             ended: false,
         };
-        Self { inner: ScopedMutex::new(clock), asking: AtomicBool::new(false) }
+        Self { inner: ScopedMutex::of(clock), asking: AtomicBool::new(false) }
     }
 
     /// Changes the clock, then has it read anew.

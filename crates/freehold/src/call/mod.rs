@@ -40,6 +40,7 @@ use crate::{
     fault::{self, Fault},
     gate::Whose,
     handler::HandlerResult,
+    lock_order,
     message::{ErrorCode, ErrorObject, Member, RequestId, Response},
     outbox::{Frame, Outbox, Pushed},
     question::Reply,
@@ -193,7 +194,7 @@ pub(crate) struct Call<S: State> {
     /// Whether its handler may start; of a call in line for a turn only once it is in line.
     door: AtomicBool,
     pub(crate) outbox: Outbox,
-    answer: ScopedMutex<Option<Response<'static>>>,
+    answer: ScopedMutex<Option<Response<'static>>, lock_order::AnswerSlot>,
     pub(crate) watch: CallWatch,
 }
 

@@ -19,6 +19,7 @@ use crate::{
     event::Event,
     fault::{self, Fault},
     gate::{Gate, Turns},
+    lock_order,
     message::{RequestId, encode_notification},
     outbox::{Frame, Outbox, Pushed},
     question::Questions,
@@ -92,7 +93,7 @@ pub(crate) struct SessionState<S: State> {
     pub(crate) questions: Questions,
     pub(crate) outbox: Outbox,
     readers: AtomicUsize,
-    topics: ScopedMutex<BTreeSet<Box<str>>>,
+    topics: ScopedMutex<BTreeSet<Box<str>>, lock_order::Topics>,
     attachment: Contained<OnceLock<Box<dyn Any + Send + Sync>>>,
     initialized: AtomicBool,
     /// Whether the registry and the store may know it.
