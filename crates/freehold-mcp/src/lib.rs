@@ -4,6 +4,7 @@
 mod framing;
 mod http;
 mod listen;
+mod lock_order;
 mod model;
 mod peer;
 mod protocol;

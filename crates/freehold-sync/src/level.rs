@@ -6,6 +6,7 @@ use std::fmt;
 ///
 /// Four levels are built in, in this order: [`GLOBAL`](Self::GLOBAL), [`SESSION_REGISTRY`](Self::SESSION_REGISTRY),
 /// [`SESSION`](Self::SESSION), [`HANDLER`](Self::HANDLER). Declare your own with [`lock_levels!`](crate::lock_levels).
+/// The last one, [`INNERMOST`](Self::INNERMOST), is for sections.
 /// Several locks of *one* level are taken together, with [`Context::lock_all`](crate::Context::lock_all).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LockLevel {
@@ -22,6 +23,8 @@ impl LockLevel {
     pub const SESSION: Self = Self::new("Session", 24);
     /// What a handler of the application takes.
     pub const HANDLER: Self = Self::new("Handler", 32);
+    /// Sections inside of which nothing is entered; see [`Section`](crate::Section).
+    pub const INNERMOST: Self = Self::new("Innermost", 63);
 
     /// A level of the given rank, 0 to 63.
     ///

@@ -50,7 +50,7 @@
 //! | Several locks at a time; running again | [`Context::lock_all`], [`LockSet`]; [`Context::retry`], [`Retry`] |
 //! | Waiting for each other | [`joinable`], [`JoinHandle`], [`reply`]; one-shot broadcast: [`Signal`] |
 //! | Errors and reports | [`LockError`], [`Ended`], [`Panic`], [`Timeout`], [`Deadlock`], [`OrderViolation`] |
-//! | Order | [`LockClass`], [`LockLevel`], [`lock_levels!`], [`OrderMode`] |
+//! | Order | [`LockClass`], [`LockLevel`], [`lock_levels!`], [`OrderMode`]; of sections: [`Section`], [`sections!`] |
 //! | Watching | [`subscribe`], [`metrics`], [`observe`], [`recent_reports`] |
 //! | Settings and bounds | the `set_*` functions, [`limits`] |
 //!
@@ -59,7 +59,7 @@
 //! * `tokio` (default): [`spawn!`], and waits that spend tokio's coop budget as tokio's own locks do. Without it the crate
 //!   needs no runtime; deadlines work all the same.
 //! * `json` (default): [`Deadlock::to_json`].
-//! * `held-check`: the count of [`held`] locks in release builds, too.
+//! * `held-check`: the count of [`held`] locks and the order of sections in release builds, too.
 //! * `section-times`: how long sections of [`ScopedMutex`] are waited for and last, in `metrics::sections`.
 
 #![cfg_attr(
@@ -102,6 +102,7 @@ mod report;
 mod retry;
 mod rwlock;
 mod scoped_mutex;
+mod section;
 #[cfg(feature = "section-times")]
 mod section_times;
 mod settings;
@@ -132,6 +133,7 @@ pub use rwlock::{
     RwLockWriteGuard, Write,
 };
 pub use scoped_mutex::ScopedMutex;
+pub use section::{Section, Unlisted};
 pub use settings::{
     OrderMode, set_detection, set_order_learning, set_order_mode, set_probing, set_suspect_after,
     set_victim_policy, set_wait_limit,

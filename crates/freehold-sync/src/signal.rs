@@ -11,7 +11,7 @@
 //! *Deadlock safety*: the section only moves wakers; they are woken and dropped outside of it.
 
 use crate::{
-    ScopedMutex,
+    LockLevel, ScopedMutex,
     shim::{AtomicU8, Ordering},
 };
 use std::{
@@ -40,7 +40,12 @@ use std::{
 #[derive(Default)]
 pub struct Signal {
     reason: AtomicU8,
-    waiters: ScopedMutex<Waiters>,
+    waiters: ScopedMutex<Waiters, SignalWaiters>,
+}
+
+crate::sections! {
+    at LockLevel::INNERMOST;
+    SignalWaiters = "Signal waiters";
 }
 
 #[derive(Default)]
@@ -73,7 +78,7 @@ impl Signal {
     /// A signal that has not been set.
     #[must_use]
     pub fn new() -> Self {
-        Self { reason: AtomicU8::new(0), waiters: ScopedMutex::new(Waiters::default()) }
+        Self { reason: AtomicU8::new(0), waiters: ScopedMutex::default() }
     }
 
     /// Sets the signal and wakes every waiter. Returns whether this call was the one that set it.

@@ -16,6 +16,7 @@
 use crate::{
     fault::{self, Fault},
     limits::Limits,
+    lock_order,
 };
 use atomic_waker::AtomicWaker;
 use freehold_sync::ScopedMutex;
@@ -67,7 +68,7 @@ impl TotalCalls {
 /// The slots of one session.
 #[derive(Default)]
 pub(crate) struct SessionSlots {
-    inner: ScopedMutex<Slots>,
+    inner: ScopedMutex<Slots, lock_order::Slots>,
 }
 
 #[derive(Default)]

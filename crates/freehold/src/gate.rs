@@ -14,8 +14,8 @@
 //!
 //! [`CallTask::line_up`]: crate::call::CallTask::line_up
 
-use crate::{call::Call, limits::Limits, session::SessionState, state::State};
-use freehold_sync::{Context as Locks, LockClass, LockError, Permit, PermitPool};
+use crate::{call::Call, limits::Limits, lock_order, session::SessionState, state::State};
+use freehold_sync::{Context as Locks, LockError, Permit, PermitPool};
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
@@ -33,8 +33,6 @@ pub enum Gate {
     Serial,
 }
 
-static TURN: LockClass = LockClass::new("session turn");
-
 /// The turns of a serial session, or those inside of one call.
 pub(crate) struct Turns {
     turn: PermitPool,
@@ -43,7 +41,7 @@ pub(crate) struct Turns {
 
 impl Default for Turns {
     fn default() -> Self {
-        Self { turn: PermitPool::with_class(&TURN, 1), in_line: AtomicUsize::new(0) }
+        Self { turn: PermitPool::with_class(&lock_order::TURN, 1), in_line: AtomicUsize::new(0) }
     }
 }
 

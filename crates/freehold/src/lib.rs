@@ -20,6 +20,7 @@ mod handler;
 mod hooks;
 mod inspect;
 mod limits;
+mod lock_order;
 pub mod message;
 mod methods;
 mod outbox;

@@ -18,6 +18,7 @@
 use crate::{
     fault::{self, Fault},
     limits::Limits,
+    lock_order,
 };
 use bytes::Bytes;
 use freehold_sync::ScopedMutex;
@@ -81,7 +82,7 @@ struct Queue<L> {
 
 /// With its end the reader may get a last thing, of type `L`: a call's stream has its answer there.
 pub(crate) struct Outbox<L = ()> {
-    queue: ScopedMutex<Queue<L>>,
+    queue: ScopedMutex<Queue<L>, lock_order::Outbox>,
 }
 
 impl<L> Default for Outbox<L> {
@@ -96,7 +97,7 @@ impl<L> Default for Outbox<L> {
             waker: None,
             last: None,
         };
-        Self { queue: ScopedMutex::new(queue) }
+        Self { queue: ScopedMutex::of(queue) }
     }
 }
 

@@ -8,7 +8,10 @@
 //!
 //! *Deadlock safety*: the section moves entries; replies are stored and wakers woken after it.
 
-use crate::message::{ErrorCode, ErrorObject, RequestId};
+use crate::{
+    lock_order,
+    message::{ErrorCode, ErrorObject, RequestId},
+};
 use freehold_sync::{HasSignal, ScopedMutex, Signal, SignalWait};
 use serde_json::value::RawValue;
 use std::{
@@ -96,7 +99,7 @@ impl Question {
 #[derive(Default)]
 pub(crate) struct Questions {
     next: AtomicI64,
-    table: ScopedMutex<Table>,
+    table: ScopedMutex<Table, lock_order::Questions>,
 }
 
 #[derive(Default)]

@@ -1,4 +1,5 @@
 use crate::{
+    lock_order,
     model::{Capabilities, LogLevel, RequestMeta},
     peer::Peer,
     protocol::{method, missing_capability},
@@ -23,7 +24,7 @@ pub struct ToolContext<S: State = ()> {
 struct Progress {
     token: Box<RawValue>,
     /// The protocol wants each figure to be larger than the one before.
-    last: ScopedMutex<f64>,
+    last: ScopedMutex<f64, lock_order::LastProgress>,
 }
 
 /// A question to the client failed.
@@ -50,7 +51,7 @@ impl<S: State> ToolContext<S> {
     ) -> Self {
         let progress = token
             .filter(|token| is_token(token))
-            .map(|token| Progress { token: token.to_owned(), last: ScopedMutex::new(f64::NEG_INFINITY) });
+            .map(|token| Progress { token: token.to_owned(), last: ScopedMutex::of(f64::NEG_INFINITY) });
         Self { call, tool, progress, stateless }
     }
 

@@ -5,7 +5,7 @@ use super::{
     schema::{MirroredArgument, mirrored_arguments},
     tool::{Run, Tool},
 };
-use crate::model::ServerMeta;
+use crate::{lock_order, model::ServerMeta};
 use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 use freehold::{State, Subject};
@@ -75,7 +75,7 @@ pub(crate) trait ToolChanges: Send + Sync {
 /// The tools of a server. Adding and removing works at any time; clients that listen are told.
 pub struct ToolTable<S: State> {
     current: ArcSwap<Snapshot<S>>,
-    changes: ScopedMutex<Option<Weak<dyn ToolChanges>>>,
+    changes: ScopedMutex<Option<Weak<dyn ToolChanges>>, lock_order::WhoIsTold>,
     server_meta: Arc<ServerMeta>,
 }
 
@@ -89,7 +89,7 @@ impl<S: State> ToolTable<S> {
             }
         }
         let current = ArcSwap::from_pointee(Snapshot::new(ordered));
-        Ok(Self { current, changes: ScopedMutex::new(None), server_meta })
+        Ok(Self { current, changes: ScopedMutex::of(None), server_meta })
     }
 
     pub(crate) fn tell(&self, changes: Weak<dyn ToolChanges>) {

@@ -26,7 +26,8 @@
 //! assert!(LockLevel::HANDLER < ACCOUNTS && ACCOUNTS < ACCOUNT);
 //! ```
 //!
-//! There are 64 ranks. Four are built in, in this order: `GLOBAL`, `SESSION_REGISTRY`, `SESSION`, `HANDLER`;
+//! There are 64 ranks. Four are built in, in this order: `GLOBAL`, `SESSION_REGISTRY`, `SESSION`, `HANDLER`
+//! (the last rank, `INNERMOST`, is that of [sections](crate::Section), which are ordered among themselves);
 //! `lock_levels!` puts yours above them, from rank 33 on, so that two such declarations in one program share ranks. Use
 //! [`LockLevel::new`](crate::LockLevel::new) to place one elsewhere. A class without a level is exempt.
 //!

@@ -1,7 +1,7 @@
 //! Chains of calls: what a call knows of those that made it, and what it made.
 
 use super::{Call, CancelReason, nested::CallError};
-use crate::{gate::Turns, runtime::Runtime, session::SessionId, state::State};
+use crate::{gate::Turns, lock_order, runtime::Runtime, session::SessionId, state::State};
 use freehold_sync::{Context as Locks, JoinHandle, OwedReply, OwnedContext, Reply, ScopedMutex};
 use serde_json::value::RawValue;
 use std::{fmt, fmt::Write, sync::Arc, time::Instant};
@@ -106,9 +106,9 @@ pub(crate) struct Origin<S: State> {
     /// The context of the caller's activity.
     pub(crate) locks: Option<OwnedContext>,
     /// The answer it owes; taken once, by whoever settles the call.
-    pub(crate) owed: ScopedMutex<Option<OwedReply<Reported>>>,
+    pub(crate) owed: ScopedMutex<Option<OwedReply<Reported>>, lock_order::OwedAnswer>,
     /// Its end, which it owes, too: it may go on for a while after its answer.
-    pub(crate) end: ScopedMutex<Option<OwedReply<()>>>,
+    pub(crate) end: ScopedMutex<Option<OwedReply<()>>, lock_order::OwedEnd>,
 }
 
 /// What a call owes to the one that made it.
@@ -162,7 +162,7 @@ impl<S: State> Origin<S> {
 
 /// What a call has below itself: the calls it made, and the turns inside of its own.
 pub(crate) struct Below<S: State> {
-    calls: ScopedMutex<Vec<Callee<S>>>,
+    calls: ScopedMutex<Vec<Callee<S>>, lock_order::Callees>,
     turns: Turns,
 }
 

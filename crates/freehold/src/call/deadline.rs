@@ -10,7 +10,7 @@
 //! 4. While `TOUCHED` is not set, `inner` is as it was made. Who changes it sets that in the same section, so that who ends or
 //!    reads a clock that nobody touched needs no section: of the change and the end, one sees the bit of the other.
 
-use crate::{limits::Limits, runtime::after};
+use crate::{limits::Limits, lock_order, runtime::after};
 use freehold_sync::ScopedMutex;
 use std::{
     sync::atomic::{AtomicBool, AtomicU8, Ordering},
@@ -19,7 +19,7 @@ use std::{
 };
 
 pub(crate) struct DeadlineClock {
-    inner: ScopedMutex<Clock>,
+    inner: ScopedMutex<Clock, lock_order::CallClock>,
     /// Whether a question is open, to look at without the section; written in it.
     asking: AtomicBool,
     /// [`TOUCHED`] and [`ENDED`].
@@ -79,7 +79,7 @@ impl DeadlineClock {
             reader: None,
         };
         Self {
-            inner: ScopedMutex::new(clock),
+            inner: ScopedMutex::of(clock),
             asking: AtomicBool::new(false),
             life: AtomicU8::new(0),
             first_expires: expires,

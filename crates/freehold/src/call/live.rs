@@ -1,18 +1,18 @@
 //! The calls of all sessions that have a task of their own: those that a drain must cancel and an operator wants to see.
 
 use super::Call;
-use crate::state::State;
+use crate::{lock_order, state::State};
 use foldhash::fast::RandomState;
 use freehold_sync::ScopedMutex;
 use std::{collections::HashMap, sync::Arc};
 
 pub(crate) struct LiveCalls<S: State> {
-    calls: ScopedMutex<HashMap<usize, Arc<Call<S>>, RandomState>>,
+    calls: ScopedMutex<HashMap<usize, Arc<Call<S>>, RandomState>, lock_order::LiveCalls>,
 }
 
 impl<S: State> Default for LiveCalls<S> {
     fn default() -> Self {
-        Self { calls: ScopedMutex::new(HashMap::default()) }
+        Self { calls: ScopedMutex::of(HashMap::default()) }
     }
 }
 

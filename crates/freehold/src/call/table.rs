@@ -3,6 +3,7 @@
 use super::Call;
 use crate::{
     event::OutcomeKind,
+    lock_order,
     message::{ErrorCode, ErrorObject, RequestId},
     session::{SessionId, SessionNotFound},
     state::State,
@@ -37,7 +38,7 @@ impl CallKey {
 }
 
 pub(crate) struct CallTable<S: State> {
-    inner: ScopedMutex<Table<S>>,
+    inner: ScopedMutex<Table<S>, lock_order::CallTable>,
     /// Of keys, which clients choose.
     hasher: RandomState,
     /// Calls whose outcome is not delivered. They leave the table before, so that their id is free when the peer reads
@@ -58,7 +59,7 @@ impl<S: State> Default for CallTable<S> {
     fn default() -> Self {
         let table = Table { calls: HashTable::new(), closed: false };
         Self {
-            inner: ScopedMutex::new(table),
+            inner: ScopedMutex::of(table),
             hasher: RandomState::default(),
             undelivered: AtomicUsize::new(0),
             awaited: AtomicBool::new(false),

@@ -5,6 +5,7 @@ use super::{
 };
 use crate::{
     call::CallId,
+    lock_order,
     runtime::BoxFuture,
     session::SessionId,
     state::{CommitOutcome, CommitToken, Resolution, Store, StoreError, Version, Versioned},
@@ -40,7 +41,7 @@ pub enum Injected {
 /// `None` lets one through. When it is empty, nothing fails. A cheap handle.
 #[derive(Clone, Default)]
 pub struct Injections {
-    next: Arc<ScopedMutex<VecDeque<Option<Injected>>>>,
+    next: Arc<ScopedMutex<VecDeque<Option<Injected>>, lock_order::Injections>>,
 }
 
 impl Injections {
@@ -164,7 +165,7 @@ pub struct FaultyStore<S, T> {
     inner: T,
     injections: Injections,
     /// What became of commits that were not told.
-    unknown: ScopedMutex<Vec<(CommitToken, Resolution<S>)>>,
+    unknown: ScopedMutex<Vec<(CommitToken, Resolution<S>)>, lock_order::Untold>,
 }
 
 impl<S, T> FaultyStore<S, T> {

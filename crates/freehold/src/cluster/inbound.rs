@@ -7,6 +7,7 @@ use crate::{
         nested::{self, Wanted},
     },
     engine::{Engine, EngineState},
+    lock_order,
     message::{ErrorCode, ErrorObject, encode_notification},
     outbox::{Frame, Pushed},
     runtime::{BoxFuture, after},
@@ -44,11 +45,13 @@ pub trait Inbound: Send + Sync + 'static {
 }
 
 /// Calls of other engines that run here, by their ids.
-pub(crate) struct InboundCalls<S: State>(ScopedMutex<HashMap<CallId, Arc<Call<S>>, RandomState>>);
+pub(crate) struct InboundCalls<S: State>(
+    ScopedMutex<HashMap<CallId, Arc<Call<S>>, RandomState>, lock_order::InboundCalls>,
+);
 
 impl<S: State> Default for InboundCalls<S> {
     fn default() -> Self {
-        Self(ScopedMutex::new(HashMap::default()))
+        Self(ScopedMutex::of(HashMap::default()))
     }
 }
 

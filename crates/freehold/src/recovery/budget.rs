@@ -3,11 +3,11 @@
 //!
 //! Calls pay nothing into the budget while they run: it is filled when somebody takes from it, by what was counted since.
 
-use crate::limits::Limits;
+use crate::{limits::Limits, lock_order};
 use freehold_sync::ScopedMutex;
 
 /// A token bucket, in thousandths of a re-run.
-pub(crate) struct RetryBudget(ScopedMutex<Bucket>);
+pub(crate) struct RetryBudget(ScopedMutex<Bucket, lock_order::RetryBudget>);
 
 struct Bucket {
     tokens: u64,
@@ -22,7 +22,7 @@ impl RetryBudget {
     /// A full one.
     pub(crate) fn new(limits: &Limits) -> Self {
         let tokens = u64::from(limits.retry_burst) * ONE;
-        Self(ScopedMutex::new(Bucket { tokens, calls: 0, at_ms: 0 }))
+        Self(ScopedMutex::of(Bucket { tokens, calls: 0, at_ms: 0 }))
     }
 
     /// Takes one re-run, if there is one, when so many calls have ended.

@@ -1,5 +1,5 @@
 use super::{Defaults, DegradeReason, Fallback, Treatment, fallback_of};
-use crate::{handler::MethodOptions, message::ErrorObject, session::Session, state::State};
+use crate::{handler::MethodOptions, lock_order, message::ErrorObject, session::Session, state::State};
 use freehold_sync::ScopedMutex;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -69,7 +69,7 @@ impl<S: State> fmt::Debug for Subject<S> {
 }
 
 /// The subjects of one engine that were called, for who looks at it.
-pub(crate) struct Subjects<S: State>(ScopedMutex<Vec<Weak<Subject<S>>>>);
+pub(crate) struct Subjects<S: State>(ScopedMutex<Vec<Weak<Subject<S>>>, lock_order::Subjects>);
 
 impl<S: State> Default for Subjects<S> {
     fn default() -> Self {

@@ -20,6 +20,7 @@ use crate::{
     fault::{self, Fault},
     gate::{Gate, Turns},
     hooks::Hooks,
+    lock_order,
     message::{RequestId, encode_notification},
     outbox::{Frame, Outbox, Pushed},
     question::Questions,
@@ -97,7 +98,7 @@ pub(crate) struct SessionState<S: State> {
     pub(crate) most_waiting: AtomicUsize,
     /// Notifications that its streams dropped.
     pub(crate) dropped: AtomicU64,
-    topics: ScopedMutex<BTreeSet<Box<str>>>,
+    topics: ScopedMutex<BTreeSet<Box<str>>, lock_order::Topics>,
     attachment: Contained<OnceLock<Box<dyn Any + Send + Sync>>>,
     initialized: AtomicBool,
     /// Whether the registry and the store may know it.

@@ -29,7 +29,8 @@ pub(crate) use finding::{Awaited, Held};
 pub use finding::{Finding, FindingKind};
 
 use crate::{
-    call::Call, engine::EngineState, limits::Limits, methods::Methods, runtime::Rouse, state::State,
+    call::Call, engine::EngineState, limits::Limits, lock_order, methods::Methods, runtime::Rouse,
+    state::State,
 };
 use finding::BlockedPoll;
 use freehold_sync::ScopedMutex;
@@ -55,7 +56,7 @@ pub(crate) struct Watchdog<S: State> {
     shortest_limit: AtomicU64,
     /// How long after its arrival a call is looked at first, in milliseconds: nothing is due of any before.
     first_look: u64,
-    standing: ScopedMutex<Standing<S>>,
+    standing: ScopedMutex<Standing<S>, lock_order::Standing>,
 }
 
 /// What stood at the last look.
@@ -82,7 +83,7 @@ impl<S: State> Watchdog<S> {
             tick: AtomicU64::new(0),
             shortest_limit: AtomicU64::new(call::millis(shortest)),
             first_look: call::millis(first_look),
-            standing: ScopedMutex::new(Standing { blocked: Vec::new(), slow: Vec::new() }),
+            standing: ScopedMutex::of(Standing { blocked: Vec::new(), slow: Vec::new() }),
         }
     }
 
