@@ -120,8 +120,9 @@ pub(crate) struct Debts {
 impl<S: State> Origin<S> {
     /// From now on the activity of `locks` owes them.
     pub(crate) fn bind(&self, debts: Debts, locks: &OwnedContext) {
-        self.owed.with(|owed| *owed = Some(debts.answer.bind_apart(locks)));
-        self.end.with(|end| *end = Some(debts.end.bind_apart(locks)));
+        let (answer, over) = (debts.answer.bind_apart(locks), debts.end.bind_apart(locks));
+        self.owed.with(|owed| *owed = Some(answer));
+        self.end.with(|end| *end = Some(over));
     }
 
     /// Now another activity owes what is still owed: that of the next attempt.
