@@ -17,6 +17,8 @@
 //! |---|---|---|
 //! | `admission::Waiter.waker` | `AtomicWaker` | lock-free; one waiter, woken after the section of its queue |
 //! | `call::table::CallTable.all_delivered` | `Notify` | tokio's own section: its waiters; nothing of ours runs in it |
+//! | `cluster::memory::Cluster.nodes` | `papaya::HashMap` | as the registry |
+//! | `cluster::memory::Cluster.sessions` | `papaya::HashMap` | as the registry |
 //! | `drain::DrainState.call_left` | `Notify` | the same |
 //! | `gate::Turns.turn` | `PermitPool` | the turn, see above: a wait in the graph, which a deadline ends |
 //! | `session::registry::Registry.entries` | `papaya::HashMap` | reads are lock-free, a write retries or helps; no guard of it lives across an await (clippy) |

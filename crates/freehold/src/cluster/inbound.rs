@@ -20,7 +20,6 @@ use std::{
     collections::HashMap,
     sync::{Arc, Weak},
 };
-use tokio::sync::oneshot;
 
 /// The side of an engine that a [`Bus`](super::Bus) delivers to; see [`Engine::inbound`]. It does not keep the engine alive:
 /// of an engine that is gone nothing is there.
@@ -78,15 +77,14 @@ impl<S: State> Inbound for Door<S> {
             Ok(session) => session,
             Err(gone) => return Box::pin(std::future::ready(Err(gone))),
         };
-        let (done, answer) = oneshot::channel();
+        let (done, answer) = freehold_sync::reply();
         let runtime = session.engine().runtime().clone();
         let running = async move {
-            // Nobody may wait any more.
-            let _ = done.send(run(&session, call).await);
+            done.send(run(&session, call).await);
         };
         runtime.spawn("a call of another engine", Box::pin(running));
         // Lost with its runtime, it may have done anything.
-        Box::pin(async move { answer.await.map_err(|_| BusError::Unknown) })
+        Box::pin(async move { answer.into_future().without_deadline().await.map_err(|_| BusError::Unknown) })
     }
 
     fn cancel(&self, call: CallId) {
