@@ -279,7 +279,7 @@ async fn an_answer_that_is_kept_apart_and_lost_ends_the_wait() {
             kept = Some(owed.bind_apart(&locks));
             async move {
                 tokio::time::sleep(ms(600_000)).await;
-                drop(locks)
+                drop(locks);
             }
         });
         let callee = tokio::spawn(callee);
