@@ -4,6 +4,7 @@
 
 #![cfg(debug_assertions)]
 
+#[expect(dead_code, reason = "nobody has to be waited for")]
 mod stage;
 #[expect(dead_code, reason = "one kind of traffic needs a part of it")]
 mod wire;

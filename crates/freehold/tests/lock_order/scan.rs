@@ -197,7 +197,7 @@ impl Scan {
     fn kind(&self, path: &syn::Path) -> Option<String> {
         let segments: Vec<_> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
         let full = match self.names.get(&segments[0]) {
-            Some(full) => [&[full.clone()], &segments[1..]].concat().join("::"),
+            Some(full) => [std::slice::from_ref(full), &segments[1..]].concat().join("::"),
             None => segments.join("::"),
         };
         kind_of(&full.split("::").collect::<Vec<_>>())
