@@ -59,7 +59,12 @@ impl<S: State> Engine<S> {
         match self.dispatch(session, message, Route::Caller) {
             Dispatched::Answer(response) => Some(response),
             Dispatched::Nothing => None,
-            Dispatched::Running(handle) => answer_of(handle).await,
+            // Its other messages go elsewhere.
+            Dispatched::Running(mut handle) => loop {
+                if let Step::End(answer) = handle.next().await {
+                    break answer;
+                }
+            },
         }
     }
 
@@ -297,14 +302,5 @@ impl<S: State> Engine<S> {
         }
         let task = CallTask::in_turn(call.clone(), params.map(Cow::into_owned), place);
         Ok((call, task))
-    }
-}
-
-/// The answer of a call whose other messages go elsewhere.
-async fn answer_of<S: State>(mut handle: CallHandle<S>) -> Option<Response<'static>> {
-    loop {
-        if let Step::End(answer) = handle.next().await {
-            return answer;
-        }
     }
 }

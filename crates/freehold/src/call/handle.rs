@@ -42,14 +42,11 @@ impl<S: State> CallHandle<S> {
         if self.ended {
             return Poll::Pending;
         }
-        // Where it is: most handlers are ready now, and then the task has been moved for nothing.
-        if let Some(task) = &mut self.task
-            && !task.poll_first(cx)
-            && let Some(task) = self.task.take()
+        if let Some(task) = self.task.take()
+            && let Some(task) = task.poll_first(cx)
         {
             task.spawn();
         }
-        self.task = None;
         match std::task::ready!(self.call.outbox.poll_step(FIRST_READER, cx)) {
             Ok(frame) => Poll::Ready(Step::Frame(frame)),
             Err(answer) => {

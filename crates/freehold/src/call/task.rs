@@ -476,14 +476,14 @@ impl<S: State> CallTask<S> {
         }
     }
 
-    /// The first poll, without a task of its own: registers neither clock nor cancel. Whether the call is over; otherwise
-    /// the task must be spawned.
-    pub(crate) fn poll_first(&mut self, cx: &mut Context<'_>) -> bool {
-        let over = self.call.is_settled() || self.poll_body(cx);
-        if over {
+    /// The first poll, without a task of its own: registers neither clock nor cancel. `None` if the call is over;
+    /// otherwise the task, which must be spawned.
+    pub(crate) fn poll_first(mut self, cx: &mut Context<'_>) -> Option<Self> {
+        if self.call.is_settled() || self.poll_body(cx) {
             self.finish();
+            return None;
         }
-        over
+        Some(self)
     }
 }
 
