@@ -104,7 +104,9 @@ impl Hooks {
             self.open_and_close_another(session);
         }
         if !mine && hook == Hook::Closed && with(&self.cascade, |cascade| *cascade) {
-            session.engine().sessions().iter().any(|other| other.close(CloseReason::Server));
+            // Those of the hooks are closed by the hook that opened them, which counts on it.
+            let theirs = |other: &Session<u64>| !with(&self.own, |own| own.contains(&other.id()));
+            session.engine().sessions().iter().any(|other| theirs(other) && other.close(CloseReason::Server));
         }
         if with(&self.suicidal, |suicidal| *suicidal == Some(hook)) && !mine {
             assert!(session.close(CloseReason::Server));
