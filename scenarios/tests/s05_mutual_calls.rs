@@ -5,20 +5,17 @@ mod sdk;
 
 use freehold_mcp::{
     Tool, ToolError,
-    freehold::{
-        Gate, Limits, OutcomeKind, SessionId,
-        sync::{Deadlock, Event, Grade, Subscription, subscribe},
-    },
+    freehold::{Gate, Limits, OutcomeKind, SessionId},
 };
 use freehold_scenarios::{
-    Builder, Client, Ctx, TestServer, Transport, checks, limits::patient, limits::prompt,
+    Builder, Client, Ctx, Rings, TestServer, Transport, checks, limits::patient, limits::prompt,
     over_both_transports,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{
-    sync::{Arc, Mutex as StdMutex, OnceLock},
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 use tokio::sync::Barrier;
@@ -88,29 +85,6 @@ fn tools(builder: Builder, ring: &Arc<Ring>) -> Builder {
         .tool(Tool::new("chain", "Calls on for so many hops.", chain))
 }
 
-/// The proven rings among calls of `tool`, of all tests of this process.
-struct Reports(Arc<StdMutex<Vec<Arc<Deadlock>>>>, #[expect(dead_code, reason = "ends with it")] Subscription);
-
-impl Reports {
-    fn about(tool: &'static str) -> Self {
-        let told = Arc::new(StdMutex::new(Vec::new()));
-        let into = told.clone();
-        let subscription = subscribe(move |event| {
-            if let Event::Deadlock(report) = event
-                && report.grade == Grade::Proven
-                && report.edges.iter().any(|edge| edge.waiter.name == tool)
-            {
-                into.lock().unwrap().push(report.clone());
-            }
-        });
-        Self(told, subscription)
-    }
-
-    fn of_length(&self, edges: usize) -> usize {
-        self.0.lock().unwrap().iter().filter(|report| report.edges.len() == edges).count()
-    }
-}
-
 async fn clients(server: &TestServer, transport: Transport, ring: &Ring, count: usize) -> Vec<Client> {
     let mut clients = Vec::new();
     for _ in 0..count {
@@ -144,8 +118,8 @@ async fn one_call(transport: Transport) {
 /// Every member of the ring has its session's turn and wants the next one's. One is told, with everybody's tool; the
 /// others finish.
 async fn ring_of(transport: Transport, members: usize) {
-    let reports = Reports::about("meet");
-    let before = reports.of_length(2 * members);
+    let rings = Rings::about("meet");
+    let before = rings.of_length(2 * members);
     let ring = Ring::of(members);
     let server = TestServer::with(patient(), |builder| tools(builder, &ring)).await;
     let clients = clients(&server, transport, &ring, members).await;
@@ -159,7 +133,7 @@ async fn ring_of(transport: Transport, members: usize) {
     assert!(text(told[0]).contains("deadlock") && text(told[0]).contains("\"meet\""), "{}", told[0]);
     assert_eq!(answers.iter().filter(|answer| text(answer).contains("through")).count(), members - 1);
     // Waiter and holder in turn: a call waits for its answer, and its callee for the turn of the next.
-    assert!(reports.of_length(2 * members) > before);
+    assert!(rings.of_length(2 * members) > before);
     assert_eq!(server.record.outcomes("tools/call", OutcomeKind::DeadlineExceeded), 0);
     checks::everything(&server, clients).await;
 }
@@ -174,7 +148,7 @@ async fn three_in_a_ring(transport: Transport) {
 
 /// The control: chains over the same sessions without a ring, a thousand times.
 async fn chains(transport: Transport) {
-    let reports = Reports::about("chain");
+    let rings = Rings::about("chain");
     let ring = Ring::of(3);
     let server = TestServer::with(patient(), |builder| tools(builder, &ring)).await;
     let clients = clients(&server, transport, &ring, 3).await;
@@ -184,8 +158,7 @@ async fn chains(transport: Transport) {
         let answer = prompt("an answer", clients[0].answer(id)).await;
         assert_eq!(text(&answer), number.to_string(), "{answer}");
     }
-    let rings = (1..20).map(|edges| reports.of_length(edges)).sum::<usize>();
-    assert_eq!(rings, 0, "there is no ring");
+    assert_eq!(rings.all().len(), 0, "there is no ring");
     checks::everything(&server, clients).await;
 }
 

@@ -7,15 +7,15 @@ use freehold_mcp::{
     Tool, ToolError,
     freehold::{
         Limits, OutcomeKind,
-        sync::{Deadlock, Event, Grade, Mutex, PermitPool, Subscription, observe, subscribe},
+        sync::{Mutex, PermitPool, observe},
     },
 };
 use freehold_scenarios::{
-    Builder, Client, Ctx, TestServer, Transport, checks, limits::patient, limits::prompt,
+    Builder, Client, Ctx, Rings, TestServer, Transport, checks, limits::patient, limits::prompt,
     over_both_transports,
 };
 use serde_json::{Value, json};
-use std::sync::{Arc, Mutex as StdMutex};
+use std::sync::Arc;
 use tokio::sync::Barrier;
 
 over_both_transports!(permits => s07_permits_http, s07_permits_stdio);
@@ -92,29 +92,6 @@ async fn waits_for_a(ctx: &Ctx, (): ()) -> Result<&'static str, ToolError> {
     }
 }
 
-/// The reports of rings among calls of `tool`.
-struct Reports(Arc<StdMutex<Vec<Arc<Deadlock>>>>, #[expect(dead_code, reason = "ends with it")] Subscription);
-
-impl Reports {
-    fn about(tool: &'static str) -> Self {
-        let told = Arc::new(StdMutex::new(Vec::new()));
-        let into = told.clone();
-        let subscription = subscribe(move |event| {
-            if let Event::Deadlock(report) = event
-                && report.grade == Grade::Proven
-                && report.edges.iter().any(|edge| edge.waiter.name == tool)
-            {
-                into.lock().unwrap().push(report.clone());
-            }
-        });
-        Self(told, subscription)
-    }
-
-    fn all(&self) -> Vec<Arc<Deadlock>> {
-        self.0.lock().unwrap().clone()
-    }
-}
-
 /// Of the answers one is an error that names `tool`, and the others are results.
 fn assert_one_refused(answers: &[Value], tool: &str) {
     let text =
@@ -128,7 +105,7 @@ fn assert_one_refused(answers: &[Value], tool: &str) {
 }
 
 async fn permits(transport: Transport) {
-    let reports = Reports::about("one_more");
+    let rings = Rings::about("one_more");
     let server = TestServer::with(patient(), tools).await;
     let client = Client::connect(&server, transport).await;
     let ids: Vec<_> = (0..HOLDERS).map(|_| client.call("one_more", json!({}))).collect();
@@ -138,13 +115,13 @@ async fn permits(transport: Transport) {
     }
     assert_one_refused(&answers, "one_more");
     // Both transports' tests run in one process, so some reports may be the other's.
-    assert!(!reports.all().is_empty());
+    assert!(!rings.all().is_empty());
     assert_eq!(server.record.outcomes("tools/call", OutcomeKind::Answered), HOLDERS);
     checks::everything(&server, vec![client]).await;
 }
 
 async fn opposite_order(transport: Transport) {
-    let reports = Reports::about("a_then_b");
+    let rings = Rings::about("a_then_b");
     let server = TestServer::with(patient(), tools).await;
     let one = Client::connect(&server, transport).await;
     let two = Client::connect(&server, transport).await;
@@ -152,7 +129,7 @@ async fn opposite_order(transport: Transport) {
     let answers =
         [prompt("an answer", one.answer(&first)).await, prompt("an answer", two.answer(&second)).await];
     assert_one_refused(&answers, "a_then_b");
-    assert!(reports.all().iter().all(|report| report.edges.len() == 2) && !reports.all().is_empty());
+    assert!(rings.all().iter().all(|report| report.edges.len() == 2) && !rings.all().is_empty());
     checks::everything(&server, vec![one, two]).await;
 }
 

@@ -2,6 +2,7 @@
 //! the handle of a call that goes on by itself.
 
 use crate::{
+    admission::Overloaded,
     call::{
         Call, CallHandle, CallKey, CallTask, Refused, Route, Stage, Step,
         effect::{self, Effect},
@@ -11,7 +12,7 @@ use crate::{
     engine::Engine,
     event::{Event, OutcomeKind},
     fault::{self, Fault},
-    gate::{Place, Whose},
+    gate::{NoPlace, Whose},
     handler::{HandlerResult, MethodKind},
     message::{
         Decoded, ErrorCode, ErrorObject, Malformed, Message, Notification, Raw, Request, RequestId, Response,
@@ -230,7 +231,7 @@ impl<S: State> Engine<S> {
         }
     }
 
-    /// Makes a call of a request: enters it, and gets it a slot or a place in the queue.
+    /// Makes a call of a request: counts it, and gets it what it needs to run.
     fn admit(
         &self,
         session: &Session<S>,
@@ -240,67 +241,54 @@ impl<S: State> Engine<S> {
         (route, now): (Route, Instant),
     ) -> Result<(Arc<Call<S>>, CallTask<S>), Refusal> {
         let engine = &self.inner;
-        if !engine.total.enter(&engine.limits) {
-            engine.call_left();
-            return Err((OutcomeKind::Overloaded, engine.overloaded()));
-        }
-        // After it was counted: see `drain`.
-        if engine.drain.has_begun() {
-            engine.call_left();
-            let error =
-                ErrorObject::new(ErrorCode::STOPPING, "the server is shutting down and takes no new calls");
-            return Err((OutcomeKind::Stopping, error));
-        }
-        // In a serial session the turn is the slot.
-        let place = Whose::enter_session(&session.inner, &engine.limits);
-        let Ok(place) = place else {
-            engine.call_left();
-            return Err((OutcomeKind::Overloaded, engine.overloaded()));
+        let admitted = if engine.total.enter(&engine.limits) {
+            self.admit_counted(session, key, method, params, (route, now))
+        } else {
+            Err((OutcomeKind::Overloaded, engine.overloaded()))
         };
-        if let Some(place) = place {
-            return self.admit_in_turn(session, key, method, params, (route, now), place);
-        }
-        // The slot before the entry: once entered the call can be cancelled, and nobody but its task decides about it.
-        let Ok(admitted) = session.inner.slots.admit(&engine.limits) else {
+        if admitted.is_err() {
             engine.call_left();
-            return Err((OutcomeKind::Overloaded, engine.overloaded()));
-        };
-        let call = Call::new(session, key, method, route, now);
-        if let Err(error) = call.pass_breaker() {
-            session.inner.slots.undo(&admitted);
-            engine.call_left();
-            return Err((OutcomeKind::CircuitOpen, error));
         }
-        if let Err(refused) = session.inner.calls.insert(&call) {
-            call.give_up();
-            session.inner.slots.undo(&admitted);
-            engine.call_left();
-            return Err(table_refusal(refused, session.id(), call.id()));
-        }
-        Ok((call.clone(), CallTask::new(call, admitted, params.map(Cow::into_owned))))
+        admitted
     }
 
-    /// Makes a call of a request to a serial session; it is in line when this returns.
-    fn admit_in_turn(
+    /// Gets the call a slot, or a place in the queue for one; in a serial session the turn is the slot.
+    fn admit_counted(
         &self,
         session: &Session<S>,
         key: CallKey,
         method: usize,
         params: Option<Raw<'_>>,
         (route, now): (Route, Instant),
-        place: Place<S>,
     ) -> Result<(Arc<Call<S>>, CallTask<S>), Refusal> {
+        let engine = &self.inner;
+        // After it was counted: see `drain`.
+        if engine.drain.has_begun() {
+            let error =
+                ErrorObject::new(ErrorCode::STOPPING, "the server is shutting down and takes no new calls");
+            return Err((OutcomeKind::Stopping, error));
+        }
+        let overloaded = || (OutcomeKind::Overloaded, engine.overloaded());
+        let place = Whose::enter_session(&session.inner, &engine.limits).map_err(|NoPlace| overloaded())?;
+        if let Some(place) = place {
+            let call = Call::new(session, key, method, route, now);
+            enter(&call)?;
+            return Ok((call.clone(), CallTask::in_turn(call, params.map(Cow::into_owned), place)));
+        }
+        // The slot before the entry: once entered the call can be cancelled, and nobody but its task decides about it.
+        let slots = &session.inner.slots;
+        let admitted = slots.admit(&engine.limits).map_err(|Overloaded| overloaded())?;
         let call = Call::new(session, key, method, route, now);
-        if let Err(error) = call.pass_breaker() {
-            self.inner.call_left();
-            return Err((OutcomeKind::CircuitOpen, error));
-        }
-        if let Err(refused) = session.inner.calls.insert(&call) {
-            call.give_up();
-            self.inner.call_left();
-            return Err(table_refusal(refused, session.id(), call.id()));
-        }
-        let task = CallTask::in_turn(call.clone(), params.map(Cow::into_owned), place);
-        Ok((call, task))
+        enter(&call).inspect_err(|_| slots.undo(&admitted))?;
+        Ok((call.clone(), CallTask::new(call, admitted, params.map(Cow::into_owned))))
     }
+}
+
+/// Lets a call pass its breaker, and enters it in its session's table.
+fn enter<S: State>(call: &Arc<Call<S>>) -> Result<(), Refusal> {
+    call.pass_breaker().map_err(|error| (OutcomeKind::CircuitOpen, error))?;
+    call.session.inner.calls.insert(call).map_err(|refused| {
+        call.give_up();
+        table_refusal(refused, call.session.id(), call.id())
+    })
 }

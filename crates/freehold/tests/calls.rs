@@ -6,14 +6,13 @@ mod support;
 
 use freehold::{
     CallError, CallTarget, CallsWhileHolding, Engine, EngineBuilder, ErrorObject, Limits, MethodOptions,
-    Session,
 };
 use freehold_sync::Mutex;
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 use support::{
-    Answer, Ctx, Dropped, Probe, all_gone, answer_next, builder, call, error, eventually, result, start,
-    within,
+    Answer, Ctx, Dropped, Probe, all_gone, answer_next, builder, call, error, eventually, relay, relayed,
+    result, start, within,
 };
 
 const SESSION_NOT_FOUND: i32 = -31001;
@@ -24,16 +23,6 @@ const OVERLOADED: i32 = -31002;
 const CANCELLED: i32 = -32800;
 const DEADLOCK: i32 = -31008;
 const CALLS_TOO_DEEP: i32 = -31020;
-
-/// Calls `method` with `params` in the session `to`, and answers what that answered.
-async fn relay(ctx: &Ctx, params: Value) -> Answer {
-    let to: freehold::SessionId = params["to"].as_str().unwrap().parse().unwrap();
-    Ok(ctx.call(to, params["method"].as_str().unwrap(), &params["params"]).await?)
-}
-
-fn relayed(to: &Session<u64>, method: &str, params: &Value) -> Value {
-    json!({ "to": to.id().to_string(), "method": method, "params": params })
-}
 
 fn with_relay() -> (EngineBuilder<u64>, Arc<Probe>) {
     let (builder, probe) = builder();

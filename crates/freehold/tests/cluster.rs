@@ -5,27 +5,17 @@
 mod support;
 
 use freehold::{
-    CallError, Engine, EngineBuilder, Gate, MemoryStore, MethodOptions, Session, SessionId, StateError,
-    StoreError,
+    CallError, Engine, EngineBuilder, Gate, MemoryStore, MethodOptions, SessionId, StateError, StoreError,
     cluster::{FaultyStore, Injected, Injections, MemoryCluster, NodeId},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use std::{sync::Arc, time::Duration};
-use support::{Answer, Ctx, Probe, all_gone, builder, call, error, result, start, within};
+use support::{Answer, Ctx, Probe, all_gone, builder, call, error, relay, relayed, result, start, within};
 
 const DEADLINE_EXCEEDED: i32 = -31003;
 const CANCELLED: i32 = -32800;
 const CALLS_TOO_DEEP: i32 = -31020;
 const INVALID_PARAMS: i32 = -32602;
-
-async fn relay(ctx: &Ctx, params: Value) -> Answer {
-    let to: SessionId = params["to"].as_str().unwrap().parse().unwrap();
-    Ok(ctx.call(to, params["method"].as_str().unwrap(), &params["params"]).await?)
-}
-
-fn relayed(to: &Session<u64>, method: &str, params: &Value) -> Value {
-    json!({ "to": to.id().to_string(), "method": method, "params": params })
-}
 
 async fn picky(_: &Ctx, [_]: [u8; 1]) -> Answer {
     Ok(json!(null))

@@ -4,15 +4,16 @@
 
 mod support;
 
-use freehold::{EngineBuilder, Gate, Limits, MethodOptions, Route, Session, SessionId};
-use freehold_sync::{Deadlock, Event, Grade, Mode, Mutex, Subscription, subscribe};
+use freehold::{EngineBuilder, Gate, Limits, MethodOptions, Route, SessionId};
+use freehold_sync::{Mode, Mutex};
 use serde_json::{Value, json};
 use std::{
-    sync::{Arc, Mutex as StdMutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use support::{
-    Answer, Ctx, Probe, all_gone, builder, call, error, eventually, request, result, start, within,
+    Answer, Ctx, Probe, Proven, all_gone, builder, call, error, eventually, relay, relayed, request, result,
+    start, within,
 };
 use tokio::sync::Barrier;
 
@@ -28,15 +29,6 @@ async fn alone(ctx: &Ctx, number: Value) -> Answer {
     tokio::task::yield_now().await;
     probe.log(format!("end {number}"));
     Ok(number)
-}
-
-async fn relay(ctx: &Ctx, params: Value) -> Answer {
-    let to: SessionId = params["to"].as_str().unwrap().parse().unwrap();
-    Ok(ctx.call(to, params["method"].as_str().unwrap(), &params["params"]).await?)
-}
-
-fn relayed(to: &Session<u64>, method: &str, params: &Value) -> Value {
-    json!({ "to": to.id().to_string(), "method": method, "params": params })
 }
 
 fn serial() -> (EngineBuilder<u64>, Arc<Probe>) {
@@ -216,32 +208,6 @@ async fn a_line_that_is_full_a_cancel_and_a_deadline_end_the_wait_for_a_turn() {
     assert_eq!(result(within(waits).await.unwrap()), 4);
     assert_eq!(probe.logged().iter().filter(|line| line.starts_with("begin")).count(), 1);
     all_gone(&engine).await;
-}
-
-/// The rings that were proven among handlers of one test, whose methods begin with a prefix.
-struct Proven {
-    told: Arc<StdMutex<Vec<Arc<Deadlock>>>>,
-    _subscription: Subscription,
-}
-
-impl Proven {
-    fn among(prefix: &'static str) -> Self {
-        let told = Arc::new(StdMutex::new(Vec::new()));
-        let into = told.clone();
-        let subscription = subscribe(move |event| {
-            if let Event::Deadlock(report) = event
-                && report.grade == Grade::Proven
-                && report.edges.iter().any(|edge| edge.waiter.name.starts_with(prefix))
-            {
-                into.lock().unwrap().push(report.clone());
-            }
-        });
-        Self { told, _subscription: subscription }
-    }
-
-    fn all(&self) -> Vec<Arc<Deadlock>> {
-        self.told.lock().unwrap().clone()
-    }
 }
 
 /// Where the handlers of a ring meet once each has its turn.

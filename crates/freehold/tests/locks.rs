@@ -5,44 +5,18 @@
 mod support;
 
 use freehold::{Engine, ErrorObject, Limits, MethodOptions, Session};
-use freehold_sync::{Grade, Mutex, PermitPool, RwLock, Subscription, observe, subscribe};
+use freehold_sync::{Mutex, PermitPool, RwLock, observe};
 use serde_json::json;
 use std::{
-    sync::{Arc, Mutex as StdMutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
-use support::{Answer, Ctx, Probe, all_gone, error, eventually, result, start, within};
+use support::{Answer, Ctx, Probe, Proven, all_gone, error, eventually, result, start, within};
 use tokio::sync::Barrier;
 
 const DEADLOCK: i32 = -31008;
 const LOCK_TIMEOUT: i32 = -31009;
 const DEADLINE_EXCEEDED: i32 = -31003;
-
-/// What was reported of rings among handlers of one test, whose methods begin with a prefix.
-struct Reports {
-    told: Arc<StdMutex<Vec<Arc<freehold_sync::Deadlock>>>>,
-    _subscription: Subscription,
-}
-
-impl Reports {
-    fn about(prefix: &'static str) -> Self {
-        let told = Arc::new(StdMutex::new(Vec::new()));
-        let into = told.clone();
-        let subscription = subscribe(move |event| {
-            if let freehold_sync::Event::Deadlock(report) = event
-                && report.edges.iter().any(|edge| edge.waiter.name.starts_with(prefix))
-            {
-                into.lock().unwrap().push(report.clone());
-            }
-        });
-        Self { told, _subscription: subscription }
-    }
-
-    fn proven(&self) -> Vec<Arc<freehold_sync::Deadlock>> {
-        let told = self.told.lock().unwrap();
-        told.iter().filter(|report| report.grade == Grade::Proven).cloned().collect()
-    }
-}
 
 /// The locks of a test, and where its handlers meet once each holds one.
 struct Locks {
@@ -126,7 +100,7 @@ fn method_id(method: &'static str) -> (&'static str, i64) {
 /// waited for less than the age at which a sweep begins to look; one of ten is enough on a busy machine.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ring_between_handlers_under_30_s_deadlines_is_broken_when_it_closes() {
-    let reports = Reports::about("ring/");
+    let reports = Proven::among("ring/");
     for _ in 0..10 {
         let engine = Engine::builder(0)
             .app(Locks::for_handlers(2))
@@ -142,7 +116,7 @@ async fn a_ring_between_handlers_under_30_s_deadlines_is_broken_when_it_closes()
         assert!(told.message.contains("ring/"), "it names the methods: {told}");
         all_gone(&engine).await;
     }
-    let proven = reports.proven();
+    let proven = reports.all();
     assert_eq!(proven.len(), 10);
     let youngest = |report: &Arc<freehold_sync::Deadlock>| report.edges.iter().map(|edge| edge.waited).min();
     let soonest = proven.iter().filter_map(youngest).min().unwrap();
@@ -186,7 +160,7 @@ async fn a_ring_over_a_mutex_a_table_and_a_permit_is_one_ring() {
         let _a = ctx.lock(&locks.a).await?;
         Ok(json!("both"))
     }
-    let reports = Reports::about("three/");
+    let reports = Proven::among("three/");
     let engine = Engine::builder(0)
         .app(Locks::for_handlers(3))
         .method("three/a", a_then_write)
@@ -202,7 +176,7 @@ async fn a_ring_over_a_mutex_a_table_and_a_permit_is_one_ring() {
         failed += usize::from(within(call).await.unwrap().unwrap().result.is_err());
     }
     assert_eq!(failed, 1);
-    assert_eq!(reports.proven().iter().map(|report| report.edges.len()).collect::<Vec<_>>(), [3]);
+    assert_eq!(reports.all().iter().map(|report| report.edges.len()).collect::<Vec<_>>(), [3]);
 }
 
 /// Nothing that the engine does around a handler keeps its waker: a handler parked in a lock has no foreign clone.

@@ -9,19 +9,21 @@
 mod support;
 
 use freehold::{
-    Engine, ErrorObject, Gate, Limits, MemoryStore, MethodOptions, Route, Session, SessionId, Subject,
+    Engine, ErrorObject, Gate, Limits, MemoryStore, MethodOptions, Route, Subject,
     cluster::{FaultyStore, Injected, Injections, MemoryCluster},
     sync::Mutex,
 };
 use freehold_sync::held;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::{
     collections::BTreeSet,
     panic,
     sync::{Arc, Mutex as StdMutex, Once},
     time::Duration,
 };
-use support::{Answer, Ctx, Probe, answer_next, builder, call, error, request, result, start, within};
+use support::{
+    Answer, Ctx, Probe, answer_next, builder, call, error, relay, relayed, request, result, start, within,
+};
 
 /// The sections that `lock_order.rs` lists, and that of signals.
 fn listed() -> BTreeSet<&'static str> {
@@ -59,11 +61,6 @@ fn entered() -> Vec<(&'static str, u64)> {
 struct World {
     busy: Mutex<u32>,
     attempts: StdMutex<u32>,
-}
-
-async fn relay(ctx: &Ctx, params: Value) -> Answer {
-    let to: SessionId = params["to"].as_str().unwrap().parse().unwrap();
-    Ok(ctx.call(to, params["method"].as_str().unwrap(), &params["params"]).await?)
 }
 
 /// Finds a lock busy the first time.
@@ -115,9 +112,11 @@ async fn calls(engine: &Engine<u64>, probe: &Probe, world: &World) {
     serial.make_serial();
     assert_eq!(serial.gate(), Gate::Serial);
     assert_eq!(result(call(engine, &session, 1, "echo", json!(1)).await), 1);
-    let relayed = |to: &Session<u64>, method: &str| json!({ "to": to.id().to_string(), "method": method, "params": null });
     for (id, to) in [(2, &serial), (3, &session)] {
-        assert_eq!(result(call(engine, to, id, "relay", relayed(&serial, "tells")).await), "told");
+        assert_eq!(
+            result(call(engine, to, id, "relay", relayed(&serial, "tells", &json!(null))).await),
+            "told"
+        );
     }
     let two: Vec<_> = [4, 5].map(|id| start(engine, &serial, id, "echo", json!(id))).into();
     for (id, answer) in [4, 5].into_iter().zip(two) {
@@ -158,8 +157,7 @@ async fn cluster() {
     let node = || cluster.join(builder().0.method("relay", relay).store(store())).unwrap();
     let (here, there) = (node(), node());
     let (one, two) = (here.open().unwrap(), there.open().unwrap());
-    let relayed = json!({ "to": two.id().to_string(), "method": "echo", "params": 1 });
-    assert_eq!(result(call(&here, &one, 1, "relay", relayed).await), 1);
+    assert_eq!(result(call(&here, &one, 1, "relay", relayed(&two, "echo", &json!(1))).await), 1);
     injections.add([Some(Injected::UnknownDone)]);
     one.update(|count| *count += 1).await.unwrap();
 }

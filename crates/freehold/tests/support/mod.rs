@@ -5,8 +5,9 @@
 
 use freehold::{
     CancelReason, Context, Engine, EngineBuilder, ErrorObject, Frame, Listener, Message, Request, RequestId,
-    Response, Session,
+    Response, Session, SessionId,
 };
+use freehold_sync::{Deadlock, Event, Grade, Subscription, subscribe};
 use serde_json::{Value, json};
 use std::{
     future::Future,
@@ -108,6 +109,43 @@ impl Drop for PanicsInDrop {
 
 pub(crate) type Ctx = Context<u64>;
 pub(crate) type Answer = Result<Value, ErrorObject>;
+
+/// Calls `method` with `params` in the session `to`, and answers what that answered; see [`relayed`].
+pub(crate) async fn relay(ctx: &Ctx, params: Value) -> Answer {
+    let to: SessionId = params["to"].as_str().unwrap().parse().unwrap();
+    Ok(ctx.call(to, params["method"].as_str().unwrap(), &params["params"]).await?)
+}
+
+/// What [`relay`] takes.
+pub(crate) fn relayed(to: &Session<u64>, method: &str, params: &Value) -> Value {
+    json!({ "to": to.id().to_string(), "method": method, "params": params })
+}
+
+/// The rings that were proven among handlers of one test, whose methods begin with a prefix.
+pub(crate) struct Proven {
+    told: Arc<Mutex<Vec<Arc<Deadlock>>>>,
+    _subscription: Subscription,
+}
+
+impl Proven {
+    pub(crate) fn among(prefix: &'static str) -> Self {
+        let told: Arc<Mutex<Vec<Arc<Deadlock>>>> = Arc::default();
+        let into = told.clone();
+        let subscription = subscribe(move |event| {
+            if let Event::Deadlock(report) = event
+                && report.grade == Grade::Proven
+                && report.edges.iter().any(|edge| edge.waiter.name.starts_with(prefix))
+            {
+                into.lock().unwrap().push(report.clone());
+            }
+        });
+        Self { told, _subscription: subscription }
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Deadlock>> {
+        self.told.lock().unwrap().clone()
+    }
+}
 
 /// Answers its parameters.
 pub(crate) async fn echo(_: &Ctx, params: Value) -> Answer {
