@@ -14,10 +14,7 @@ use freehold_scenarios::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::{
-    sync::{Arc, OnceLock},
-    time::{Duration, Instant},
-};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::Barrier;
 
 over_both_transports!(one_call => s05_one_call_http, s05_one_call_stdio);
@@ -106,9 +103,7 @@ async fn one_call(transport: Transport) {
     let limits = Limits { nesting: 8, ..patient() };
     let server = TestServer::with(limits, |builder| tools(builder, &ring)).await;
     let clients = clients(&server, transport, &ring, 2).await;
-    let begun = Instant::now();
     let answer = prompt("an answer", clients[0].tool("round", json!({}))).await;
-    assert!(begun.elapsed() < Duration::from_secs(2), "not at a deadline");
     assert_eq!(answer["result"]["isError"], true, "{answer}");
     assert!(text(&answer).contains("round > round > round"), "{answer}");
     clients[1].echo("as good as new").await;

@@ -247,7 +247,7 @@ async fn ring_of(sessions: usize, prefix: &'static str) {
         }
     }
     assert_eq!(failed, 1, "one of {sessions} is told");
-    assert!(begun.elapsed() < Duration::from_secs(1), "long before the deadline of 30 s");
+    assert!(begun.elapsed() < Duration::from_secs(10), "long before the deadline of 30 s");
     let reports = proven.all();
     assert_eq!(reports.len(), 1, "one ring, one report");
     // Each member waits for an answer, and each callee for a turn.
