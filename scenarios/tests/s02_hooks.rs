@@ -46,6 +46,8 @@ struct Hooks {
     server: OnceLock<McpServer<u64>>,
     runs: Mutex<HashMap<(SessionId, Hook), usize>>,
     shutdowns: AtomicUsize,
+    /// Hooks that are at it just now.
+    inside: AtomicUsize,
     /// Hooks that ran inside of another one.
     nested: AtomicUsize,
     tools_made: AtomicUsize,
@@ -72,20 +74,24 @@ impl Hooks {
             self.nested.fetch_add(1, Ordering::Relaxed);
             return;
         }
+        self.inside.fetch_add(1, Ordering::SeqCst);
         body();
+        self.inside.fetch_sub(1, Ordering::SeqCst);
         INSIDE.set(false);
     }
 
     fn run(&self, hook: Hook, session: &Session<u64>) {
-        let runs = with(&self.runs, |runs| {
-            let runs = runs.entry((session.id(), hook)).or_default();
-            *runs += 1;
-            *runs
+        self.enter(|| {
+            let runs = with(&self.runs, |runs| {
+                let runs = runs.entry((session.id(), hook)).or_default();
+                *runs += 1;
+                *runs
+            });
+            // More is an error that the scenario reports; what the hook does would cause it for ever.
+            if runs <= 2 {
+                self.call_back(hook, session);
+            }
         });
-        // More is an error that the scenario reports; what the hook does would cause it for ever.
-        if runs <= 2 {
-            self.enter(|| self.call_back(hook, session));
-        }
     }
 
     fn call_back(&self, hook: Hook, session: &Session<u64>) {
@@ -144,11 +150,14 @@ impl Hooks {
     }
 
     /// Waits until these hooks ran for the session, and sees that they ran so often and no other did.
+    ///
+    /// Whoever opens a pipe next takes the next session for its own: no hook may be left that opens one, too.
     async fn ran(&self, session: SessionId, expected: &[(Hook, usize)]) {
         for (hook, times) in expected {
             let what = format!("{hook:?} of {session} {times} times");
             checks::eventually(&what, || self.runs(session, *hook) >= *times).await;
         }
+        checks::eventually("every hook is done", || self.inside.load(Ordering::SeqCst) == 0).await;
         let mut runs: Vec<_> = with(&self.runs, |runs| {
             let of_it = runs.iter().filter(|((of, _), _)| *of == session);
             of_it.map(|((_, hook), times)| (*hook, *times)).collect()
@@ -338,6 +347,7 @@ async fn a_hook_closes_its_own_session(transport: Transport) {
     suicidal(Some(Hook::Opened));
     let session = stillborn(&server, transport).await;
     assert_eq!(server.record.closed(session).await, CloseReason::Server);
+    hooks.ran(session, &dropped_too(transport, &[Hook::Opened, Hook::Closed])).await;
 
     suicidal(Some(Hook::Initialized));
     let client = Client::greet(&server, transport, ALL_CAPABILITIES, Pace::Whole).await;

@@ -17,7 +17,7 @@ use rmcp::{
         ClientLifecycleMode, ClientServiceExt, PeerRequestOptions, RequestContext, RequestHandle,
         RunningService,
     },
-    transport::StreamableHttpClientTransport,
+    transport::{StreamableHttpClientTransport, streamable_http_client::StreamableHttpClientTransportConfig},
 };
 use serde_json::Value;
 
@@ -43,11 +43,20 @@ impl ClientHandler for Person {
 
 pub(crate) type Sdk = RunningService<RoleClient, Person>;
 
+/// How the SDK's transport for HTTP is set up: with room for more messages than the server sends while a client
+/// leaves. In rmcp 3.11, `close` waits for the transport's worker and reads nothing meanwhile, and a worker whose queue
+/// (of 16) is full waits for a reader, so neither ends.
+fn http(server: &TestServer) -> StreamableHttpClientTransportConfig {
+    let mut config = StreamableHttpClientTransportConfig::with_uri(server.url());
+    config.channel_buffer_capacity = 4096;
+    config
+}
+
 /// Connects with a session.
 pub(crate) async fn connect(server: &TestServer, transport: Transport) -> Sdk {
     let connected = async {
         match transport {
-            Transport::Http => Person.serve(StreamableHttpClientTransport::from_uri(server.url())).await,
+            Transport::Http => Person.serve(StreamableHttpClientTransport::from_config(http(server))).await,
             Transport::Stdio => Person.serve(server.pipes()).await,
         }
     };
@@ -60,7 +69,7 @@ pub(crate) async fn connect_stateless(server: &TestServer, transport: Transport)
     let connected = async {
         match transport {
             Transport::Http => {
-                let transport = StreamableHttpClientTransport::from_uri(server.url());
+                let transport = StreamableHttpClientTransport::from_config(http(server));
                 Person.serve_with_lifecycle(transport, mode()).await
             }
             Transport::Stdio => Person.serve_with_lifecycle(server.pipes(), mode()).await,
