@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod context;
 mod framing;
 mod http;
 mod listen;
@@ -12,6 +13,7 @@ mod server;
 mod stdio;
 mod tools;
 
+pub use context::{AskError, RequestContext};
 pub use freehold;
 pub use http::{HttpBody, HttpListener, HttpOptions, HttpService, ServeError};
 pub use model::{CallToolResult, Content, LogLevel, ResourceContents};
@@ -19,8 +21,7 @@ pub use protocol::{Implementation, SESSION_VERSIONS, STATELESS_VERSIONS};
 pub use server::{BuildServerError, McpServer, McpServerBuilder};
 pub use stdio::StdioError;
 pub use tools::{
-    Annotations, AskError, DuplicateTool, Json, Tool, ToolContext, ToolError, ToolHandler, ToolOutput,
-    ToolTable,
+    Annotations, DuplicateTool, Json, Tool, ToolContext, ToolError, ToolHandler, ToolOutput, ToolTable,
 };
 
 /// Compiles the code of the repository's README.

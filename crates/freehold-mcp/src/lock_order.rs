@@ -19,5 +19,5 @@ sections! {
     /// Whom to tell of changed tools. One a server.
     pub(crate) WhoIsTold = "tools::table changes";
     /// The last figure of progress that was sent. One a call.
-    pub(crate) LastProgress = "tools::context progress";
+    pub(crate) LastProgress = "context progress";
 }

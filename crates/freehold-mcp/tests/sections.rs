@@ -50,5 +50,5 @@ async fn an_echo_enters_listed_sections_only() {
     assert_eq!(flood.exchange(address).await.status, 200);
     let flooded = told("three steps of progress");
     assert_all_listed(&flooded);
-    assert!(flooded.contains(&("tools::context progress", 3)));
+    assert!(flooded.contains(&("context progress", 3)));
 }

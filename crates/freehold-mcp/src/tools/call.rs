@@ -4,7 +4,10 @@ use super::{
     table::ToolTable,
     tool::{Running, arguments_text},
 };
-use crate::model::{CallToolResult, Meta, RequestMeta, ServerMeta};
+use crate::{
+    context::RequestContext,
+    model::{CallToolResult, Meta, RequestMeta, ServerMeta},
+};
 use freehold::{
     Context, ErrorCode, ErrorObject, HandlerResult, RawHandler, State, runtime::BoxFuture, write_result,
 };
@@ -60,7 +63,8 @@ impl<S: State> CallTool<S> {
             return Err(ErrorObject::invalid_params(format_args!("unknown tool {:?}", params.name)));
         };
         context.enter(&tool.subject)?;
-        let context = ToolContext::new(context, tool.name.clone(), meta.progress_token, stateless);
+        let context = RequestContext::new(context, tool.name.clone(), meta.progress_token, stateless);
+        let context = ToolContext::new(context);
         let started = match tool.run.start(context, arguments) {
             Ok(running) => Started::Running(running),
             Err(unfit) => Started::Unfit(ErrorObject::new(ErrorCode::INVALID_PARAMS, unfit)),

@@ -10,7 +10,7 @@ mod table;
 mod tool;
 
 pub(crate) use call::CallTool;
-pub use context::{AskError, ToolContext};
+pub use context::ToolContext;
 pub(crate) use degraded::mark_degraded;
 pub(crate) use list::list_tools;
 pub use output::{Json, ToolError, ToolOutput};
