@@ -1,22 +1,31 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod ask;
 mod context;
 mod framing;
 mod http;
 mod listen;
 mod lock_order;
 mod model;
+mod mrtr;
 mod peer;
 mod protocol;
 mod server;
 mod stdio;
 mod tools;
 
-pub use context::{AskError, RequestContext};
+pub use ask::{
+    AskError, Capability, Choice, CreateMessage, CreateMessageResult, Elicited, Field, Form, IncludeContext,
+    Keyed, ListRoots, ModelPreferences, NotAccepted, Question, RawQuestion, Role, Root, SamplingContent,
+    SamplingMessage, SamplingTool, TextFormat, Together, ToolChoice, TypedForm, UnfitForm, UrlElicitation,
+    UrlElicitationRequired,
+};
+pub use context::RequestContext;
 pub use freehold;
 pub use http::{HttpBody, HttpListener, HttpOptions, HttpService, ServeError};
-pub use model::{CallToolResult, Content, LogLevel, ResourceContents};
+pub use model::{CallToolResult, Content, LogLevel, ResourceContents, TraceContext};
+pub use mrtr::{RequestStateKey, ShortKey};
 pub use protocol::{Implementation, SESSION_VERSIONS, STATELESS_VERSIONS};
 pub use server::{BuildServerError, McpServer, McpServerBuilder};
 pub use stdio::StdioError;

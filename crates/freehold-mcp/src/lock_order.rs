@@ -1,4 +1,4 @@
-//! The locks of the protocol and its transports: two sections, innermost like those of the engine, so that none of either
+//! The locks of the protocol and its transports: three sections, innermost like those of the engine, so that none of either
 //! crate is entered inside of another.
 //!
 //! The test `lock_order` holds this file against the sources and against *Every critical section* in `ARCHITECTURE.md`.
@@ -20,4 +20,6 @@ sections! {
     pub(crate) WhoIsTold = "tools::table changes";
     /// The last figure of progress that was sent. One a call.
     pub(crate) LastProgress = "context progress";
+    /// What a stateless request asks. One a request whose client can be asked.
+    pub(crate) Round = "mrtr round";
 }

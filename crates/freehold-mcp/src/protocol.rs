@@ -1,5 +1,6 @@
 //! Revisions of the protocol, names of its methods and keys, and the errors it adds to JSON-RPC.
 
+use crate::ask::Capability;
 use freehold::{ErrorCode, ErrorObject, Request};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -31,6 +32,8 @@ pub(crate) mod method {
     pub(crate) const SAMPLE: &str = "sampling/createMessage";
     pub(crate) const ELICIT: &str = "elicitation/create";
     pub(crate) const LIST_ROOTS: &str = "roots/list";
+    pub(crate) const ROOTS_CHANGED: &str = "notifications/roots/list_changed";
+    pub(crate) const ELICITATION_COMPLETE: &str = "notifications/elicitation/complete";
 
     /// Methods that exist only in revisions with sessions.
     pub(crate) const SESSION_ONLY: [&str; 5] = [INITIALIZE, INITIALIZED, PING, CANCELLED, SET_LEVEL];
@@ -58,6 +61,9 @@ pub(crate) const MISSING_CAPABILITY: ErrorCode = ErrorCode(-32021);
 /// The revision is not spoken here.
 pub(crate) const UNSUPPORTED_VERSION: ErrorCode = ErrorCode(-32022);
 
+/// Something has to be done at a URL before the request can be served (2025-11-25 only).
+pub(crate) const URL_ELICITATION_REQUIRED: ErrorCode = ErrorCode(-32042);
+
 /// The session revision to answer an `initialize` with: the one asked for if it is spoken here, else the newest.
 pub(crate) fn negotiate(requested: &str) -> &'static str {
     SESSION_VERSIONS.into_iter().find(|version| *version == requested).unwrap_or(SESSION_VERSIONS[0])
@@ -69,10 +75,10 @@ pub(crate) fn unsupported_version(requested: &str) -> ErrorObject {
         .with_data(&data)
 }
 
-pub(crate) fn missing_capability(name: &str) -> ErrorObject {
-    let data = json!({ "requiredCapabilities": { name: {} } });
-    ErrorObject::new(MISSING_CAPABILITY, format!("the client did not declare the capability {name:?}"))
-        .with_data(&data)
+pub(crate) fn missing_capability(capability: Capability) -> ErrorObject {
+    let data = json!({ "requiredCapabilities": capability.declaration() });
+    let message = format!("the client did not declare the capability {:?}", capability.as_str());
+    ErrorObject::new(MISSING_CAPABILITY, message).with_data(&data)
 }
 
 /// Checks that the params of a request are an object; JSON-RPC has arrays, too, this protocol has not.

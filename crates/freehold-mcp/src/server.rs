@@ -3,6 +3,7 @@
 use crate::{
     listen::ListenToChanges,
     model::{Capabilities, LogLevel, ServerMeta},
+    mrtr::{RequestStateOptions, Rounds},
     peer::Peer,
     protocol::{Implementation, ServerDescription, method, negotiate},
     tools::{CallTool, DuplicateTool, Tool, ToolChanges, ToolTable, list_tools, mark_degraded},
@@ -82,6 +83,7 @@ impl<S: State> McpServer<S> {
             engine: Engine::builder(initial),
             tools: Vec::new(),
             description: ServerDescription { info, instructions: None },
+            request_state: RequestStateOptions::default(),
         }
     }
 
@@ -119,6 +121,7 @@ pub struct McpServerBuilder<S: State> {
     engine: EngineBuilder<S>,
     tools: Vec<Tool<S>>,
     description: ServerDescription,
+    pub(crate) request_state: RequestStateOptions,
 }
 
 impl<S: State> McpServerBuilder<S> {
@@ -171,6 +174,7 @@ impl<S: State> McpServerBuilder<S> {
         let raw_info =
             serde_json::value::to_raw_value(&server_info).unwrap_or_else(|_| RawValue::NULL.to_owned());
         let server_meta = Arc::new(ServerMeta { server_info: raw_info });
+        let rounds = Arc::new(Rounds::new(self.request_state, server_meta.clone()));
         let tools = Arc::new(ToolTable::new(self.tools, server_meta.clone())?);
         let (changes, _) = watch::channel(0);
         let list = tools.clone();
@@ -196,7 +200,7 @@ impl<S: State> McpServerBuilder<S> {
                 method::TOOLS_CALL,
                 // Each tool has its own.
                 MethodOptions::new().without_breaker(),
-                CallTool { tools: tools.clone(), server_meta },
+                CallTool { tools: tools.clone(), server_meta, rounds },
             )
             .raw_method(
                 method::LISTEN,

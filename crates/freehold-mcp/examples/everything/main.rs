@@ -3,6 +3,7 @@
 
 mod asking;
 mod content;
+mod rounds;
 mod schemas;
 mod telling;
 
@@ -22,7 +23,7 @@ fn build() -> Result<McpServer, Box<dyn Error>> {
         .title("Everything")
         .instructions("Each tool shows one thing that a tool can do.")
         .app(own.clone());
-    let tools = [content::tools(), telling::tools(), asking::tools(), schemas::tools()];
+    let tools = [content::tools(), telling::tools(), asking::tools(), rounds::tools(), schemas::tools()];
     for tool in tools.into_iter().flatten() {
         builder = builder.tool(tool);
     }

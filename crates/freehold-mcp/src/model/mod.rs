@@ -6,8 +6,10 @@
 mod content;
 mod log;
 mod meta;
+mod trace;
 
 pub(crate) use content::ServerMeta;
 pub use content::{CallToolResult, Content, ResourceContents};
 pub use log::LogLevel;
 pub(crate) use meta::{Capabilities, Meta, RequestMeta};
+pub use trace::TraceContext;

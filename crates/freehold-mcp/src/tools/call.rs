@@ -5,8 +5,8 @@ use super::{
     tool::{Running, arguments_text},
 };
 use crate::{
-    context::RequestContext,
-    model::{CallToolResult, Meta, RequestMeta, ServerMeta},
+    model::{CallToolResult, Meta, ServerMeta},
+    mrtr::{End, Request, Rounds},
 };
 use freehold::{
     Context, ErrorCode, ErrorObject, HandlerResult, RawHandler, State, runtime::BoxFuture, write_result,
@@ -19,6 +19,7 @@ use std::{borrow::Cow, sync::Arc};
 pub(crate) struct CallTool<S: State> {
     pub(crate) tools: Arc<ToolTable<S>>,
     pub(crate) server_meta: Arc<ServerMeta>,
+    pub(crate) rounds: Arc<Rounds>,
 }
 
 /// The parameters of `tools/call`.
@@ -40,36 +41,33 @@ impl<'a> Params<'a> {
 }
 
 /// A call that found its tool.
-enum Started {
-    Running(Running),
-    /// Its arguments do not fit; the model should read why.
-    Unfit(ErrorObject),
+struct Started {
+    running: Result<Running, Unfit>,
+    end: End,
+    stateless: bool,
 }
 
+/// The arguments do not fit; the model should read why.
+struct Unfit(ErrorObject);
+
 impl<S: State> CallTool<S> {
-    fn find_and_start(
-        &self,
-        context: Context<S>,
-        params: Option<&RawValue>,
-    ) -> Result<(Started, Option<RequestMeta>), ErrorObject> {
-        let params = Params::read(params)?;
-        let arguments = arguments_text(params.arguments);
+    fn find_and_start(&self, context: Context<S>, params: Option<&RawValue>) -> Result<Started, ErrorObject> {
+        let read = Params::read(params)?;
+        let arguments = arguments_text(read.arguments);
         if !arguments.starts_with('{') {
             return Err(ErrorObject::invalid_params("arguments must be an object"));
         }
-        let meta = params.meta.map(Meta::from_raw).transpose()?.unwrap_or_default();
+        let meta = read.meta.map(Meta::from_raw).transpose()?.unwrap_or_default();
         let stateless = if meta.claims_stateless() { Some(meta.read()?) } else { None };
-        let Some(tool) = self.tools.find(&params.name) else {
-            return Err(ErrorObject::invalid_params(format_args!("unknown tool {:?}", params.name)));
+        let Some(tool) = self.tools.find(&read.name) else {
+            return Err(ErrorObject::invalid_params(format_args!("unknown tool {:?}", read.name)));
         };
         context.enter(&tool.subject)?;
-        let context = RequestContext::new(context, tool.name.clone(), meta.progress_token, stateless);
-        let context = ToolContext::new(context);
-        let started = match tool.run.start(context, arguments) {
-            Ok(running) => Started::Running(running),
-            Err(unfit) => Started::Unfit(ErrorObject::new(ErrorCode::INVALID_PARAMS, unfit)),
-        };
-        Ok((started, stateless))
+        let request = Request { subject: tool.name.clone(), params, meta: &meta, stateless };
+        let (context, end) = self.rounds.begin(context, request)?;
+        let started = tool.run.start(ToolContext::new(context), arguments);
+        let running = started.map_err(|unfit| Unfit(ErrorObject::new(ErrorCode::INVALID_PARAMS, unfit)));
+        Ok(Started { running, end, stateless: stateless.is_some() })
     }
 }
 
@@ -88,16 +86,19 @@ impl<S: State> RawHandler<S> for CallTool<S> {
         params: &mut Option<Box<RawValue>>,
         _keep: bool,
     ) -> BoxFuture<'static, HandlerResult> {
-        match self.find_and_start(context, params.as_deref()) {
-            Ok((Started::Running(running), stateless)) => {
-                let meta = stateless.map(|_| self.server_meta.clone());
-                Box::pin(async move { write(running.await, meta.as_deref()) })
+        let Started { running, end, stateless } = match self.find_and_start(context, params.as_deref()) {
+            Ok(started) => started,
+            Err(error) => return Box::pin(std::future::ready(Err(error))),
+        };
+        match running {
+            Ok(running) => {
+                let meta = stateless.then(|| self.server_meta.clone());
+                Box::pin(end.of(async move { write(running.await, meta.as_deref()) }))
             }
-            Ok((Started::Unfit(reason), stateless)) => {
-                let meta = stateless.map(|_| &*self.server_meta);
+            Err(Unfit(reason)) => {
+                let meta = stateless.then_some(&*self.server_meta);
                 Box::pin(std::future::ready(write(Err(Failure::Tool(reason)), meta)))
             }
-            Err(error) => Box::pin(std::future::ready(Err(error))),
         }
     }
 }

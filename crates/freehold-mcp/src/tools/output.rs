@@ -1,5 +1,8 @@
 use super::context::ToolContext;
-use crate::model::{CallToolResult, Content};
+use crate::{
+    ask::AskError,
+    model::{CallToolResult, Content},
+};
 use freehold::{CallError, ErrorCode, ErrorObject, State};
 use freehold_sync::LockError;
 use schemars::JsonSchema;
@@ -55,6 +58,9 @@ impl<E: std::error::Error + 'static> From<E> for ToolError {
         }
         if let Some(call) = any.downcast_ref::<CallError>() {
             return Self(Failure::Tool(call.clone().into()));
+        }
+        if let Some(error) = any.downcast_ref::<AskError>().and_then(AskError::protocol) {
+            return Self::protocol(error);
         }
         match any.downcast_ref::<ErrorObject>() {
             Some(of_lock) if of_lock.lock_error().is_some() => Self(Failure::Tool(of_lock.clone())),

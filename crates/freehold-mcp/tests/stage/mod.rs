@@ -1,7 +1,7 @@
 //! The server that the tests call. Its tools tell the test what happens to them, so that no test has to guess when.
 
 use freehold_mcp::{
-    McpServer, Tool, ToolContext, ToolError,
+    McpServer, RawQuestion, Tool, ToolContext, ToolError,
     freehold::{
         Limits,
         runtime::{Runtime, TokioRuntime, until},
@@ -99,7 +99,8 @@ async fn flood(ctx: &ToolContext<()>, args: Flood) -> Result<String, ToolError> 
 }
 
 async fn sample(ctx: &ToolContext<()>, (): ()) -> Result<String, ToolError> {
-    let answer: Value = ctx.sample(&json!({ "messages": [], "maxTokens": 1 })).await?;
+    let question = RawQuestion::sampling(json!({ "messages": [], "maxTokens": 1 }));
+    let answer: Value = ctx.ask(question).await?;
     Ok(format!("sampled {answer}"))
 }
 
