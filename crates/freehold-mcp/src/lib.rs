@@ -15,7 +15,10 @@ mod tools;
 
 pub use context::{AskError, RequestContext};
 pub use freehold;
-pub use http::{HttpBody, HttpListener, HttpOptions, HttpService, ServeError};
+pub use http::{
+    EventLimits, EventStore, EventStoreError, HttpBody, HttpListener, HttpOptions, HttpService,
+    MemoryEventStore, Resumption, ServeError, StoredEvent, StreamId, StreamKey,
+};
 pub use model::{CallToolResult, Content, LogLevel, ResourceContents};
 pub use protocol::{Implementation, SESSION_VERSIONS, STATELESS_VERSIONS};
 pub use server::{BuildServerError, McpServer, McpServerBuilder};

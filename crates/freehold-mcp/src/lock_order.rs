@@ -1,4 +1,4 @@
-//! The locks of the protocol and its transports: two sections, innermost like those of the engine, so that none of either
+//! The locks of the protocol and its transports: five sections, innermost like those of the engine, so that none of either
 //! crate is entered inside of another.
 //!
 //! The test `lock_order` holds this file against the sources and against *Every critical section* in `ARCHITECTURE.md`.
@@ -18,6 +18,12 @@ sections! {
 
     /// Whom to tell of changed tools. One a server.
     pub(crate) WhoIsTold = "tools::table changes";
+    /// The streams of a session that its client can come back to. One a session.
+    pub(crate) ResumableStreams = "http::resumption streams";
+    /// Where such a stream stands, and who reads it. One a stream.
+    pub(crate) ResumableStream = "http::resumption stream";
+    /// The events of all sessions. One a store.
+    pub(crate) KeptEvents = "http::resumption events";
     /// The last figure of progress that was sent. One a call.
     pub(crate) LastProgress = "context progress";
 }

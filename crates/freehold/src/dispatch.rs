@@ -224,12 +224,7 @@ impl<S: State> Engine<S> {
         Dispatched::Answer(response)
     }
 
-    fn dispatch_notification(
-        &self,
-        session: &Session<S>,
-        notification: Notification<'_>,
-        arrival: Arrival,
-    ) {
+    fn dispatch_notification(&self, session: &Session<S>, notification: Notification<'_>, arrival: Arrival) {
         let Notification { method, params } = notification;
         let Some(index) = self.inner.methods.find(&method) else {
             let (session, method) = (session.id(), &*method);

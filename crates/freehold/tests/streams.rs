@@ -7,7 +7,9 @@ mod support;
 use freehold::{CloseReason, Dispatched, Engine, Frame, Limits, Listener, Route, Step};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use support::{Answer, Ctx, Probe, all_gone, builder, call, error, eventually, json_of, request, result, within};
+use support::{
+    Answer, Ctx, Probe, all_gone, builder, call, error, eventually, json_of, request, result, within,
+};
 
 async fn floods(ctx: &Ctx, [count]: [u32; 1]) -> Answer {
     for number in 0..count {

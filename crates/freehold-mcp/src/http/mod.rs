@@ -9,7 +9,9 @@ mod body;
 mod era;
 mod front_door;
 mod headers;
+mod limits;
 mod options;
+mod resumption;
 mod serve;
 mod session;
 mod stateless;
@@ -17,6 +19,10 @@ mod write_stall;
 
 pub use answer::HttpBody;
 pub use options::HttpOptions;
+pub(crate) use resumption::Streams;
+pub use resumption::{
+    EventLimits, EventStore, EventStoreError, MemoryEventStore, Resumption, StoredEvent, StreamId, StreamKey,
+};
 pub use serve::{HttpListener, ServeError};
 
 use crate::server::McpServer;
@@ -84,7 +90,7 @@ impl<S: State> HttpService<S> {
     {
         match *request.method() {
             Method::POST => self.post(request).await,
-            Method::GET => self.get(request.headers()),
+            Method::GET => self.get(request.headers()).await,
             Method::DELETE => self.delete(request.headers()),
             _ => answer::empty(StatusCode::NO_CONTENT),
         }
