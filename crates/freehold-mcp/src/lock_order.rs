@@ -8,6 +8,7 @@
 //! | Where | What | Why it cannot be in anybody's way |
 //! |---|---|---|
 //! | `listen::ListenToChanges.changes` | `watch` | tokio's own section: one number and its waiters |
+//! | `stdio::OpenBatches` | `mpsc` | nothing is ever sent; tokio's own count of its senders |
 //! | `server::ServerState.changes` | `watch` | the same |
 //! | `tools::table::ToolTable.current` | `ArcSwap` | lock-free to read; a writer waits for readers that are between two loads |
 

@@ -5,6 +5,7 @@
 //! [`stateless`], and its answer through [`answer`] (JSON, or a stream of events).
 
 mod answer;
+mod batch;
 mod body;
 mod era;
 mod front_door;
@@ -114,11 +115,8 @@ impl<S: State> HttpService<S> {
                 let refused = self.server.engine().refuse_malformed(&malformed);
                 answer::json(StatusCode::BAD_REQUEST, &refused)
             }
-            Decoded::Batch(_) => answer::refuse(
-                StatusCode::BAD_REQUEST,
-                None,
-                "batches are not part of this revision of the protocol; send one message at a time",
-            ),
+            // Rare, and its future large.
+            Decoded::Batch(parts) => Box::pin(self.batch(&head.headers, parts)).await,
         }
     }
 

@@ -112,7 +112,11 @@ impl<S: State> HttpService<S> {
     }
 
     /// The session that the header names.
-    fn session_of(&self, headers: &HeaderMap, id: Option<RequestId>) -> Result<Session<S>, Refusal> {
+    pub(super) fn session_of(
+        &self,
+        headers: &HeaderMap,
+        id: Option<RequestId>,
+    ) -> Result<Session<S>, Refusal> {
         let Ok(Some(text)) = single(headers, SESSION_ID) else {
             let message = "the header Mcp-Session-Id is missing: initialize first, then send the id you got";
             return Err(Refusal::from(answer::refuse(StatusCode::BAD_REQUEST, id, message)));
