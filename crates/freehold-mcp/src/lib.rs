@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod ask;
+mod batch;
 mod context;
 mod framing;
 mod http;
@@ -23,7 +24,10 @@ pub use ask::{
 };
 pub use context::RequestContext;
 pub use freehold;
-pub use http::{HttpBody, HttpListener, HttpOptions, HttpService, ServeError};
+pub use http::{
+    EventLimits, EventStore, EventStoreError, HttpBody, HttpListener, HttpOptions, HttpService,
+    MemoryEventStore, Resumption, ServeError, StoredEvent, StreamId, StreamKey,
+};
 pub use model::{CallToolResult, Content, LogLevel, ResourceContents, TraceContext};
 pub use mrtr::{RequestStateKey, ShortKey};
 pub use protocol::{Implementation, SESSION_VERSIONS, STATELESS_VERSIONS};

@@ -1,4 +1,4 @@
-//! The locks of the protocol and its transports: three sections, innermost like those of the engine, so that none of either
+//! The locks of the protocol and its transports: sections, innermost like those of the engine, so that none of either
 //! crate is entered inside of another.
 //!
 //! The test `lock_order` holds this file against the sources and against *Every critical section* in `ARCHITECTURE.md`.
@@ -8,6 +8,7 @@
 //! | Where | What | Why it cannot be in anybody's way |
 //! |---|---|---|
 //! | `listen::ListenToChanges.changes` | `watch` | tokio's own section: one number and its waiters |
+//! | `stdio::OpenBatches` | `mpsc` | nothing is ever sent; tokio's own count of its senders |
 //! | `server::ServerState.changes` | `watch` | the same |
 //! | `tools::table::ToolTable.current` | `ArcSwap` | lock-free to read; a writer waits for readers that are between two loads |
 
@@ -18,6 +19,12 @@ sections! {
 
     /// Whom to tell of changed tools. One a server.
     pub(crate) WhoIsTold = "tools::table changes";
+    /// The streams of a session that its client can come back to. One a session.
+    pub(crate) ResumableStreams = "http::resumption streams";
+    /// Where such a stream stands, and who reads it. One a stream.
+    pub(crate) ResumableStream = "http::resumption stream";
+    /// The events of all sessions. One a store.
+    pub(crate) KeptEvents = "http::resumption events";
     /// The last figure of progress that was sent. One a call.
     pub(crate) LastProgress = "context progress";
     /// What a stateless request asks. One a request whose client can be asked.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 /// The revisions with sessions that this server speaks, newest first.
-pub const SESSION_VERSIONS: [&str; 2] = ["2025-11-25", "2025-06-18"];
+pub const SESSION_VERSIONS: [&str; 3] = ["2025-11-25", "2025-06-18", "2025-03-26"];
 /// The stateless revisions that this server speaks, newest first.
 pub const STATELESS_VERSIONS: [&str; 1] = ["2026-07-28"];
 

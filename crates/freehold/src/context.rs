@@ -333,6 +333,21 @@ impl<S: State> Context<S> {
         Ok(())
     }
 
+    /// Lets the connection go that carries this call's own stream, once what was said so far is written, where the client can
+    /// come back for the rest: a long call need not keep a connection. The call goes on. Without effect where it has no
+    /// stream of its own or its transport cannot take a stream up again. Never waits.
+    pub fn close_stream(&self) {
+        self.call.close_stream();
+    }
+
+    /// What the call's transport knows of its request beyond the message (see
+    /// [`Engine::dispatch_with`](crate::Engine::dispatch_with)), if it is a `T`; for a call that another one made, what is
+    /// known of the nearest of those above it.
+    #[must_use]
+    pub fn extension<T: std::any::Any>(&self) -> Option<&T> {
+        self.call.extension()
+    }
+
     /// Asks the client and waits for its answer. The call's deadline stands still meanwhile; the question has a limit
     /// of its own, [`Limits::question_timeout`](crate::Limits::question_timeout).
     ///

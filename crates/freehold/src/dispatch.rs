@@ -4,7 +4,7 @@
 use crate::{
     admission::Overloaded,
     call::{
-        Call, CallHandle, CallKey, CallTask, Refused, Route, Stage, Step,
+        Call, CallHandle, CallKey, CallTask, Extension, Refused, Route, Stage, Step,
         effect::{self, Effect},
         table_refusal,
     },
@@ -38,6 +38,13 @@ pub enum Dispatched<S: State> {
     Nothing,
     /// A call under way. With [`Route::Session`] its messages go to the session's stream and the handle is not given.
     Running(CallHandle<S>),
+}
+
+/// How a message came.
+struct Arrival {
+    route: Route,
+    now: Instant,
+    extension: Option<Extension>,
 }
 
 /// The outcome of a request that does not become a call, and what its peer is told.
@@ -101,13 +108,26 @@ impl<S: State> Engine<S> {
     /// Starts to handle one message. Never waits, and runs no handler: a call's first step runs when its handle is
     /// polled first, or in a task of its own with [`Route::Session`].
     pub fn dispatch(&self, session: &Session<S>, message: Message<'_>, route: Route) -> Dispatched<S> {
+        self.dispatch_with(session, message, route, None)
+    }
+
+    /// [`dispatch`](Self::dispatch), with what the transport knows of the message beside its text, such as who sent it. The
+    /// handler finds it by its type with [`Context::extension`](crate::Context::extension).
+    pub fn dispatch_with(
+        &self,
+        session: &Session<S>,
+        message: Message<'_>,
+        route: Route,
+        extension: Option<Extension>,
+    ) -> Dispatched<S> {
         effect::note(Effect::Called);
         let now = self.inner.runtime.now();
         session.touch_at(now);
+        let arrival = Arrival { route, now, extension };
         match message {
-            Message::Request(request) => self.dispatch_request(session, request, route, now),
+            Message::Request(request) => self.dispatch_request(session, request, arrival),
             Message::Notification(notification) => {
-                self.dispatch_notification(session, notification, now);
+                self.dispatch_notification(session, notification, arrival);
                 Dispatched::Nothing
             }
             Message::Response(response) => {
@@ -121,9 +141,9 @@ impl<S: State> Engine<S> {
         &self,
         session: &Session<S>,
         request: Request<'_>,
-        route: Route,
-        now: Instant,
+        arrival: Arrival,
     ) -> Dispatched<S> {
+        let route = arrival.route;
         let Request { id, method, params } = request;
         if session.closed().is_some() {
             let (kind, error) = table_refusal(Refused::Closed, session.id(), Some(&id));
@@ -136,7 +156,7 @@ impl<S: State> Engine<S> {
         if let Some((kind, result)) = self.control(session, index, params.as_ref()) {
             return self.answer_now(session, id, &method, kind, result, route);
         }
-        match self.admit(session, CallKey::Request(id.clone()), index, params, (route, now)) {
+        match self.admit(session, CallKey::Request(id.clone()), index, params, arrival) {
             Ok((call, task)) if route == Route::Session => {
                 drop(call);
                 task.spawn();
@@ -204,7 +224,7 @@ impl<S: State> Engine<S> {
         Dispatched::Answer(response)
     }
 
-    fn dispatch_notification(&self, session: &Session<S>, notification: Notification<'_>, now: Instant) {
+    fn dispatch_notification(&self, session: &Session<S>, notification: Notification<'_>, arrival: Arrival) {
         let Notification { method, params } = notification;
         let Some(index) = self.inner.methods.find(&method) else {
             let (session, method) = (session.id(), &*method);
@@ -214,7 +234,7 @@ impl<S: State> Engine<S> {
             return self.ended_on_arrival(session, None, &method, outcome);
         }
         let key = CallKey::Unnamed(self.inner.next_serial());
-        match self.admit(session, key, index, params, (Route::Session, now)) {
+        match self.admit(session, key, index, params, Arrival { route: Route::Session, ..arrival }) {
             Ok((_, task)) => task.spawn(),
             Err((outcome, _)) => self.ended_on_arrival(session, None, &method, outcome),
         }
@@ -238,11 +258,11 @@ impl<S: State> Engine<S> {
         key: CallKey,
         method: usize,
         params: Option<Raw<'_>>,
-        (route, now): (Route, Instant),
+        arrival: Arrival,
     ) -> Result<(Arc<Call<S>>, CallTask<S>), Refusal> {
         let engine = &self.inner;
         let admitted = if engine.total.enter(&engine.limits) {
-            self.admit_counted(session, key, method, params, (route, now))
+            self.admit_counted(session, key, method, params, arrival)
         } else {
             Err((OutcomeKind::Overloaded, engine.overloaded()))
         };
@@ -259,9 +279,10 @@ impl<S: State> Engine<S> {
         key: CallKey,
         method: usize,
         params: Option<Raw<'_>>,
-        (route, now): (Route, Instant),
+        arrival: Arrival,
     ) -> Result<(Arc<Call<S>>, CallTask<S>), Refusal> {
         let engine = &self.inner;
+        let Arrival { route, now, extension } = arrival;
         // After it was counted: see `drain`.
         if engine.drain.has_begun() {
             let error =
@@ -271,14 +292,14 @@ impl<S: State> Engine<S> {
         let overloaded = || (OutcomeKind::Overloaded, engine.overloaded());
         let place = Whose::enter_session(&session.inner, &engine.limits).map_err(|NoPlace| overloaded())?;
         if let Some(place) = place {
-            let call = Call::new(session, key, method, route, now);
+            let call = Call::new(session, key, method, route, now, extension);
             enter(&call)?;
             return Ok((call.clone(), CallTask::in_turn(call, params.map(Cow::into_owned), place)));
         }
         // The slot before the entry: once entered the call can be cancelled, and nobody but its task decides about it.
         let slots = &session.inner.slots;
         let admitted = slots.admit(&engine.limits).map_err(|Overloaded| overloaded())?;
-        let call = Call::new(session, key, method, route, now);
+        let call = Call::new(session, key, method, route, now, extension);
         enter(&call).inspect_err(|_| slots.undo(&admitted))?;
         Ok((call.clone(), CallTask::new(call, admitted, params.map(Cow::into_owned))))
     }

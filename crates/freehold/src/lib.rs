@@ -36,8 +36,8 @@ pub use freehold_sync as sync;
 
 pub use builder::{AtCap, BuildError, EngineBuilder};
 pub use call::{
-    CallError, CallHandle, CallHeader, CallId, CallTarget, Calling, CallsWhileHolding, CancelReason, Hop,
-    Route, Stage, Step,
+    CallError, CallHandle, CallHeader, CallId, CallTarget, Calling, CallsWhileHolding, CancelReason,
+    Extension, Hop, Route, Stage, Step,
 };
 pub use context::Context;
 pub use dispatch::Dispatched;

@@ -416,7 +416,7 @@ fn choices_of(schema: &Map<String, Value>) -> Result<Option<Vec<Choice>>, String
         let text = |key: &str| part.get(key).and_then(Value::as_str).map(str::to_owned);
         match text("const") {
             Some(value) => {
-                choices.push(Choice { value, title: text("title").or_else(|| text("description")) })
+                choices.push(Choice { value, title: text("title").or_else(|| text("description")) });
             }
             None => match choices_of(part)? {
                 Some(more) => choices.extend(more),

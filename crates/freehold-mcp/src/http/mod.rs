@@ -5,11 +5,14 @@
 //! [`stateless`], and its answer through [`answer`] (JSON, or a stream of events).
 
 mod answer;
+mod batch;
 mod body;
 mod era;
 mod front_door;
 mod headers;
+mod limits;
 mod options;
+mod resumption;
 mod serve;
 mod session;
 mod stateless;
@@ -17,6 +20,10 @@ mod write_stall;
 
 pub use answer::HttpBody;
 pub use options::HttpOptions;
+pub(crate) use resumption::Streams;
+pub use resumption::{
+    EventLimits, EventStore, EventStoreError, MemoryEventStore, Resumption, StoredEvent, StreamId, StreamKey,
+};
 pub use serve::{HttpListener, ServeError};
 
 use crate::server::McpServer;
@@ -84,7 +91,7 @@ impl<S: State> HttpService<S> {
     {
         match *request.method() {
             Method::POST => self.post(request).await,
-            Method::GET => self.get(request.headers()),
+            Method::GET => self.get(request.headers()).await,
             Method::DELETE => self.delete(request.headers()),
             _ => answer::empty(StatusCode::NO_CONTENT),
         }
@@ -108,11 +115,8 @@ impl<S: State> HttpService<S> {
                 let refused = self.server.engine().refuse_malformed(&malformed);
                 answer::json(StatusCode::BAD_REQUEST, &refused)
             }
-            Decoded::Batch(_) => answer::refuse(
-                StatusCode::BAD_REQUEST,
-                None,
-                "batches are not part of this revision of the protocol; send one message at a time",
-            ),
+            // Rare, and its future large.
+            Decoded::Batch(parts) => Box::pin(self.batch(&head.headers, parts)).await,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::{
     HttpService,
-    answer::{self, HttpBody, Refusal},
+    answer::{self, CallEvents, HttpBody, Refusal},
     era::header_is_stateless,
     front_door::method_not_allowed,
     headers::{SESSION_ID, check_session_version, single},
@@ -64,7 +64,13 @@ impl<S: State> HttpService<S> {
         match engine.dispatch(&session, message, Route::Call) {
             Dispatched::Answer(reply) => answer::json(at_once(&reply), &reply),
             Dispatched::Nothing => answer::empty(StatusCode::ACCEPTED),
-            Dispatched::Running(call) => answer::of_call(call, &self.options, engine.runtime(), ok).await,
+            Dispatched::Running(call) => match &self.options.resumption {
+                None => answer::of_call(call, &self.options, engine.runtime(), ok).await,
+                Some(resumption) => {
+                    let source = Box::new(CallEvents(Some(call)));
+                    Box::pin(self.answer_resumably(resumption, &session, source)).await
+                }
+            },
         }
     }
 
@@ -106,7 +112,11 @@ impl<S: State> HttpService<S> {
     }
 
     /// The session that the header names.
-    fn session_of(&self, headers: &HeaderMap, id: Option<RequestId>) -> Result<Session<S>, Refusal> {
+    pub(super) fn session_of(
+        &self,
+        headers: &HeaderMap,
+        id: Option<RequestId>,
+    ) -> Result<Session<S>, Refusal> {
         let Ok(Some(text)) = single(headers, SESSION_ID) else {
             let message = "the header Mcp-Session-Id is missing: initialize first, then send the id you got";
             return Err(Refusal::from(answer::refuse(StatusCode::BAD_REQUEST, id, message)));
@@ -121,13 +131,15 @@ impl<S: State> HttpService<S> {
         })
     }
 
-    /// GET: the session's own stream.
-    pub(super) fn get(&self, headers: &HeaderMap) -> Response<HttpBody> {
-        match self.session_itself(headers) {
-            Ok(session) => {
-                answer::of_session(session.listen(), &self.options, self.server.engine().runtime())
-            }
-            Err(refusal) => *refusal,
+    /// GET: the session's own stream, or one that the client comes back to.
+    pub(super) async fn get(&self, headers: &HeaderMap) -> Response<HttpBody> {
+        let session = match self.session_itself(headers) {
+            Ok(session) => session,
+            Err(refusal) => return *refusal,
+        };
+        match &self.options.resumption {
+            None => answer::of_session(session.listen(), &self.options, self.server.engine().runtime()),
+            Some(resumption) => self.get_resumably(resumption, headers, &session).await,
         }
     }
 

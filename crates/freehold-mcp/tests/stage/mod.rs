@@ -85,6 +85,13 @@ async fn step_and_wait(ctx: &ToolContext<()>, (): ()) -> Result<&'static str, To
     wait(ctx, ()).await
 }
 
+/// Makes one step of progress, wants its connection gone, then waits.
+async fn close_and_wait(ctx: &ToolContext<()>, (): ()) -> Result<&'static str, ToolError> {
+    ctx.progress(1.0, None, None);
+    ctx.close_stream();
+    wait(ctx, ()).await
+}
+
 /// Makes many steps of progress.
 async fn flood(ctx: &ToolContext<()>, args: Flood) -> Result<String, ToolError> {
     let message = "x".repeat(args.bytes);
@@ -125,6 +132,7 @@ pub(crate) fn server(limits: Limits) -> (McpServer, Audience) {
         .tool(Tool::new("echo", "Returns its text.", echo))
         .tool(Tool::new("wait", "Waits to be released or cancelled.", wait))
         .tool(Tool::new("step_and_wait", "Makes progress, then waits.", step_and_wait))
+        .tool(Tool::new("close_and_wait", "Makes progress, lets its connection go, waits.", close_and_wait))
         .tool(Tool::new("flood", "Makes many steps of progress.", flood))
         .tool(Tool::new("sample", "Asks the client's model.", sample))
         .tool(Tool::new("needs_sampling", "Needs a client that can sample.", needs_sampling))

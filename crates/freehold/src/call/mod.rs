@@ -52,6 +52,7 @@ use bytes::Bytes;
 use freehold_sync::{ActivityName, Actor, Deadlock, HasSignal, LockError, Signal};
 use serde_json::value::RawValue;
 use std::{
+    any::Any,
     borrow::Cow,
     num::NonZeroU8,
     sync::{
@@ -154,6 +155,9 @@ pub enum Route {
     Session,
 }
 
+/// What a transport knows of a request beyond its message; see [`Engine::dispatch_with`](crate::Engine::dispatch_with).
+pub type Extension = Arc<dyn Any + Send + Sync>;
+
 /// How a call ended, before it is told to anybody.
 pub(crate) enum Outcome {
     Returned(HandlerResult),
@@ -192,6 +196,9 @@ pub(crate) struct Call<S: State> {
     turn: AtomicBool,
     /// Whether its handler may start; of a call in line for a turn only once it is in line.
     door: AtomicBool,
+    /// Its handler asks that the connection with its stream be let go.
+    stream_closes: AtomicBool,
+    extension: Option<Extension>,
     /// With its end comes the answer.
     pub(crate) outbox: Outbox<Response<'static>>,
     pub(crate) watch: CallWatch,
@@ -211,8 +218,9 @@ impl<S: State> Call<S> {
         method: usize,
         route: Route,
         started: Instant,
+        extension: Option<Extension>,
     ) -> Arc<Self> {
-        Arc::new(Self::unshared(session, key, method, route, started, None))
+        Arc::new(Self { extension, ..Self::unshared(session, key, method, route, started, None) })
     }
 
     /// One that another call makes.
@@ -258,9 +266,30 @@ impl<S: State> Call<S> {
             below: OnceLock::new(),
             turn: AtomicBool::new(false),
             door: AtomicBool::new(false),
+            stream_closes: AtomicBool::new(false),
+            extension: None,
             outbox: Outbox::default(),
             watch: engine.watchdog.call_arrived(engine),
         }
+    }
+
+    /// What its transport gave it, or the nearest of its callers.
+    pub(crate) fn extension<T: Any>(self: &Arc<Self>) -> Option<&T> {
+        self.with_callers().find_map(|call| call.extension.as_ref()?.downcast_ref())
+    }
+
+    /// Asks its reader, if the call has a stream of its own, to let its connection go.
+    pub(crate) fn close_stream(&self) {
+        if self.route == Route::Call && !self.is_settled() {
+            // Before the wake: a reader that is woken sees it, and one that looked before is woken.
+            self.stream_closes.store(true, Ordering::Release);
+            self.outbox.wake_reader();
+        }
+    }
+
+    /// Whether its connection should be let go; asked once for each time it was said.
+    pub(crate) fn take_stream_closes(&self) -> bool {
+        self.stream_closes.load(Ordering::Relaxed) && self.stream_closes.swap(false, Ordering::AcqRel)
     }
 
     pub(crate) fn engine(&self) -> &Arc<EngineState<S>> {
