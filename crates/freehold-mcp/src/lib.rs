@@ -1,23 +1,42 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod cache;
+mod catalog;
+mod changes;
+mod completion;
 mod context;
 mod framing;
 mod http;
+mod limits;
 mod listen;
 mod lock_order;
 mod model;
+mod offer;
 mod peer;
+mod prompts;
 mod protocol;
+mod request;
+mod resources;
 mod server;
 mod stdio;
+mod text_arguments;
 mod tools;
 
+pub use cache::{CacheHint, CacheScope, Cacheable};
+pub use completion::{Completion, CompletionOutput, CompletionRequest};
 pub use context::{AskError, RequestContext};
 pub use freehold;
 pub use http::{HttpBody, HttpListener, HttpOptions, HttpService, ServeError};
-pub use model::{CallToolResult, Content, LogLevel, ResourceContents};
+pub use model::{CallToolResult, Content, Icon, LogLevel, ResourceContents, Role};
+pub use offer::RegisterError;
+pub use prompts::{GetPromptResult, Prompt, PromptMessage, PromptOutput, PromptTable};
 pub use protocol::{Implementation, SESSION_VERSIONS, STATELESS_VERSIONS};
+pub use request::{RequestError, RequestHandler};
+pub use resources::{
+    InvalidUriTemplate, ReadResourceResult, Resource, ResourceAnnotations, ResourceOutput, ResourceTable,
+    ResourceTemplate,
+};
 pub use server::{BuildServerError, McpServer, McpServerBuilder};
 pub use stdio::StdioError;
 pub use tools::{

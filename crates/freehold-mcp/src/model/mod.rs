@@ -4,10 +4,12 @@
 //! constructors fix, and its model alone brings fifty crates with it.
 
 mod content;
+mod icon;
 mod log;
 mod meta;
 
 pub(crate) use content::ServerMeta;
 pub use content::{CallToolResult, Content, ResourceContents};
+pub use icon::{Icon, Role};
 pub use log::LogLevel;
 pub(crate) use meta::{Capabilities, Meta, RequestMeta};
