@@ -3,34 +3,53 @@
 
 mod ask;
 mod batch;
+mod cache;
+mod catalog;
+mod changes;
+mod completion;
 mod context;
 mod framing;
 mod http;
+mod limits;
 mod listen;
 mod lock_order;
 mod model;
 mod mrtr;
+mod offer;
 mod peer;
+mod prompts;
 mod protocol;
+mod request;
+mod resources;
 mod server;
 mod stdio;
+mod text_arguments;
 mod tools;
 
 pub use ask::{
     AskError, Capability, Choice, CreateMessage, CreateMessageResult, Elicited, Field, Form, IncludeContext,
-    Keyed, ListRoots, ModelPreferences, NotAccepted, Question, RawQuestion, Role, Root, SamplingContent,
+    Keyed, ListRoots, ModelPreferences, NotAccepted, Question, RawQuestion, Root, SamplingContent,
     SamplingMessage, SamplingTool, TextFormat, Together, ToolChoice, TypedForm, UnfitForm, UrlElicitation,
     UrlElicitationRequired,
 };
+pub use cache::{CacheHint, CacheScope, Cacheable};
+pub use completion::{Completion, CompletionOutput, CompletionRequest};
 pub use context::RequestContext;
 pub use freehold;
 pub use http::{
     EventLimits, EventStore, EventStoreError, HttpBody, HttpListener, HttpOptions, HttpService,
     MemoryEventStore, Resumption, ServeError, StoredEvent, StreamId, StreamKey,
 };
-pub use model::{CallToolResult, Content, LogLevel, ResourceContents, TraceContext};
+pub use model::{CallToolResult, Content, Icon, LogLevel, ResourceContents, Role, TraceContext};
 pub use mrtr::{RequestStateKey, ShortKey};
+pub use offer::RegisterError;
+pub use prompts::{GetPromptResult, Prompt, PromptMessage, PromptOutput, PromptTable};
 pub use protocol::{Implementation, SESSION_VERSIONS, STATELESS_VERSIONS};
+pub use request::{RequestError, RequestHandler};
+pub use resources::{
+    InvalidUriTemplate, ReadResourceResult, Resource, ResourceAnnotations, ResourceOutput, ResourceTable,
+    ResourceTemplate,
+};
 pub use server::{BuildServerError, McpServer, McpServerBuilder};
 pub use stdio::StdioError;
 pub use tools::{

@@ -7,18 +7,15 @@
 //!
 //! | Where | What | Why it cannot be in anybody's way |
 //! |---|---|---|
-//! | `listen::ListenToChanges.changes` | `watch` | tokio's own section: one number and its waiters |
 //! | `stdio::OpenBatches` | `mpsc` | nothing is ever sent; tokio's own count of its senders |
-//! | `server::ServerState.changes` | `watch` | the same |
-//! | `tools::table::ToolTable.current` | `ArcSwap` | lock-free to read; a writer waits for readers that are between two loads |
+//! | `changes::ChangeFeed.sender` | `broadcast` | tokio's own sections: one change is put in, or read; its waiters |
+//! | `catalog::table::Catalog.current` | `ArcSwap` | lock-free to read; a writer waits for readers that are between two loads |
 
 use freehold_sync::{LockLevel, sections};
 
 sections! {
     at LockLevel::INNERMOST;
 
-    /// Whom to tell of changed tools. One a server.
-    pub(crate) WhoIsTold = "tools::table changes";
     /// The streams of a session that its client can come back to. One a session.
     pub(crate) ResumableStreams = "http::resumption streams";
     /// Where such a stream stands, and who reads it. One a stream.

@@ -1,6 +1,10 @@
 //! Revisions of the protocol, names of its methods and keys, and the errors it adds to JSON-RPC.
 
-use crate::ask::Capability;
+use crate::{
+    ask::Capability,
+    cache::{CacheHints, Cacheable},
+    offer::Offers,
+};
 use freehold::{ErrorCode, ErrorObject, Request};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -27,6 +31,17 @@ pub(crate) mod method {
     pub(crate) const TOOLS_LIST: &str = "tools/list";
     pub(crate) const TOOLS_CALL: &str = "tools/call";
     pub(crate) const TOOLS_CHANGED: &str = "notifications/tools/list_changed";
+    pub(crate) const PROMPTS_LIST: &str = "prompts/list";
+    pub(crate) const PROMPTS_GET: &str = "prompts/get";
+    pub(crate) const PROMPTS_CHANGED: &str = "notifications/prompts/list_changed";
+    pub(crate) const RESOURCES_LIST: &str = "resources/list";
+    pub(crate) const RESOURCE_TEMPLATES_LIST: &str = "resources/templates/list";
+    pub(crate) const RESOURCES_READ: &str = "resources/read";
+    pub(crate) const RESOURCES_SUBSCRIBE: &str = "resources/subscribe";
+    pub(crate) const RESOURCES_UNSUBSCRIBE: &str = "resources/unsubscribe";
+    pub(crate) const RESOURCES_CHANGED: &str = "notifications/resources/list_changed";
+    pub(crate) const RESOURCE_UPDATED: &str = "notifications/resources/updated";
+    pub(crate) const COMPLETE: &str = "completion/complete";
     pub(crate) const LISTEN: &str = "subscriptions/listen";
     pub(crate) const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
     pub(crate) const SAMPLE: &str = "sampling/createMessage";
@@ -36,7 +51,8 @@ pub(crate) mod method {
     pub(crate) const ELICITATION_COMPLETE: &str = "notifications/elicitation/complete";
 
     /// Methods that exist only in revisions with sessions.
-    pub(crate) const SESSION_ONLY: [&str; 5] = [INITIALIZE, INITIALIZED, PING, CANCELLED, SET_LEVEL];
+    pub(crate) const SESSION_ONLY: [&str; 7] =
+        [INITIALIZE, INITIALIZED, PING, CANCELLED, SET_LEVEL, RESOURCES_SUBSCRIBE, RESOURCES_UNSUBSCRIBE];
     /// Methods that exist only in stateless revisions.
     pub(crate) const STATELESS_ONLY: [&str; 2] = [DISCOVER, LISTEN];
 
@@ -108,18 +124,16 @@ pub struct Implementation {
 pub(crate) struct ServerDescription {
     pub(crate) info: Implementation,
     pub(crate) instructions: Option<String>,
+    pub(crate) offers: Offers,
+    pub(crate) cache: CacheHints,
 }
 
 impl ServerDescription {
-    fn capabilities(&self) -> Value {
-        json!({ "logging": {}, "tools": { "listChanged": true } })
-    }
-
     /// The result of `initialize`.
     pub(crate) fn initialize_result(&self, version: &str) -> Value {
         let mut result = json!({
             "protocolVersion": version,
-            "capabilities": self.capabilities(),
+            "capabilities": self.offers.capabilities(),
             "serverInfo": self.info,
         });
         self.add_instructions(&mut result);
@@ -131,11 +145,10 @@ impl ServerDescription {
         let mut result = json!({
             "resultType": "complete",
             "supportedVersions": STATELESS_VERSIONS,
-            "capabilities": self.capabilities(),
-            "ttlMs": 0,
-            "cacheScope": "public",
+            "capabilities": self.offers.capabilities(),
             "_meta": { key::SERVER_INFO: self.info },
         });
+        self.cache.get(Cacheable::Discover).write(&mut result);
         self.add_instructions(&mut result);
         result
     }

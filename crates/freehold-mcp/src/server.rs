@@ -1,12 +1,20 @@
 //! A server: tools on an engine, and the methods of the protocol that both transports share.
 
 use crate::{
+    cache::{CacheHint, CacheHints, Cacheable},
+    catalog::ListPages,
+    changes::{Announcer, Change, ChangeFeed, TellClients, tell_sessions},
+    completion::CompleteArgument,
+    limits::{PAGE_ENTRIES, PAGE_ENTRIES_MOST},
     listen::ListenToChanges,
     model::{Capabilities, LogLevel, ServerMeta},
     mrtr::{RequestStateOptions, Rounds},
+    offer::{Offer, Offers, RegisterError},
     peer::Peer,
+    prompts::{GetPrompt, Prompt, PromptTable},
     protocol::{Implementation, ServerDescription, method, negotiate},
-    tools::{CallTool, DuplicateTool, Tool, ToolChanges, ToolTable, list_tools, mark_degraded},
+    resources::{ReadResource, Resource, ResourceTable, ResourceTemplate, subscribe, unsubscribe},
+    tools::{CallTool, DuplicateTool, Tool, ToolTable, mark_degraded},
 };
 use freehold::{
     BuildError, Engine, EngineBuilder, ErrorCode, ErrorObject, Limits, MethodOptions, RequestId, Session,
@@ -18,7 +26,6 @@ use std::{
     fmt,
     sync::{Arc, Weak},
 };
-use tokio::sync::watch;
 
 /// A server of the Model Context Protocol. A cheap handle; clones are the same server.
 ///
@@ -52,8 +59,10 @@ impl<S: State> Clone for McpServer<S> {
 pub(crate) struct ServerState<S: State> {
     pub(crate) engine: Engine<S>,
     pub(crate) tools: Arc<ToolTable<S>>,
+    prompts: Arc<PromptTable<S>>,
+    resources: Arc<ResourceTable<S>>,
     pub(crate) description: Arc<ServerDescription>,
-    changes: watch::Sender<u64>,
+    changes: ChangeFeed,
 }
 
 /// The server could not be built.
@@ -63,6 +72,9 @@ pub enum BuildServerError {
     /// Two tools of one name.
     #[error(transparent)]
     Tool(#[from] DuplicateTool),
+    /// A prompt, a resource or a template that cannot be registered.
+    #[error(transparent)]
+    Register(#[from] RegisterError),
     /// A method of the application's own has the name of one of the protocol's.
     #[error(transparent)]
     Engine(#[from] BuildError),
@@ -82,7 +94,17 @@ impl<S: State> McpServer<S> {
         McpServerBuilder {
             engine: Engine::builder(initial),
             tools: Vec::new(),
-            description: ServerDescription { info, instructions: None },
+            prompts: Vec::new(),
+            resources: Vec::new(),
+            templates: Vec::new(),
+            dynamic: Dynamic::default(),
+            page: PAGE_ENTRIES,
+            description: ServerDescription {
+                info,
+                instructions: None,
+                offers: Offers::default(),
+                cache: CacheHints::default(),
+            },
             request_state: RequestStateOptions::default(),
         }
     }
@@ -98,6 +120,20 @@ impl<S: State> McpServer<S> {
     pub fn tools(&self) -> &ToolTable<S> {
         &self.inner.tools
     }
+
+    /// The prompts, to which others can be added at any time, if it had some when it was built or
+    /// [`dynamic_prompts`](McpServerBuilder::dynamic_prompts) was called.
+    #[must_use]
+    pub fn prompts(&self) -> &PromptTable<S> {
+        &self.inner.prompts
+    }
+
+    /// The resources and templates, to which others can be added at any time, if it had some when it was built or
+    /// [`dynamic_resources`](McpServerBuilder::dynamic_resources) was called; and the way to tell subscribers of an update.
+    #[must_use]
+    pub fn resources(&self) -> &ResourceTable<S> {
+        &self.inner.resources
+    }
 }
 
 impl<S: State> fmt::Debug for McpServer<S> {
@@ -106,12 +142,10 @@ impl<S: State> fmt::Debug for McpServer<S> {
     }
 }
 
-impl<S: State> ToolChanges for ServerState<S> {
-    fn tools_changed(&self) {
-        self.changes.send_modify(|version| *version += 1);
-        let listens = |session: &Session<S>| session.is_initialized();
-        let told = self.engine.broadcast(method::TOOLS_CHANGED, &json!({}), listens);
-        debug_assert!(told.is_ok(), "an empty object has a JSON form");
+impl<S: State> TellClients for ServerState<S> {
+    fn tell(&self, change: Change) {
+        tell_sessions(&self.engine, &change);
+        self.changes.send(change);
     }
 }
 
@@ -120,14 +154,71 @@ impl<S: State> ToolChanges for ServerState<S> {
 pub struct McpServerBuilder<S: State> {
     engine: EngineBuilder<S>,
     tools: Vec<Tool<S>>,
+    prompts: Vec<Prompt<S>>,
+    resources: Vec<Resource<S>>,
+    templates: Vec<ResourceTemplate<S>>,
+    dynamic: Dynamic,
+    page: usize,
     description: ServerDescription,
     pub(crate) request_state: RequestStateOptions,
+}
+
+/// What will come after the build.
+#[derive(Clone, Copy, Debug, Default)]
+struct Dynamic {
+    prompts: bool,
+    resources: bool,
 }
 
 impl<S: State> McpServerBuilder<S> {
     /// Adds a tool.
     pub fn tool(mut self, tool: Tool<S>) -> Self {
         self.tools.push(tool);
+        self
+    }
+
+    /// Adds a prompt.
+    pub fn prompt(mut self, prompt: Prompt<S>) -> Self {
+        self.prompts.push(prompt);
+        self
+    }
+
+    /// Adds a resource.
+    pub fn resource(mut self, resource: Resource<S>) -> Self {
+        self.resources.push(resource);
+        self
+    }
+
+    /// Adds a template of resources.
+    pub fn resource_template(mut self, template: ResourceTemplate<S>) -> Self {
+        self.templates.push(template);
+        self
+    }
+
+    /// Says that prompts will come by [`McpServer::prompts`], maybe with completions. Clients are told at their start what a
+    /// server offers; one that has none of a kind then, and does not say this, never has.
+    pub fn dynamic_prompts(mut self) -> Self {
+        self.dynamic.prompts = true;
+        self
+    }
+
+    /// Says that resources or templates will come by [`McpServer::resources`]; as
+    /// [`dynamic_prompts`](Self::dynamic_prompts).
+    pub fn dynamic_resources(mut self) -> Self {
+        self.dynamic.resources = true;
+        self
+    }
+
+    /// Sets how long a kind of result holds, and for whom. At first none holds for any time; lists are public, contents
+    /// private.
+    pub fn cache(mut self, of: Cacheable, hint: CacheHint) -> Self {
+        self.description.cache.set(of, hint);
+        self
+    }
+
+    /// Sets how many entries a page of a list has, from 1 to 10,000; 500 at first.
+    pub fn page_size(mut self, entries: usize) -> Self {
+        self.page = entries.clamp(1, PAGE_ENTRIES_MOST);
         self
     }
 
@@ -168,20 +259,103 @@ impl<S: State> McpServerBuilder<S> {
     /// # Panics
     ///
     /// As [`EngineBuilder::build`].
-    pub fn build(self) -> Result<McpServer<S>, BuildServerError> {
+    pub fn build(mut self) -> Result<McpServer<S>, BuildServerError> {
+        let offers = self.offers();
+        self.description.offers = offers;
         let description = Arc::new(self.description);
-        let server_info = json!(description.info);
-        let raw_info =
-            serde_json::value::to_raw_value(&server_info).unwrap_or_else(|_| RawValue::NULL.to_owned());
-        let server_meta = Arc::new(ServerMeta { server_info: raw_info });
+        let server_info =
+            serde_json::value::to_raw_value(&description.info).unwrap_or_else(|_| RawValue::NULL.to_owned());
+        let server_meta = Arc::new(ServerMeta { server_info });
         let rounds = Arc::new(Rounds::new(self.request_state, server_meta.clone()));
-        let tools = Arc::new(ToolTable::new(self.tools, server_meta.clone())?);
-        let (changes, _) = watch::channel(0);
-        let list = tools.clone();
-        let discover = description.clone();
-        let initialize = description.clone();
-        let engine = self
-            .engine
+        let announcer = Announcer::default();
+        let completions = offers.completions;
+        let prompts =
+            Offer { kind: "prompts", builder: "dynamic_prompts", offered: offers.prompts, completions };
+        let resources =
+            Offer { kind: "resources", builder: "dynamic_resources", offered: offers.resources, completions };
+        let parts = Parts {
+            tools: Arc::new(ToolTable::new(self.tools, server_meta.clone(), announcer.clone())?),
+            prompts: Arc::new(PromptTable::new(self.prompts, prompts, announcer.clone())?),
+            resources: Arc::new(ResourceTable::new(
+                self.resources,
+                self.templates,
+                resources,
+                announcer.clone(),
+            )?),
+            changes: ChangeFeed::default(),
+            description,
+            server_meta,
+            rounds,
+            page: self.page,
+        };
+        let engine = parts.methods(self.engine).build()?;
+        let Parts { tools, prompts, resources, changes, description, .. } = parts;
+        let inner = Arc::new(ServerState { engine, tools, prompts, resources, description, changes });
+        let weak: Weak<ServerState<S>> = Arc::downgrade(&inner);
+        announcer.connect(weak);
+        Ok(McpServer { inner })
+    }
+
+    /// What clients are told that the server has.
+    fn offers(&self) -> Offers {
+        let completed = self.prompts.iter().any(Prompt::completes)
+            || self.templates.iter().any(ResourceTemplate::completes);
+        Offers {
+            prompts: self.dynamic.prompts || !self.prompts.is_empty(),
+            resources: self.dynamic.resources || !self.resources.is_empty() || !self.templates.is_empty(),
+            completions: self.dynamic.prompts || self.dynamic.resources || completed,
+        }
+    }
+}
+
+/// What the methods of a server share.
+struct Parts<S: State> {
+    tools: Arc<ToolTable<S>>,
+    prompts: Arc<PromptTable<S>>,
+    resources: Arc<ResourceTable<S>>,
+    changes: ChangeFeed,
+    description: Arc<ServerDescription>,
+    server_meta: Arc<ServerMeta>,
+    rounds: Arc<Rounds>,
+    page: usize,
+}
+
+impl<S: State> Parts<S> {
+    /// All methods of the protocol that the server offers.
+    fn methods(&self, engine: EngineBuilder<S>) -> EngineBuilder<S> {
+        let offers = self.description.offers;
+        let mut engine = self.tools(self.lifecycle(engine));
+        if offers.prompts {
+            engine = self.prompts(engine);
+        }
+        if offers.resources {
+            engine = self.resources(engine);
+        }
+        if offers.completions {
+            let handler = CompleteArgument {
+                prompts: self.prompts.clone(),
+                resources: self.resources.clone(),
+                server_meta: self.server_meta.clone(),
+            };
+            engine = engine.raw_method(method::COMPLETE, MethodOptions::new().read_only(true), handler);
+        }
+        engine
+    }
+
+    fn pages(&self, member: &'static str, of: Cacheable) -> ListPages {
+        let hint = self.description.cache.get(of);
+        ListPages { member, page: self.page, hint, server_meta: self.server_meta.clone() }
+    }
+
+    fn lifecycle(&self, engine: EngineBuilder<S>) -> EngineBuilder<S> {
+        let initialize = self.description.clone();
+        let discover = self.description.clone();
+        let listen = ListenToChanges {
+            changes: self.changes.clone(),
+            resources: self.resources.clone(),
+            offers: self.description.offers,
+        };
+        engine
             .answer_cancelled(false)
             .mark_degraded(mark_degraded)
             .control(method::INITIALIZE, move |session, params| handshake(&initialize, session, params))
@@ -193,25 +367,63 @@ impl<S: State> McpServerBuilder<S> {
             .control(method::CANCELLED, cancelled)
             .control(method::SET_LEVEL, set_level)
             .control(method::DISCOVER, move |_, _| Ok(discover.discover_result()))
+            .raw_method(method::LISTEN, MethodOptions::new().without_breaker(), listen)
+    }
+
+    fn tools(&self, engine: EngineBuilder<S>) -> EngineBuilder<S> {
+        let (tools, pages) = (self.tools.clone(), self.pages("tools", Cacheable::ToolsList));
+        let call = CallTool {
+            tools: self.tools.clone(),
+            server_meta: self.server_meta.clone(),
+            rounds: self.rounds.clone(),
+        };
+        engine
             .control(method::TOOLS_LIST, move |_, params| {
-                list_tools(&list.snapshot(), params.map(|raw| &**raw), &server_info)
+                pages.answer(&tools.tools.snapshot(), params.map(|raw| &**raw))
             })
-            .raw_method(
-                method::TOOLS_CALL,
-                // Each tool has its own.
-                MethodOptions::new().without_breaker(),
-                CallTool { tools: tools.clone(), server_meta, rounds },
-            )
-            .raw_method(
-                method::LISTEN,
-                MethodOptions::new().without_breaker(),
-                ListenToChanges { changes: changes.clone() },
-            )
-            .build()?;
-        let inner = Arc::new(ServerState { engine, tools, description, changes });
-        let weak: Weak<ServerState<S>> = Arc::downgrade(&inner);
-        inner.tools.tell(weak);
-        Ok(McpServer { inner })
+            // Each tool has its own.
+            .raw_method(method::TOOLS_CALL, MethodOptions::new().without_breaker(), call)
+    }
+
+    fn prompts(&self, engine: EngineBuilder<S>) -> EngineBuilder<S> {
+        let (prompts, pages) = (self.prompts.clone(), self.pages("prompts", Cacheable::PromptsList));
+        let get = GetPrompt {
+            prompts: self.prompts.clone(),
+            server_meta: self.server_meta.clone(),
+            rounds: self.rounds.clone(),
+        };
+        engine
+            .control(method::PROMPTS_LIST, move |_, params| {
+                pages.answer(&prompts.prompts.snapshot(), params.map(|raw| &**raw))
+            })
+            // Each prompt has its own.
+            .raw_method(method::PROMPTS_GET, MethodOptions::new().without_breaker(), get)
+    }
+
+    fn resources(&self, engine: EngineBuilder<S>) -> EngineBuilder<S> {
+        let (resources, pages) = (self.resources.clone(), self.pages("resources", Cacheable::ResourcesList));
+        let templates = self.resources.clone();
+        let template_pages = self.pages("resourceTemplates", Cacheable::ResourceTemplatesList);
+        let subscribed = self.resources.clone();
+        let read = ReadResource {
+            resources: self.resources.clone(),
+            hint: self.description.cache.get(Cacheable::ResourcesRead),
+            server_meta: self.server_meta.clone(),
+            rounds: self.rounds.clone(),
+        };
+        engine
+            .control(method::RESOURCES_LIST, move |_, params| {
+                pages.answer(&resources.resources.snapshot(), params.map(|raw| &**raw))
+            })
+            .control(method::RESOURCE_TEMPLATES_LIST, move |_, params| {
+                template_pages.answer(&templates.templates.snapshot(), params.map(|raw| &**raw))
+            })
+            .control(method::RESOURCES_SUBSCRIBE, move |session, params| {
+                subscribe(&subscribed, session, params)
+            })
+            .control(method::RESOURCES_UNSUBSCRIBE, unsubscribe)
+            // Each resource and each template has its own.
+            .raw_method(method::RESOURCES_READ, MethodOptions::new().without_breaker(), read)
     }
 }
 

@@ -1,16 +1,19 @@
 //! The server that the conformance suite calls: `everything PORT` serves <http://127.0.0.1:PORT/mcp> with one tool for
-//! each thing that a tool can do. `scripts/conformance` starts it.
+//! each thing that a tool can do, and a prompt or a resource for each kind of these. `scripts/conformance` starts it.
 
 mod asking;
 mod content;
+mod prompts;
+mod resources;
 mod rounds;
 mod schemas;
 mod telling;
 
-use freehold_mcp::{HttpOptions, McpServer};
+use freehold_mcp::{CacheHint, Cacheable, HttpOptions, McpServer};
 use std::{
     error::Error,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 /// The server, for tools that change it.
@@ -27,7 +30,16 @@ fn build() -> Result<McpServer, Box<dyn Error>> {
     for tool in tools.into_iter().flatten() {
         builder = builder.tool(tool);
     }
-    let server = builder.build()?;
+    for prompt in prompts::prompts() {
+        builder = builder.prompt(prompt);
+    }
+    for resource in resources::resources() {
+        builder = builder.resource(resource);
+    }
+    let server = builder
+        .resource_template(resources::template())
+        .cache(Cacheable::ToolsList, CacheHint::public(Duration::from_secs(60)))
+        .build()?;
     // Nobody else sets it.
     let _ = own.0.set(server.clone());
     Ok(server)

@@ -28,8 +28,8 @@ pub use keyed::Keyed;
 pub use raw::RawQuestion;
 pub use roots::{ListRoots, Root};
 pub use sampling::{
-    CreateMessage, CreateMessageResult, IncludeContext, ModelPreferences, Role, SamplingContent,
-    SamplingMessage, SamplingTool, ToolChoice,
+    CreateMessage, CreateMessageResult, IncludeContext, ModelPreferences, SamplingContent, SamplingMessage,
+    SamplingTool, ToolChoice,
 };
 pub use together::Together;
 pub use url::{UrlElicitation, UrlElicitationRequired};

@@ -1,22 +1,15 @@
 //! `sampling/createMessage`: asking the client's model.
 
 use super::{AskError, Asked, Capability, Question, Respondent, sampling_rules};
-use crate::{model::Content, protocol::method};
+use crate::{
+    model::{Content, Role},
+    protocol::method,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json, value::RawValue};
 
 /// The first revision with several pieces of content in a message, and with tools.
 const WITH_TOOLS: &str = "2025-11-25";
-
-/// Who speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Whoever uses the model.
-    User,
-    /// The model.
-    Assistant,
-}
 
 /// One piece of a message to or from a model.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -419,7 +412,7 @@ fn one_or_more<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<
 #[cfg(test)]
 mod tests {
     use super::{
-        CreateMessage, CreateMessageResult, IncludeContext, ModelPreferences, Role, SamplingContent,
+        CreateMessage, CreateMessageResult, IncludeContext, ModelPreferences, SamplingContent,
         SamplingMessage, SamplingTool, ToolChoice,
     };
     use crate::{
@@ -491,7 +484,7 @@ mod tests {
 
     #[test]
     fn older_revisions_have_one_piece_a_message() {
-        let two = SamplingMessage { role: Role::User, content: vec!["a".into(), "b".into()] };
+        let two = SamplingMessage { role: crate::model::Role::User, content: vec!["a".into(), "b".into()] };
         let question = CreateMessage::new(1).message(two);
         let able = json!({ "sampling": {} });
         let text = |text: &str| json!({ "type": "text", "text": text });

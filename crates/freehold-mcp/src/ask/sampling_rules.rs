@@ -1,6 +1,7 @@
 //! What the protocol demands of a conversation with tools.
 
-use super::{Role, SamplingContent, SamplingMessage};
+use super::{SamplingContent, SamplingMessage};
+use crate::model::Role;
 use std::collections::BTreeSet;
 
 fn uses(message: &SamplingMessage) -> BTreeSet<&str> {
@@ -54,7 +55,8 @@ pub(super) fn check(messages: &[SamplingMessage], max_tokens: u32) -> Result<(),
 #[cfg(test)]
 mod tests {
     use super::check;
-    use crate::ask::{Role, SamplingContent, SamplingMessage};
+    use crate::ask::{SamplingContent, SamplingMessage};
+    use crate::model::Role;
     use serde_json::Map;
 
     fn uses(ids: &[&str]) -> SamplingMessage {

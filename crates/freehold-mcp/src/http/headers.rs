@@ -109,10 +109,10 @@ fn target_name<'a>(called: &str, params: Option<&'a RawValue>) -> Option<Cow<'a,
     }
     let params = params?.get();
     match called {
-        method::TOOLS_CALL | "prompts/get" => {
+        method::TOOLS_CALL | method::PROMPTS_GET => {
             serde_json::from_str::<Named<'a>>(params).ok().map(|named| named.name)
         }
-        "resources/read" => serde_json::from_str::<Located<'a>>(params).ok().map(|located| located.uri),
+        method::RESOURCES_READ => serde_json::from_str::<Located<'a>>(params).ok().map(|located| located.uri),
         _ => None,
     }
 }

@@ -38,7 +38,25 @@ pub enum Content {
         uri: String,
         /// What it is called.
         name: String,
+        /// What it is.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        description: Option<String>,
+        /// Such as `text/plain`.
+        #[serde(rename = "mimeType", skip_serializing_if = "Option::is_none")]
+        mime_type: Option<String>,
     },
+}
+
+impl From<String> for Content {
+    fn from(text: String) -> Self {
+        Self::Text { text }
+    }
+}
+
+impl From<&str> for Content {
+    fn from(text: &str) -> Self {
+        Self::text(text)
+    }
 }
 
 /// The contents of a resource: text, or base64.
@@ -82,6 +100,23 @@ impl Content {
             blob: None,
         };
         Self::Resource { resource }
+    }
+
+    /// A link to a resource.
+    pub fn link(uri: impl Into<String>, name: impl Into<String>) -> Self {
+        Self::ResourceLink { uri: uri.into(), name: name.into(), description: None, mime_type: None }
+    }
+}
+
+impl ResourceContents {
+    /// Text.
+    pub fn text(uri: impl Into<String>, mime_type: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { uri: uri.into(), mime_type: Some(mime_type.into()), text: Some(text.into()), blob: None }
+    }
+
+    /// Bytes; `blob` is base64.
+    pub fn blob(uri: impl Into<String>, mime_type: impl Into<String>, blob: impl Into<String>) -> Self {
+        Self { uri: uri.into(), mime_type: Some(mime_type.into()), text: None, blob: Some(blob.into()) }
     }
 }
 

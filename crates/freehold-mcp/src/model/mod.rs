@@ -4,12 +4,14 @@
 //! constructors fix, and its model alone brings fifty crates with it.
 
 mod content;
+mod icon;
 mod log;
 mod meta;
 mod trace;
 
 pub(crate) use content::ServerMeta;
 pub use content::{CallToolResult, Content, ResourceContents};
+pub use icon::{Icon, Role};
 pub use log::LogLevel;
 pub(crate) use meta::{Capabilities, Meta, RequestMeta};
 pub use trace::TraceContext;

@@ -3,7 +3,6 @@
 mod call;
 mod context;
 mod degraded;
-mod list;
 mod output;
 mod schema;
 mod table;
@@ -12,8 +11,8 @@ mod tool;
 pub(crate) use call::CallTool;
 pub use context::ToolContext;
 pub(crate) use degraded::mark_degraded;
-pub(crate) use list::list_tools;
+pub(crate) use output::Failure;
 pub use output::{Json, ToolError, ToolOutput};
-pub(crate) use table::ToolChanges;
+pub(crate) use schema::schema_of;
 pub use table::{DuplicateTool, ToolTable};
 pub use tool::{Annotations, Tool, ToolHandler};

@@ -5,7 +5,7 @@ use schemars::{JsonSchema, Schema, generate::SchemaSettings, transform::Recursiv
 use serde_json::{Value, json};
 
 /// The JSON Schema 2020-12 of a type.
-pub(super) fn schema_of<T: JsonSchema>() -> Value {
+pub(crate) fn schema_of<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().with_transform(RecursiveTransform(remove_integer_format));
     settings.into_generator().into_root_schema_for::<T>().to_value()
 }

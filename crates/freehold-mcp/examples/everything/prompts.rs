@@ -1,0 +1,63 @@
+//! Prompts with each kind of content.
+
+use crate::content::PNG;
+use freehold_mcp::{
+    Completion, CompletionRequest, Content, Prompt, PromptMessage, RequestContext, RequestError,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub(crate) fn prompts() -> Vec<Prompt<()>> {
+    vec![
+        Prompt::new("test_simple_prompt", "A prompt without arguments.", simple),
+        Prompt::new("test_prompt_with_arguments", "A prompt of two arguments.", with_arguments)
+            .title("Prompt with arguments")
+            .complete("arg1", word)
+            .complete("arg2", word),
+        Prompt::new("test_prompt_with_embedded_resource", "A prompt that embeds a resource.", embedded),
+        Prompt::new("test_prompt_with_image", "A prompt with a picture.", image),
+    ]
+}
+
+async fn simple(_ctx: &RequestContext<()>, (): ()) -> Result<&'static str, RequestError> {
+    Ok("This is a simple prompt for testing.")
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Arguments {
+    /// First test argument.
+    arg1: String,
+    /// Second test argument.
+    arg2: String,
+}
+
+async fn with_arguments(_ctx: &RequestContext<()>, args: Arguments) -> Result<String, RequestError> {
+    let Arguments { arg1, arg2 } = args;
+    Ok(format!("Prompt with arguments: arg1='{arg1}', arg2='{arg2}'"))
+}
+
+async fn word(_ctx: &RequestContext<()>, of: CompletionRequest) -> Result<Completion, RequestError> {
+    Ok(Completion::of_prefix(["paris", "park", "party", "test", "testing"], &of.value))
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct Embedded {
+    /// URI of the resource to embed.
+    resource_uri: String,
+}
+
+async fn embedded(_ctx: &RequestContext<()>, args: Embedded) -> Result<Vec<PromptMessage>, RequestError> {
+    let text = "Embedded resource content for testing.";
+    Ok(vec![
+        PromptMessage::user(Content::resource(args.resource_uri, "text/plain", text)),
+        PromptMessage::user("Please process the embedded resource above."),
+    ])
+}
+
+async fn image(_ctx: &RequestContext<()>, (): ()) -> Result<Vec<PromptMessage>, RequestError> {
+    Ok(vec![
+        PromptMessage::user(Content::image(PNG, "image/png")),
+        PromptMessage::user("Please analyze the image above."),
+    ])
+}

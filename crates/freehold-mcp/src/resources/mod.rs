@@ -1,0 +1,17 @@
+//! Resources: what a client may read, by URI; and templates of such URIs.
+
+mod output;
+mod read;
+mod resource;
+mod subscribe;
+mod table;
+mod template;
+mod uri_template;
+
+pub use output::{ReadResourceResult, ResourceOutput};
+pub(crate) use read::ReadResource;
+pub use resource::{Resource, ResourceAnnotations};
+pub(crate) use subscribe::{subscribe, unsubscribe};
+pub use table::ResourceTable;
+pub use template::ResourceTemplate;
+pub use uri_template::InvalidUriTemplate;
