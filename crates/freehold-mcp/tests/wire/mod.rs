@@ -237,7 +237,7 @@ impl Connection {
         (status.parse().expect("the status is a number"), headers.collect())
     }
 
-    async fn body(&mut self, headers: &HeaderMap) -> Vec<u8> {
+    pub(crate) async fn body(&mut self, headers: &HeaderMap) -> Vec<u8> {
         if headers.contains_key("transfer-encoding") {
             let mut body = Vec::new();
             while let Some(chunk) = self.chunk().await {
