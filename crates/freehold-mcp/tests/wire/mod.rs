@@ -51,9 +51,14 @@ impl Request {
     }
 
     /// A whole request of the stateless revision, headers and all.
-    pub(crate) fn stateless(id: u32, method: &str, mut params: Value) -> Self {
+    pub(crate) fn stateless(id: u32, method: &str, params: Value) -> Self {
+        Self::stateless_with(id, method, params, json!({}))
+    }
+
+    /// The same, of a client that declares these capabilities.
+    pub(crate) fn stateless_with(id: u32, method: &str, mut params: Value, capabilities: Value) -> Self {
         params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!(STATELESS);
-        params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({});
+        params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = capabilities;
         let target = params["name"].as_str().map(str::to_owned);
         let message = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
         let request = Self::post(&message).with("MCP-Protocol-Version", STATELESS).with("Mcp-Method", method);
@@ -232,7 +237,7 @@ impl Connection {
         (status.parse().expect("the status is a number"), headers.collect())
     }
 
-    async fn body(&mut self, headers: &HeaderMap) -> Vec<u8> {
+    pub(crate) async fn body(&mut self, headers: &HeaderMap) -> Vec<u8> {
         if headers.contains_key("transfer-encoding") {
             let mut body = Vec::new();
             while let Some(chunk) = self.chunk().await {
