@@ -17,8 +17,9 @@ mod tools;
 pub use context::{AskError, RequestContext};
 pub use freehold;
 pub use http::{
-    EventLimits, EventStore, EventStoreError, HttpBody, HttpListener, HttpOptions, HttpService,
-    MemoryEventStore, Resumption, ServeError, StoredEvent, StreamId, StreamKey,
+    Audience, Authorization, AuthorizationTarget, AuthorizeError, Authorizer, EventLimits, EventStore,
+    EventStoreError, HttpBody, HttpListener, HttpOptions, HttpService, InvalidResource, MemoryEventStore,
+    Principal, Resumption, ServeError, StoredEvent, StreamId, StreamKey,
 };
 pub use model::{CallToolResult, Content, LogLevel, ResourceContents};
 pub use protocol::{Implementation, SESSION_VERSIONS, STATELESS_VERSIONS};
