@@ -37,8 +37,9 @@ pub use completion::{Completion, CompletionOutput, CompletionRequest};
 pub use context::RequestContext;
 pub use freehold;
 pub use http::{
-    EventLimits, EventStore, EventStoreError, HttpBody, HttpListener, HttpOptions, HttpService,
-    MemoryEventStore, Resumption, ServeError, StoredEvent, StreamId, StreamKey,
+    Audience, Authorization, AuthorizationTarget, AuthorizeError, Authorizer, EventLimits, EventStore,
+    EventStoreError, HttpBody, HttpListener, HttpOptions, HttpService, InvalidResource, MemoryEventStore,
+    Principal, Resumption, ServeError, StoredEvent, StreamId, StreamKey,
 };
 pub use model::{CallToolResult, Content, Icon, LogLevel, ResourceContents, Role, TraceContext};
 pub use mrtr::{RequestStateKey, ShortKey};

@@ -1,7 +1,7 @@
 //! Several messages in one request, in the revision that has them.
 
 use super::{
-    HttpService,
+    HttpService, Principal,
     answer::{self, First, HttpBody, Said, Source, of_first, poll_first},
     era::header_is_stateless,
     headers::{SESSION_ID, check_session_version},
@@ -11,7 +11,7 @@ use crate::{
     framing::encode,
 };
 use bytes::Bytes;
-use freehold::{Limits, Response as Answer, Route, State};
+use freehold::{Extension, Limits, Response as Answer, Route, State};
 use http::{HeaderMap, Response, StatusCode};
 use std::{
     collections::VecDeque,
@@ -27,14 +27,19 @@ fn refuse(reason: &'static str) -> Response<HttpBody> {
 
 impl<S: State> HttpService<S> {
     /// Answers a batch: all answers as one array if they come soon and nothing else is said, a stream of events otherwise.
-    pub(super) async fn batch(&self, headers: &HeaderMap, parts: Parts<'_>) -> Response<HttpBody> {
+    pub(super) async fn batch(
+        &self,
+        headers: &HeaderMap,
+        parts: Parts<'_>,
+        principal: Option<Arc<Principal>>,
+    ) -> Response<HttpBody> {
         if header_is_stateless(headers) || !headers.contains_key(SESSION_ID) {
             return refuse(NO_BATCHES);
         }
         if let Err(error) = check_session_version(headers) {
             return answer::error(StatusCode::BAD_REQUEST, None, error);
         }
-        let session = match self.session_of(headers, None) {
+        let session = match self.session_of(headers, None, principal.as_ref()) {
             Ok(session) => session,
             Err(refusal) => return *refusal,
         };
@@ -44,8 +49,14 @@ impl<S: State> HttpService<S> {
         if let Err(reason) = batch::check(&parts) {
             return refuse(reason);
         }
+        for message in parts.iter().flatten() {
+            if let Err(refusal) = self.check_scopes(principal.as_ref(), message) {
+                return *refusal;
+            }
+        }
         let engine = self.server.engine();
-        let batch = Batch::begin(engine, &session, parts, Route::Call, None);
+        let extension = principal.map(|principal| principal as Extension);
+        let batch = Batch::begin(engine, &session, parts, Route::Call, extension.as_ref());
         if batch.is_over() {
             return answer::empty(StatusCode::ACCEPTED);
         }

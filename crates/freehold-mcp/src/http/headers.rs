@@ -96,7 +96,7 @@ pub(super) fn check_target(headers: &HeaderMap, request: &Request<'_>) -> Result
 }
 
 /// What a request names, if its method names something and the body does: else the method itself will complain.
-fn target_name<'a>(called: &str, params: Option<&'a RawValue>) -> Option<Cow<'a, str>> {
+pub(super) fn target_name<'a>(called: &str, params: Option<&'a RawValue>) -> Option<Cow<'a, str>> {
     #[derive(Deserialize)]
     struct Named<'a> {
         #[serde(borrow)]

@@ -30,3 +30,8 @@ pub(super) const EVENTS_PER_SESSION: usize = 1_024;
 pub(super) const EVENT_BYTES_PER_SESSION: usize = 4 << 20;
 /// Bytes of the events of all sessions together.
 pub(super) const EVENT_BYTES_TOTAL: usize = 256 << 20;
+
+/// How long an authorizer may take for one token: a client waits for it.
+pub(super) const AUTHORIZER_WAIT: Duration = Duration::from_secs(10);
+/// Bytes of an access token.
+pub(super) const TOKEN_BYTES: usize = 8 << 10;

@@ -1,22 +1,23 @@
 //! Requests of the revisions with sessions.
 
 use super::{
-    HttpService,
+    HttpService, Principal,
     answer::{self, CallEvents, HttpBody, Refusal},
+    authorization,
     era::header_is_stateless,
     front_door::method_not_allowed,
     headers::{SESSION_ID, check_session_version, single},
 };
-use crate::{protocol::method, server::read_initialize};
+use crate::{peer::Peer, protocol::method, server::read_initialize};
 use freehold::{
-    CloseReason, Dispatched, ErrorCode, ErrorObject, Message, OpenError, Request, RequestId,
+    CloseReason, Dispatched, ErrorCode, ErrorObject, Extension, Message, OpenError, Request, RequestId,
     Response as Answer, Route, Session, State,
 };
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
     header::{CACHE_CONTROL, RETRY_AFTER},
 };
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 /// The status of an answer from a handler.
 fn ok(_answer: &Answer<'_>) -> StatusCode {
@@ -39,6 +40,7 @@ impl<S: State> HttpService<S> {
         &self,
         headers: &HeaderMap,
         message: Message<'_>,
+        principal: Option<Arc<Principal>>,
     ) -> Response<HttpBody> {
         let id = match &message {
             Message::Request(request) => Some(request.id.clone()),
@@ -48,9 +50,9 @@ impl<S: State> HttpService<S> {
             && request.method == method::INITIALIZE
             && !headers.contains_key(SESSION_ID)
         {
-            return self.initialize(request);
+            return self.initialize(request, principal);
         }
-        let session = match self.session_of(headers, id) {
+        let session = match self.session_of(headers, id, principal.as_ref()) {
             Ok(session) => session,
             Err(refusal) => return *refusal,
         };
@@ -61,7 +63,8 @@ impl<S: State> HttpService<S> {
             let error = ErrorObject::method_not_found(&request.method);
             return answer::error(StatusCode::OK, Some(request.id.clone()), error);
         }
-        match engine.dispatch(&session, message, Route::Call) {
+        let extension = principal.map(|principal| principal as Extension);
+        match engine.dispatch_with(&session, message, Route::Call, extension) {
             Dispatched::Answer(reply) => answer::json(at_once(&reply), &reply),
             Dispatched::Nothing => answer::empty(StatusCode::ACCEPTED),
             Dispatched::Running(call) => match &self.options.resumption {
@@ -75,10 +78,10 @@ impl<S: State> HttpService<S> {
     }
 
     /// Opens a session. It is the whole handshake of the server's side, so a refused one leaves nothing behind.
-    fn initialize(&self, request: &Request<'_>) -> Response<HttpBody> {
+    fn initialize(&self, request: &Request<'_>, principal: Option<Arc<Principal>>) -> Response<HttpBody> {
         let id = Some(request.id.clone());
         let peer = match read_initialize(request.params.as_deref()) {
-            Ok(peer) => peer,
+            Ok(peer) => peer.opened_by(principal),
             Err(error) => return answer::error(StatusCode::OK, id, error),
         };
         let result = self.server.inner.description.initialize_result(peer.version);
@@ -111,18 +114,21 @@ impl<S: State> HttpService<S> {
         response
     }
 
-    /// The session that the header names.
+    /// The session that the header names. To anybody but who opened it, it does not exist.
     pub(super) fn session_of(
         &self,
         headers: &HeaderMap,
         id: Option<RequestId>,
+        principal: Option<&Arc<Principal>>,
     ) -> Result<Session<S>, Refusal> {
         let Ok(Some(text)) = single(headers, SESSION_ID) else {
             let message = "the header Mcp-Session-Id is missing: initialize first, then send the id you got";
             return Err(Refusal::from(answer::refuse(StatusCode::BAD_REQUEST, id, message)));
         };
         let session = text.parse().ok().and_then(|id| self.server.engine().session(id).ok());
-        session.ok_or_else(|| {
+        let opened_by = |session: &Session<S>| Peer::of(session).and_then(|peer| peer.principal.clone());
+        let owned = session.filter(|session| authorization::owns(opened_by(session).as_ref(), principal));
+        owned.ok_or_else(|| {
             let error = ErrorObject::new(
                 ErrorCode::SESSION_NOT_FOUND,
                 "this session does not exist or has ended; initialize a new one",
@@ -132,8 +138,12 @@ impl<S: State> HttpService<S> {
     }
 
     /// GET: the session's own stream, or one that the client comes back to.
-    pub(super) async fn get(&self, headers: &HeaderMap) -> Response<HttpBody> {
-        let session = match self.session_itself(headers) {
+    pub(super) async fn get(
+        &self,
+        headers: &HeaderMap,
+        principal: Option<&Arc<Principal>>,
+    ) -> Response<HttpBody> {
+        let session = match self.session_itself(headers, principal) {
             Ok(session) => session,
             Err(refusal) => return *refusal,
         };
@@ -144,8 +154,12 @@ impl<S: State> HttpService<S> {
     }
 
     /// DELETE: the client ends the session.
-    pub(super) fn delete(&self, headers: &HeaderMap) -> Response<HttpBody> {
-        match self.session_itself(headers) {
+    pub(super) fn delete(
+        &self,
+        headers: &HeaderMap,
+        principal: Option<&Arc<Principal>>,
+    ) -> Response<HttpBody> {
+        match self.session_itself(headers, principal) {
             Ok(session) => {
                 session.close(CloseReason::Client);
                 answer::empty(StatusCode::NO_CONTENT)
@@ -155,13 +169,17 @@ impl<S: State> HttpService<S> {
     }
 
     /// The session that a request without a message is about.
-    fn session_itself(&self, headers: &HeaderMap) -> Result<Session<S>, Refusal> {
+    fn session_itself(
+        &self,
+        headers: &HeaderMap,
+        principal: Option<&Arc<Principal>>,
+    ) -> Result<Session<S>, Refusal> {
         if header_is_stateless(headers) {
             return Err(method_not_allowed("POST").into());
         }
         if let Err(error) = check_session_version(headers) {
             return Err(answer::error(StatusCode::BAD_REQUEST, None, error).into());
         }
-        self.session_of(headers, None)
+        self.session_of(headers, None, principal)
     }
 }

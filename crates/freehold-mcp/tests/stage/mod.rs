@@ -68,6 +68,11 @@ async fn echo(_ctx: &ToolContext<()>, args: Echo) -> Result<String, ToolError> {
     Ok(args.text)
 }
 
+/// On whose behalf it is called.
+async fn whoami(ctx: &ToolContext<()>, (): ()) -> Result<String, ToolError> {
+    Ok(ctx.principal().map_or("nobody", |principal| &principal.subject).to_owned())
+}
+
 /// Waits to be released or cancelled.
 async fn wait(ctx: &ToolContext<()>, (): ()) -> Result<&'static str, ToolError> {
     let stage = ctx.app::<Stage>();
@@ -130,6 +135,7 @@ pub(crate) fn server(limits: Limits) -> (McpServer, Audience) {
     });
     let server = McpServer::builder("stage", "1.0.0")
         .tool(Tool::new("echo", "Returns its text.", echo))
+        .tool(Tool::new("whoami", "Says on whose behalf it is called.", whoami))
         .tool(Tool::new("wait", "Waits to be released or cancelled.", wait))
         .tool(Tool::new("step_and_wait", "Makes progress, then waits.", step_and_wait))
         .tool(Tool::new("close_and_wait", "Makes progress, lets its connection go, waits.", close_and_wait))
