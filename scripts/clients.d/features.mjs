@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { runRows, text, within } from './checks.mjs';
 
-const FEATURES = JSON.parse(readFileSync(new URL('features.json', import.meta.url), 'utf8'));
+export const FEATURES = JSON.parse(readFileSync(new URL('features.json', import.meta.url), 'utf8'));
 const LOG_LEVEL = 'io.modelcontextprotocol/logLevel';
 const ROOT = 'file:///home/everybody/project';
 const PAGES_MOST = 64;
