@@ -81,17 +81,16 @@ async function logging({ session, sessions }) {
   assert.deepEqual(await logged('emergency'), [], 'only emergencies were asked for');
 }
 
-async function sampling({ session, person, sessions }) {
+async function sampling({ session, person }) {
   const prompt = 'What is the capital of France?';
-  const result = await within(sessions ? session.call('test_sampling', { prompt })
-    : session.call('test_input_required_result_sampling', {}), 'sampling');
+  const result = await within(session.call('test_sampling', { prompt }), 'sampling');
   assert.match(text(result), /As the model says/);
   const [question] = person.questions.sampling.splice(0);
   assert.equal([question.messages[0].content].flat()[0].text, prompt);
   assert.ok(question.maxTokens > 0);
 }
 
-async function elicitationInSession({ session, person }) {
+async function elicitation({ session, person }) {
   const answers = [{ action: 'accept', content: { username: 'Ada', email: 'ada@example.org' } }, { action: 'decline' }, { action: 'cancel' }];
   for (const answer of answers) {
     person.answers.push(answer);
@@ -112,13 +111,6 @@ async function elicitationInSession({ session, person }) {
   assert.equal(enums.requestedSchema.properties.titledSingle.oneOf.length, 3);
 }
 
-async function elicitationStateless({ session, person }) {
-  person.answers.push({ action: 'accept', content: { name: 'Ada' } });
-  const result = await within(session.call('test_input_required_result_elicitation', {}), 'elicitation');
-  assert.match(text(result), /Hello, Ada!/);
-  assert.match(person.questions.elicitation.splice(0)[0].message, /name/);
-}
-
 async function severalQuestions({ session, person }) {
   const accept = fields => ({ action: 'accept', content: fields });
   person.answers.push(accept({ name: 'Ada' }));
@@ -132,10 +124,9 @@ async function severalQuestions({ session, person }) {
   assert.equal(person.questions.elicitation.splice(0).length, 3);
 }
 
-async function roots({ session, person, sessions }) {
+async function roots({ session, person }) {
   const before = person.rootsAsked;
-  const tool = sessions ? 'test_roots' : 'test_input_required_result_list_roots';
-  assert.ok(text(await within(session.call(tool, {}), 'roots')).includes(ROOT));
+  assert.ok(text(await within(session.call('test_list_roots', {}), 'roots')).includes(ROOT));
   assert.equal(person.rootsAsked, before + 1);
 }
 
@@ -240,7 +231,6 @@ function declared(capabilities) {
 function featureRows(subject) {
   const sessions = subject.revision < '2026-07-28';
   const can = name => !(subject.cannot ?? []).includes(name);
-  const elicitation = sessions ? elicitationInSession : elicitationStateless;
   return [
     ['content', 'content', true, content],
     ['errors of tools', 'errors', true, errors],

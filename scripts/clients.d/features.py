@@ -89,14 +89,13 @@ class FeatureChecks:
             return not set(names) & set(self.subject.session.cannot)
 
         listens = self.sessions or can("subscriptions")
-        elicitation = self.elicitation_in_session if self.sessions else self.elicitation_stateless
         features = [
             ("content", "content", True, self.content),
             ("errors of tools", "errors", True, self.errors),
             ("progress", "progress", True, self.progress),
             ("logging", "logging", self.sessions or can("level of a request"), self.logging),
             ("sampling", "sampling", True, self.sampling),
-            ("elicitation", "elicitation", True, elicitation),
+            ("elicitation", "elicitation", True, self.elicitation),
             ("several questions", "several questions", not self.sessions, self.several_questions),
             ("roots", "roots", True, self.roots),
             ("list changed", "list changed", listens, self.list_changed),
@@ -168,14 +167,13 @@ class FeatureChecks:
 
     async def sampling(self):
         prompt = "What is the capital of France?"
-        tool, arguments = ("test_sampling", {"prompt": prompt}) if self.sessions else ("test_input_required_result_sampling", {})
-        assert "As the model says" in text(await self.call(tool, arguments))
+        assert "As the model says" in text(await self.call("test_sampling", {"prompt": prompt}))
         (question,) = self.person.samplings
         content = question.messages[0].content
         assert (content[0] if isinstance(content, list) else content).text == prompt and question.max_tokens > 0
         self.person.samplings.clear()
 
-    async def elicitation_in_session(self):
+    async def elicitation(self):
         accepted = {"username": "Ada", "email": "ada@example.org"}
         for action, content in [("accept", accepted), ("decline", None), ("cancel", None)]:
             self.person.answers.append((action, content))
@@ -189,13 +187,6 @@ class FeatureChecks:
         defaults, enums = self.person.elicitations
         assert defaults.requested_schema["properties"]["age"]["default"] == 30
         assert len(enums.requested_schema["properties"]["titledSingle"]["oneOf"]) == 3
-        self.person.elicitations.clear()
-
-    async def elicitation_stateless(self):
-        self.person.answers.append(("accept", {"name": "Ada"}))
-        assert "Hello, Ada!" in text(await self.call("test_input_required_result_elicitation"))
-        (question,) = self.person.elicitations
-        assert "name" in question.message
         self.person.elicitations.clear()
 
     async def several_questions(self):
@@ -213,8 +204,7 @@ class FeatureChecks:
 
     async def roots(self):
         before = self.person.roots_asked
-        tool = "test_roots" if self.sessions else "test_input_required_result_list_roots"
-        assert ROOT in text(await self.call(tool))
+        assert ROOT in text(await self.call("test_list_roots"))
         assert self.person.roots_asked == before + 1
 
     async def hears(self, method, tool, **wanted):
