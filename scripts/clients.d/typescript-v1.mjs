@@ -2,7 +2,11 @@
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
-import { processEnded, run, subjectFromArguments, watchProgressOrder } from './checks.mjs';
+import {
+  CreateMessageRequestSchema, ElicitRequestSchema, ListRootsRequestSchema, ListToolsResultSchema,
+} from '@modelcontextprotocol/sdk/types.js';
+import { collectWarnings, processEnded, run, subjectFromArguments, watchProgressOrder } from './checks.mjs';
+import { Notices, runFeatures } from './features.mjs';
 
 const subject = subjectFromArguments();
 
@@ -14,14 +18,26 @@ function spyRevision(transport) {
   return spied;
 }
 
-async function connect() {
+function clientOf(person) {
+  const implementation = { name: 'freehold-clients', version: '1.0.0' };
+  if (!person) return new Client(implementation);
+  const client = new Client(implementation, { capabilities: { sampling: {}, elicitation: { form: {} }, roots: {} } });
+  client.setRequestHandler(CreateMessageRequestSchema, ({ params }) => person.sample(params));
+  client.setRequestHandler(ElicitRequestSchema, ({ params }) => person.elicit(params));
+  client.setRequestHandler(ListRootsRequestSchema, () => person.roots());
+  return client;
+}
+
+async function connect(person) {
   const http = subject.transport === 'http';
   const errors = [];
   const transport = http
     ? new StreamableHTTPClientTransport(subject.url)
     : new StdioClientTransport({ command: subject.command, args: subject.args, stderr: 'inherit' });
   const spied = spyRevision(transport);
-  const client = new Client({ name: 'freehold-clients', version: '1.0.0' });
+  const client = clientOf(person);
+  const notices = new Notices();
+  client.fallbackNotificationHandler = async ({ method, params }) => notices.tell(method, params);
   let order;
   let closing = false;
   client.onerror = error => { if (!closing && (order?.blames(error) ?? true)) errors.push(String(error)); };
@@ -33,9 +49,23 @@ async function connect() {
     order,
     revision: spied.revision,
     serverName: () => client.getServerVersion()?.name,
+    capabilities: () => client.getServerCapabilities(),
     ping: () => client.ping(),
     listTools: async () => (await client.listTools()).tools,
-    call: (name, args, options) => client.callTool({ name, arguments: args }, undefined, options),
+    call: (name, args, { meta, ...options } = {}) => client.callTool({ name, arguments: args, _meta: meta }, undefined, options),
+    page: (method, cursor) => client.request({ method, params: { cursor } }, ListToolsResultSchema),
+    setLevel: level => client.setLoggingLevel(level),
+    listResources: async () => (await client.listResources()).resources,
+    listTemplates: async () => (await client.listResourceTemplates()).resourceTemplates,
+    readResource: uri => client.readResource({ uri }),
+    subscribe: uri => client.subscribeResource({ uri }),
+    unsubscribe: uri => client.unsubscribeResource({ uri }),
+    listPrompts: async () => (await client.listPrompts()).prompts,
+    getPrompt: (name, args) => client.getPrompt({ name, arguments: args }),
+    complete: params => client.complete(params),
+    heard: (method, count) => notices.heard(method, count),
+    seen: method => notices.seen(method),
+    forget: method => notices.forget(method),
     close: async () => {
       if (http) await transport.terminateSession();
       // From here on the client cuts its own streams and reports that as an error.
@@ -46,4 +76,5 @@ async function connect() {
   };
 }
 
-await run({ client: 'typescript sdk 1', connect, ...subject });
+const client = { client: 'typescript sdk 1', connect, ...subject };
+await (subject.server === 'freehold' ? run(client) : runFeatures(client, collectWarnings()));

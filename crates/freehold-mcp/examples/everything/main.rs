@@ -1,5 +1,6 @@
-//! The server that the conformance suite calls: `everything PORT` serves <http://127.0.0.1:PORT/mcp> with one tool for
-//! each thing that a tool can do, and a prompt or a resource for each kind of these. `scripts/conformance` starts it.
+//! The server that the conformance suite and real clients call: `everything PORT` serves <http://127.0.0.1:PORT/mcp>,
+//! `everything --stdio` one client on standard input and output, with one tool for each thing that a tool can do, and a
+//! prompt or a resource for each kind of these. `scripts/conformance` and `scripts/clients` start it.
 
 mod asking;
 mod content;
@@ -47,7 +48,11 @@ fn build() -> Result<McpServer, Box<dyn Error>> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let port: u16 = std::env::args().nth(1).ok_or("usage: everything PORT")?.parse()?;
+    let place = std::env::args().nth(1).ok_or("usage: everything (PORT | --stdio)")?;
+    if place == "--stdio" {
+        return Ok(build()?.serve_stdio().await?);
+    }
+    let port: u16 = place.parse()?;
     let listener = build()?.bind_http(("127.0.0.1", port), HttpOptions::default()).await?;
     println!("{}", listener.url());
     listener.serve().await;
