@@ -9,8 +9,9 @@ mod wire;
 mod pipe;
 
 use freehold_mcp::{
-    Capability, CreateMessage, Elicited, Field, Form, HttpOptions, ListRoots, McpServer, McpServerBuilder,
-    Question, RequestStateKey, Tool, ToolContext, ToolError, UrlElicitation,
+    Audience, Authorization, Capability, CreateMessage, Elicited, Field, Form, HttpOptions, ListRoots,
+    McpServer, McpServerBuilder, Principal, Question, RequestStateKey, Tool, ToolContext, ToolError,
+    UrlElicitation,
     freehold::{
         ErrorObject,
         runtime::{BoxFuture, Look, Rouse, Runtime, Timer, TokioRuntime},
@@ -448,6 +449,31 @@ async fn a_state_that_is_not_this_requests_own_is_refused() {
         assert_eq!(text(&client.round("about", about("a"), &asked.state, yes()).await), "a");
         let answer = client.round("about", about("a"), &json!(5), yes()).await;
         assert_eq!(code(&answer), i64::from(INVALID_PARAMS), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_carries_on_what_somebody_else_began() {
+    let who = |token: String| async move {
+        let (name, client) = token.split_once('.').unwrap_or((&token, ""));
+        Ok(Principal::new(name, Audience::Verified).of_client(client))
+    };
+    let authorization = Authorization::new("https://a.example/mcp", ["https://as.example"], who);
+    let authorization = Some(authorization.expect("the resource is one"));
+    let address = serve(&server(), HttpOptions { authorization, ..HttpOptions::default() }).await;
+    let call = async |token: &str, state: Value| {
+        let mut params = json!({ "name": "name", "arguments": {} });
+        if !state.is_null() {
+            params["requestState"] = state;
+            params["inputResponses"] = json!({ "form-1": accept(json!({ "name": "Ann" })) });
+        }
+        let request = Request::stateless_with(1, "tools/call", params, all());
+        request.with("Authorization", format!("Bearer {token}")).exchange(address).await.json()
+    };
+    let asked = Asked::of(call("ann.editor", Value::Null).await);
+    assert_eq!(text(&call("ann.editor", asked.state.clone()).await), "hello Ann");
+    for other in ["bob.editor", "ann.other", "ann"] {
+        assert_eq!(code(&call(other, asked.state.clone()).await), i64::from(INVALID_PARAMS), "{other}");
     }
 }
 
