@@ -23,11 +23,7 @@ use crate::{
     state::State,
 };
 use futures_util::future::join_all;
-use std::{
-    borrow::Cow,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 /// What dispatching a message gave.
 #[derive(Debug)]
