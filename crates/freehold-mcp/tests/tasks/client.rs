@@ -40,6 +40,8 @@ pub(crate) struct Client {
     next_id: u32,
     /// What stateless requests declare.
     pub(crate) capabilities: Value,
+    /// What the server said of itself when the session began.
+    pub(crate) initialized: Value,
 }
 
 /// A request whose answer is still to come.
@@ -66,7 +68,7 @@ impl Client {
             }
         };
         let capabilities = json!({ "elicitation": {}, "sampling": {}, "extensions": { TASKS: {} } });
-        let mut client = Self { way, era, next_id: 0, capabilities };
+        let mut client = Self { way, era, next_id: 0, capabilities, initialized: Value::Null };
         if era == Era::Session {
             client.initialize("2025-11-25").await;
         }
@@ -77,15 +79,21 @@ impl Client {
     pub(crate) async fn beside(&self, version: &str) -> Self {
         let Way::Http { address, .. } = self.way else { panic!("a pipe has one client") };
         let way = Way::Http { address, session: None };
-        let mut client = Self { way, era: self.era, next_id: 0, capabilities: self.capabilities.clone() };
+        let mut client = Self {
+            way,
+            era: self.era,
+            next_id: 0,
+            capabilities: self.capabilities.clone(),
+            initialized: Value::Null,
+        };
         if self.era == Era::Session {
             client.initialize(version).await;
         }
         client
     }
 
-    /// Opens a session; what the server says of itself.
-    async fn initialize(&mut self, version: &str) -> Value {
+    /// Opens a session.
+    async fn initialize(&mut self, version: &str) {
         let params = json!({
             "protocolVersion": version,
             "capabilities": { "elicitation": {}, "sampling": {} },
@@ -107,7 +115,7 @@ impl Client {
         };
         assert_eq!(result["protocolVersion"], version);
         self.say(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" })).await;
-        result
+        self.initialized = result;
     }
 
     async fn write(&mut self, message: &Value) {

@@ -3,7 +3,11 @@
 use crate::stage::within;
 use freehold_mcp::{
     McpServer, McpServerBuilder, TaskLimits, TaskStart, TaskSupport, Tool, ToolContext, ToolError,
-    freehold::{ErrorCode, ErrorObject, sync::Mutex},
+    freehold::{
+        ErrorCode, ErrorObject,
+        runtime::{Runtime, TokioRuntime, until},
+        sync::Mutex,
+    },
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -35,6 +39,12 @@ impl Foreman {
     /// What a tool says next.
     pub(crate) async fn hears(&mut self) -> String {
         within(self.heard.recv()).await.expect("the server is gone")
+    }
+
+    /// As [`hears`](Self::hears); so much time may pass until then.
+    pub(crate) async fn hears_in_time_of(&mut self, period: Duration) -> String {
+        let heard = until(&TokioRuntime, TokioRuntime.now() + period, self.heard.recv()).await;
+        heard.flatten().expect("it says something")
     }
 
     /// Lets `count` tools go on that wait.
