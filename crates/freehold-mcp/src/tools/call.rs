@@ -62,7 +62,11 @@ struct Started {
 struct Unfit(ErrorObject);
 
 impl<S: State> CallTool<S> {
-    fn find_and_start(&self, context: Context<S>, params: Option<&RawValue>) -> Result<Found<S>, ErrorObject> {
+    fn find_and_start(
+        &self,
+        context: Context<S>,
+        params: Option<&RawValue>,
+    ) -> Result<Found<S>, ErrorObject> {
         let read = Params::read(params)?;
         let arguments = arguments_text(read.arguments);
         if !arguments.starts_with('{') {

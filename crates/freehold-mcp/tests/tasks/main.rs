@@ -421,7 +421,7 @@ async fn a_stateless_task_is_answered_by_updates() {
         };
         assert!(inputs.values().all(|input| input["method"] == "elicitation/create"), "{got}");
         let answers = |key: &str, content: u32| {
-            let answer = json!({ "action": "accept", "content": content });
+            let answer = json!({ "action": "accept", "content": { "number": content } });
             json!({ "taskId": task, "inputResponses": { key: answer, "unknown": {} } })
         };
         let (one, two) = (key_of("One?"), key_of("Two?"));

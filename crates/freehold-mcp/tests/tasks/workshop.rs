@@ -2,7 +2,8 @@
 
 use crate::stage::within;
 use freehold_mcp::{
-    McpServer, McpServerBuilder, TaskLimits, TaskStart, TaskSupport, Tool, ToolContext, ToolError,
+    Field, Form, McpServer, McpServerBuilder, TaskLimits, TaskStart, TaskSupport, Tool, ToolContext,
+    ToolError,
     freehold::{
         ErrorCode, ErrorObject,
         runtime::{Runtime, TokioRuntime, until},
@@ -11,7 +12,7 @@ use freehold_mcp::{
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{Semaphore, mpsc};
 
@@ -92,16 +93,16 @@ async fn big(_ctx: &ToolContext, args: Big) -> Result<String, ToolError> {
 }
 
 async fn ask(ctx: &ToolContext, (): ()) -> Result<String, ToolError> {
-    let answer: Value = ctx.elicit(&json!({ "message": "Your name?", "requestedSchema": {} })).await?;
-    Ok(format!("Hello, {}!", answer["content"]["name"].as_str().unwrap_or("nobody")))
+    let form = Form::new("Your name?").field("name", Field::text());
+    let answer = ctx.ask(form).await?.into_accepted()?;
+    Ok(format!("Hello, {}!", answer["name"].as_str().unwrap_or("nobody")))
 }
 
 /// Asks two questions at once.
 async fn ask_two(ctx: &ToolContext, (): ()) -> Result<String, ToolError> {
-    let question = |message: &str| json!({ "message": message, "requestedSchema": {} });
-    let (one, two) = (question("One?"), question("Two?"));
-    let (one, two) = tokio::try_join!(ctx.elicit::<Value>(&one), ctx.elicit::<Value>(&two))?;
-    Ok(format!("{} {}", one["content"], two["content"]))
+    let question = |message: &str| Form::new(message).field("number", Field::integer());
+    let (one, two) = ctx.ask_all((question("One?"), question("Two?"))).await?;
+    Ok(format!("{} {}", one.into_accepted()?["number"], two.into_accepted()?["number"]))
 }
 
 /// Takes both locks, the other one when told to.
