@@ -389,6 +389,7 @@ impl<S: State> Parts<S> {
             changes: self.changes.clone(),
             resources: self.resources.clone(),
             offers: self.description.offers,
+            tasks: self.tasks.clone(),
         };
         engine
             .answer_cancelled(false)

@@ -17,6 +17,7 @@
 //! is entered inside of another.
 
 mod create;
+mod feed;
 mod id;
 mod limits;
 mod messages;
@@ -29,6 +30,7 @@ mod task;
 mod wire;
 
 pub(crate) use create::{Asked, Creation, plan};
+pub(crate) use feed::TaskFeed;
 pub use limits::TaskLimits;
 pub(crate) use methods::register;
 pub(crate) use owner::Owner;

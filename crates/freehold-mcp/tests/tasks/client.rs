@@ -42,6 +42,8 @@ pub(crate) struct Client {
     pub(crate) capabilities: Value,
     /// What the server said of itself when the session began.
     pub(crate) initialized: Value,
+    /// Who it is, where that is asked.
+    token: Option<&'static str>,
 }
 
 /// A request whose answer is still to come.
@@ -68,7 +70,19 @@ impl Client {
             }
         };
         let capabilities = json!({ "elicitation": {}, "sampling": {}, "extensions": { TASKS: {} } });
-        let mut client = Self { way, era, next_id: 0, capabilities, initialized: Value::Null };
+        let mut client = Self { way, era, next_id: 0, capabilities, initialized: Value::Null, token: None };
+        if era == Era::Session {
+            client.initialize("2025-11-25").await;
+        }
+        client
+    }
+
+    /// A client of an HTTP server that asks who it is.
+    pub(crate) async fn who_is(token: &'static str, address: SocketAddr, era: Era) -> Self {
+        let way = Way::Http { address, session: None };
+        let capabilities = json!({ "elicitation": {}, "extensions": { TASKS: {} } });
+        let initialized = Value::Null;
+        let mut client = Self { way, era, next_id: 0, capabilities, initialized, token: Some(token) };
         if era == Era::Session {
             client.initialize("2025-11-25").await;
         }
@@ -85,6 +99,7 @@ impl Client {
             next_id: 0,
             capabilities: self.capabilities.clone(),
             initialized: Value::Null,
+            token: None,
         };
         if self.era == Era::Session {
             client.initialize(version).await;
@@ -101,9 +116,10 @@ impl Client {
         });
         let message = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params });
         self.next_id = 1;
+        let request = self.post(&message);
         let result = match &mut self.way {
             Way::Http { address, session } => {
-                let response = Request::post(&message).exchange(*address).await;
+                let response = request.exchange(*address).await;
                 let id = response.headers["mcp-session-id"].to_str().expect("it is visible ASCII");
                 *session = Some(id.to_owned());
                 response.json()["result"].clone()
@@ -136,7 +152,10 @@ impl Client {
     }
 
     fn post(&self, message: &Value) -> Request {
-        let request = Request::post(message);
+        let mut request = Request::post(message);
+        if let Some(token) = self.token {
+            request = request.with("Authorization", format!("Bearer {token}"));
+        }
         match &self.way {
             Way::Http { session: Some(session), .. } => request.in_session(session),
             _ => request,

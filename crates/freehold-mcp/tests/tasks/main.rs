@@ -11,7 +11,7 @@ mod workshop;
 
 use client::{Client, Era, LINES, Line, TASKS};
 use freehold_mcp::{
-    McpServer, TaskLimits,
+    Audience, Authorization, AuthorizeError, HttpOptions, McpServer, Principal, TaskLimits,
     freehold::{
         Gate,
         runtime::{Runtime, TokioRuntime},
@@ -19,7 +19,8 @@ use freehold_mcp::{
 };
 use serde_json::{Value, json};
 use stage::within;
-use std::time::Duration;
+use std::{future::ready, time::Duration};
+use wire::serve;
 use workshop::{workshop, workshop_with};
 
 const CANCELLED: i64 = -32800;
@@ -48,8 +49,13 @@ async fn a_session_creates_polls_lists_and_reads() {
         assert_eq!((&got["ttl"], &got["pollInterval"]), (&json!(60_000), &json!(1_000)));
         assert_eq!(got["statusMessage"], "waits to be released");
         assert!(got.get("ttlMs").is_none() && got.get("resultType").is_none(), "{got}");
+        let (created, updated) = (got["createdAt"].as_str(), got["lastUpdatedAt"].as_str());
+        let (created, updated) = (created.expect("it says when"), updated.expect("it says when"));
+        assert!(created.len() == 24 && created.ends_with('Z') && created <= updated, "{got}");
         assert_eq!(client.result("tasks/list", json!({})).await, json!({ "tasks": [got] }));
-        let mut waiting = client.start("tasks/result", json!({ "taskId": task })).await;
+        // What `_meta` says of a task is of no account.
+        let params = json!({ "taskId": task, "_meta": related("somebody else's") });
+        let mut waiting = client.start("tasks/result", params).await;
         foreman.release(1);
         let answer = client.answer_of(&mut waiting).await;
         let content = json!([{ "type": "text", "text": "released" }]);
@@ -569,4 +575,117 @@ async fn a_drain_ends_tasks() {
         assert_eq!(client.answer_of(&mut waiting).await["error"]["code"], CANCELLED);
         until_nothing_is_left(&server).await;
     }
+}
+
+/// A subscription hears how its tasks are, until all have ended; of those of others, and of none, it hears nothing.
+#[tokio::test]
+async fn a_subscription_hears_of_tasks() {
+    for line in LINES {
+        let (server, mut foreman) = workshop();
+        let mut client = Client::of(&server, line, Era::Stateless).await;
+        let mut stranger = Client::of(&server, Line::Http, Era::Session).await;
+        let foreign = stranger.create("wait", json!({})).await;
+        assert_eq!(foreman.hears().await, "waiting");
+        let waits = client.create("wait", json!({})).await;
+        assert_eq!(foreman.hears().await, "waiting");
+        let asks = client.create("ask", json!({})).await;
+        let question = client.until(&asks, "input_required").await["inputRequests"].clone();
+        let wanted = json!({ "notifications": { "taskIds": [waits, asks, foreign, "nonsense"] } });
+        let mut stream = client.start("subscriptions/listen", wanted.clone()).await;
+        let acknowledged = client.next(&mut stream).await;
+        let mut honoured = [waits.clone(), asks.clone()];
+        honoured.sort();
+        assert_eq!(acknowledged["method"], "notifications/subscriptions/acknowledged");
+        assert_eq!(acknowledged["params"]["notifications"], json!({ "taskIds": honoured }));
+        let subscription = acknowledged["params"]["_meta"].clone();
+        let mut hears = async |client: &mut Client| {
+            let message = client.next(&mut stream).await;
+            assert_eq!(message["method"], "notifications/tasks", "{message}");
+            assert_eq!(message["params"]["_meta"], subscription);
+            message["params"].clone()
+        };
+        let mut now = [hears(&mut client).await, hears(&mut client).await];
+        now.sort_by_key(|params| params["status"].to_string());
+        assert_eq!((&now[0]["status"], &now[0]["taskId"]), (&json!("input_required"), &json!(asks)));
+        assert_eq!(now[0]["inputRequests"], question);
+        assert_eq!((&now[1]["status"], &now[1]["taskId"]), (&json!("working"), &json!(waits)));
+        let key = question.as_object().and_then(|asked| asked.keys().next()).expect("it asks").clone();
+        let answer = json!({ "action": "accept", "content": { "name": "Ada" } });
+        client.result("tasks/update", json!({ "taskId": asks, "inputResponses": { key: answer } })).await;
+        let mut told = hears(&mut client).await;
+        if told["status"] == "working" {
+            told = hears(&mut client).await;
+        }
+        assert_eq!((&told["status"], &told["taskId"]), (&json!("completed"), &json!(asks)));
+        assert_eq!(told["result"]["content"][0]["text"], "Hello, Ada!");
+        client.result("tasks/cancel", json!({ "taskId": waits })).await;
+        let told = hears(&mut client).await;
+        assert_eq!((&told["status"], &told["taskId"]), (&json!("cancelled"), &json!(waits)));
+        assert_eq!(client.answer_of(&mut stream).await["result"]["resultType"], "complete");
+        client.capabilities = json!({});
+        assert_eq!(client.error("subscriptions/listen", wanted).await, MISSING_CAPABILITY);
+    }
+}
+
+/// Who waits for the result hears of progress, by the token of the request that began the task, and by its task; of one
+/// that has ended, nothing more.
+#[tokio::test]
+async fn progress_of_a_task_has_the_token_of_its_request() {
+    let (server, mut foreman) = workshop();
+    let mut client = Client::of(&server, Line::Http, Era::Session).await;
+    let params = json!({ "name": "wait", "arguments": {}, "task": {}, "_meta": { "progressToken": "p1" } });
+    let created = client.result("tools/call", params).await;
+    let task = created["task"]["taskId"].as_str().expect("it has an id");
+    assert_eq!(foreman.hears().await, "waiting");
+    let mut waiting = client.start("tasks/result", json!({ "taskId": task })).await;
+    let told = client.next(&mut waiting).await;
+    assert_eq!(told["method"], "notifications/progress");
+    assert_eq!((&told["params"]["progressToken"], &told["params"]["progress"]), (&json!("p1"), &json!(1.0)));
+    assert_eq!(told["params"]["_meta"], related(task));
+    foreman.release(1);
+    let answer = client.next(&mut waiting).await;
+    assert_eq!(answer["result"]["content"][0]["text"], "released");
+    let again = client.ask("tasks/result", json!({ "taskId": task })).await;
+    assert_eq!(again["result"], answer["result"], "and nothing before it");
+}
+
+/// Of two principals neither sees, answers or cancels what the other has, in either era; one that comes with another
+/// token is the same.
+#[tokio::test]
+async fn a_task_belongs_to_its_principal() {
+    const ISSUER: &str = "https://as.example.com";
+    let authorize = |token: String| {
+        let (who, _) = token.split_once('.').expect("a token is a name and a number");
+        ready(Ok::<_, AuthorizeError>(Principal::new(who, Audience::Verified).issued_by(ISSUER)))
+    };
+    let authorization = Authorization::new("https://mcp.example.com/mcp", [ISSUER], authorize);
+    let authorization = Some(authorization.expect("the resource is one"));
+    let (server, mut foreman) = workshop();
+    let address = serve(&server, HttpOptions { authorization, ..HttpOptions::default() }).await;
+    let mut alice = Client::who_is("alice.1", address, Era::Stateless).await;
+    let task = alice.create("wait", json!({})).await;
+    assert_eq!(foreman.hears().await, "waiting");
+    let mut bob = Client::who_is("bob.1", address, Era::Stateless).await;
+    for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
+        let params = json!({ "taskId": task, "inputResponses": {} });
+        assert_eq!(bob.error(method, params).await, INVALID_PARAMS, "{method}");
+    }
+    let wanted = json!({ "notifications": { "taskIds": [task] } });
+    let mut stream = bob.start("subscriptions/listen", wanted).await;
+    let acknowledged = bob.next(&mut stream).await;
+    assert_eq!(acknowledged["params"]["notifications"], json!({}));
+    let mut alice_again = Client::who_is("alice.2", address, Era::Stateless).await;
+    assert_eq!(alice_again.get(&task).await["status"], "working");
+    alice_again.result("tasks/cancel", json!({ "taskId": task })).await;
+    assert_eq!(foreman.hears().await, "cancelled: Client");
+
+    let mut alice = Client::who_is("alice.1", address, Era::Session).await;
+    let task = alice.create("wait", json!({})).await;
+    assert_eq!(foreman.hears().await, "waiting");
+    let mut bob = Client::who_is("bob.1", address, Era::Session).await;
+    for method in ["tasks/get", "tasks/result", "tasks/cancel"] {
+        assert_eq!(bob.error(method, json!({ "taskId": task })).await, INVALID_PARAMS, "{method}");
+    }
+    assert_eq!(bob.result("tasks/list", json!({})).await, json!({ "tasks": [] }));
+    assert_eq!(alice.get(&task).await["status"], "working");
 }
