@@ -10,6 +10,7 @@ use crate::{
     mrtr::Round,
     peer::Peer,
     protocol::{SESSION_VERSIONS, STATELESS_VERSIONS, method},
+    tasks::Task,
     tools::ToolError,
 };
 use freehold::{Context, State};
@@ -130,6 +131,9 @@ impl<S: State> RequestContext<S> {
     /// Figures that do not grow are not told. Never waits.
     pub fn progress(&self, progress: f64, total: Option<f64>, message: Option<&str>) {
         self.made_progress();
+        if let (Some(message), Some(task)) = (message, self.attachment::<Task<S>>()) {
+            task.says(message);
+        }
         let Some(Progress { token, last }) = &self.progress else { return };
         let grows = last.with(|last| {
             let grows = progress > *last;
@@ -254,6 +258,10 @@ impl<S: State> RequestContext<S> {
         question: &Q,
     ) -> Result<(Asked, Option<(Arc<dyn Asker>, String)>), AskError> {
         let asked = question.asked(&self.respondent())?;
+        // Its client polls for questions.
+        if self.is_task() {
+            return Ok((asked, None));
+        }
         let Some(asker) = &self.asker else {
             return if self.is_stateless() { Err(AskError::NotHere) } else { Ok((asked, None)) };
         };

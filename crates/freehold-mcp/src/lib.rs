@@ -23,6 +23,7 @@ mod request;
 mod resources;
 mod server;
 mod stdio;
+mod tasks;
 mod text_arguments;
 mod tools;
 
@@ -53,6 +54,7 @@ pub use resources::{
 };
 pub use server::{BuildServerError, McpServer, McpServerBuilder};
 pub use stdio::StdioError;
+pub use tasks::{TaskLimits, TaskStart, TaskSupport};
 pub use tools::{
     Annotations, DuplicateTool, Json, Tool, ToolContext, ToolError, ToolHandler, ToolOutput, ToolTable,
 };

@@ -6,6 +6,7 @@ use crate::{
     offer::Offers,
     protocol::{key, method},
     resources::ResourceTable,
+    tasks::{TaskFeed, TaskTable},
 };
 use freehold::{
     Context, ErrorObject, HandlerResult, RawHandler, RequestId, State, read_params, runtime::BoxFuture,
@@ -21,6 +22,8 @@ pub(crate) struct ListenToChanges<S: State> {
     pub(crate) changes: ChangeFeed,
     pub(crate) resources: Arc<ResourceTable<S>>,
     pub(crate) offers: Offers,
+    /// If the server offers tasks.
+    pub(crate) tasks: Option<Arc<TaskTable<S>>>,
 }
 
 #[derive(Deserialize)]
@@ -40,9 +43,12 @@ struct Wanted {
     resources_list_changed: bool,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     resource_subscriptions: BTreeSet<String>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    task_ids: BTreeSet<String>,
 }
 
 impl Wanted {
+    /// Whether there is nothing that may change for ever.
     fn is_nothing(&self) -> bool {
         let lists = self.tools_list_changed || self.prompts_list_changed || self.resources_list_changed;
         !lists && self.resource_subscriptions.is_empty()
@@ -104,12 +110,16 @@ impl<S: State> ListenToChanges<S> {
             let reason = format!("resourceSubscriptions takes {most} URIs of {URI_BYTES} bytes each");
             return Err(ErrorObject::invalid_params(reason));
         }
+        if wanted.task_ids.len() > most {
+            return Err(ErrorObject::invalid_params(format_args!("taskIds takes {most} ids")));
+        }
         let Offers { resources, prompts, .. } = self.offers;
         Ok(Wanted {
             tools_list_changed: wanted.tools_list_changed,
             prompts_list_changed: wanted.prompts_list_changed && prompts,
             resources_list_changed: wanted.resources_list_changed && resources,
             resource_subscriptions: uris.into_iter().filter(|uri| self.resources.knows(uri)).collect(),
+            task_ids: wanted.task_ids,
         })
     }
 }
@@ -120,16 +130,24 @@ async fn tell<S: State>(
     id: &RequestId,
     wanted: &Wanted,
     changes: &mut broadcast::Receiver<Change>,
+    tasks: &mut TaskFeed<S>,
 ) -> Result<(), ErrorObject> {
     let acknowledged = json!({ "_meta": { key::SUBSCRIPTION_ID: id }, "notifications": wanted });
     context.notify(method::ACKNOWLEDGED, &acknowledged).map_err(|_| ErrorObject::internal())?;
-    if wanted.is_nothing() {
-        return Ok(());
-    }
-    while let Some(news) = next_changes(context, changes, wanted).await {
-        for change in news {
-            let params = change.params(Some(id));
-            context.notify(change.method(), &params).map_err(|_| ErrorObject::internal())?;
+    while !(wanted.is_nothing() && tasks.is_over()) {
+        tokio::select! {
+            news = next_changes(context, changes, wanted) => {
+                let Some(news) = news else { break };
+                for change in news {
+                    let params = change.params(Some(id));
+                    context.notify(change.method(), &params).map_err(|_| ErrorObject::internal())?;
+                }
+            }
+            params = tasks.next(id), if !tasks.is_over() => {
+                if let Some(params) = params {
+                    context.notify(method::TASK_CHANGED, &params).map_err(|_| ErrorObject::internal())?;
+                }
+            }
         }
     }
     Ok(())
@@ -140,13 +158,18 @@ impl<S: State> RawHandler<S> for ListenToChanges<S> {
         // A change from now on counts, also one before the acknowledgement was read.
         let mut changes = self.changes.subscribe();
         let most = context.engine().limits().topics_per_session;
-        let wanted = read_params::<Params>(params.as_deref())
-            .and_then(|params| self.honoured(params.notifications, most));
+        let opened = read_params::<Params>(params.as_deref()).and_then(|read| {
+            let mut wanted = self.honoured(read.notifications, most)?;
+            let opened = TaskFeed::open(self.tasks.as_ref(), &context, params.as_deref(), &wanted.task_ids);
+            let (feed, honoured) = opened?;
+            wanted.task_ids = honoured;
+            Ok((wanted, feed))
+        });
         Box::pin(async move {
-            let wanted = wanted?;
+            let (wanted, mut tasks) = opened?;
             let Some(id) = context.request_id().cloned() else { return write_result(&()) };
             context.remove_deadline();
-            tell(&context, &id, &wanted, &mut changes).await?;
+            tell(&context, &id, &wanted, &mut changes, &mut tasks).await?;
             write_result(&json!({ "resultType": "complete", "_meta": { key::SUBSCRIPTION_ID: id } }))
         })
     }

@@ -10,6 +10,7 @@
 //! | `stdio::OpenBatches` | `mpsc` | nothing is ever sent; tokio's own count of its senders |
 //! | `changes::ChangeFeed.sender` | `broadcast` | tokio's own sections: one change is put in, or read; its waiters |
 //! | `catalog::table::Catalog.current` | `ArcSwap` | lock-free to read; a writer waits for readers that are between two loads |
+//! | `tasks::task::Task.changes` | `watch` | the same |
 
 use freehold_sync::{LockLevel, sections};
 
@@ -24,6 +25,10 @@ sections! {
     pub(crate) KeptEvents = "http::resumption events";
     /// The last figure of progress that was sent. One a call.
     pub(crate) LastProgress = "context progress";
+    /// The tasks of a server. One a server.
+    pub(crate) Tasks = "tasks::table tasks";
+    /// What a task is at. One a task.
+    pub(crate) TaskState = "tasks::task state";
     /// What a stateless request asks. One a request whose client can be asked.
     pub(crate) Round = "mrtr round";
 }

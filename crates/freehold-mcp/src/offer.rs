@@ -67,10 +67,11 @@ pub(crate) struct Offers {
     pub(crate) resources: bool,
     pub(crate) prompts: bool,
     pub(crate) completions: bool,
+    pub(crate) tasks: bool,
 }
 
 impl Offers {
-    /// As `initialize` and `server/discover` say it.
+    /// As `initialize` and `server/discover` say it, but for tasks, which each says in its own way.
     pub(crate) fn capabilities(self) -> Value {
         let mut capabilities = json!({ "logging": {}, "tools": { "listChanged": true } });
         if self.resources {

@@ -47,14 +47,32 @@ pub(crate) mod method {
     pub(crate) const SAMPLE: &str = "sampling/createMessage";
     pub(crate) const ELICIT: &str = "elicitation/create";
     pub(crate) const LIST_ROOTS: &str = "roots/list";
+    pub(crate) const TASK_GET: &str = "tasks/get";
+    pub(crate) const TASK_RESULT: &str = "tasks/result";
+    pub(crate) const TASK_LIST: &str = "tasks/list";
+    pub(crate) const TASK_CANCEL: &str = "tasks/cancel";
+    pub(crate) const TASK_UPDATE: &str = "tasks/update";
+    /// Of revisions with sessions.
+    pub(crate) const TASK_STATUS: &str = "notifications/tasks/status";
+    /// Of stateless revisions.
+    pub(crate) const TASK_CHANGED: &str = "notifications/tasks";
     pub(crate) const ROOTS_CHANGED: &str = "notifications/roots/list_changed";
     pub(crate) const ELICITATION_COMPLETE: &str = "notifications/elicitation/complete";
 
     /// Methods that exist only in revisions with sessions.
-    pub(crate) const SESSION_ONLY: [&str; 7] =
-        [INITIALIZE, INITIALIZED, PING, CANCELLED, SET_LEVEL, RESOURCES_SUBSCRIBE, RESOURCES_UNSUBSCRIBE];
+    pub(crate) const SESSION_ONLY: [&str; 9] = [
+        INITIALIZE,
+        INITIALIZED,
+        PING,
+        CANCELLED,
+        SET_LEVEL,
+        RESOURCES_SUBSCRIBE,
+        RESOURCES_UNSUBSCRIBE,
+        TASK_RESULT,
+        TASK_LIST,
+    ];
     /// Methods that exist only in stateless revisions.
-    pub(crate) const STATELESS_ONLY: [&str; 2] = [DISCOVER, LISTEN];
+    pub(crate) const STATELESS_ONLY: [&str; 3] = [DISCOVER, LISTEN, TASK_UPDATE];
 
     /// Whether a session's client may request this, if anybody handles it.
     pub(crate) fn is_for_sessions(method: &str) -> bool {
@@ -68,6 +86,10 @@ pub(crate) mod key {
     /// In the `_meta` of a result that a fallback gave.
     pub(crate) const DEGRADED: &str = "io.github.freehold-rs/degraded";
     pub(crate) const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
+    /// In the `_meta` of what belongs to a task, in revisions with sessions.
+    pub(crate) const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
+    /// The extension, in the capabilities of both sides of stateless revisions.
+    pub(crate) const TASKS: &str = "io.modelcontextprotocol/tasks";
 }
 
 /// The header that carries a request's HTTP form does not match its body, or is missing.
@@ -136,6 +158,11 @@ impl ServerDescription {
             "capabilities": self.offers.capabilities(),
             "serverInfo": self.info,
         });
+        // Revisions that know no tasks leave what they do not know alone.
+        if self.offers.tasks {
+            result["capabilities"]["tasks"] =
+                json!({ "list": {}, "cancel": {}, "requests": { "tools": { "call": {} } } });
+        }
         self.add_instructions(&mut result);
         result
     }
@@ -148,6 +175,9 @@ impl ServerDescription {
             "capabilities": self.offers.capabilities(),
             "_meta": { key::SERVER_INFO: self.info },
         });
+        if self.offers.tasks {
+            result["capabilities"]["extensions"] = json!({ key::TASKS: {} });
+        }
         self.cache.get(Cacheable::Discover).write(&mut result);
         self.add_instructions(&mut result);
         result

@@ -14,6 +14,7 @@ use crate::{
     prompts::{GetPrompt, Prompt, PromptTable},
     protocol::{Implementation, ServerDescription, method, negotiate},
     resources::{ReadResource, Resource, ResourceTable, ResourceTemplate, subscribe, unsubscribe},
+    tasks::{self, TaskLimits, TaskSupport, TaskTable},
     tools::{CallTool, DuplicateTool, Tool, ToolTable, mark_degraded},
 };
 use freehold::{
@@ -62,6 +63,7 @@ pub(crate) struct ServerState<S: State> {
     prompts: Arc<PromptTable<S>>,
     resources: Arc<ResourceTable<S>>,
     pub(crate) description: Arc<ServerDescription>,
+    tasks: Option<Arc<TaskTable<S>>>,
     changes: ChangeFeed,
 }
 
@@ -106,6 +108,7 @@ impl<S: State> McpServer<S> {
                 cache: CacheHints::default(),
             },
             request_state: RequestStateOptions::default(),
+            tasks: None,
         }
     }
 
@@ -113,6 +116,12 @@ impl<S: State> McpServer<S> {
     #[must_use]
     pub fn engine(&self) -> &Engine<S> {
         &self.inner.engine
+    }
+
+    /// How many tasks there are, and how many bytes of results they keep.
+    #[must_use]
+    pub fn task_gauge(&self) -> (usize, usize) {
+        self.inner.tasks.as_ref().map_or((0, 0), |tasks| tasks.gauge())
     }
 
     /// The tools, to which others can be added at any time.
@@ -161,6 +170,7 @@ pub struct McpServerBuilder<S: State> {
     page: usize,
     description: ServerDescription,
     pub(crate) request_state: RequestStateOptions,
+    tasks: Option<TaskLimits>,
 }
 
 /// What will come after the build.
@@ -234,6 +244,17 @@ impl<S: State> McpServerBuilder<S> {
         self
     }
 
+    /// Offers tasks to clients, within these limits: calls that outlive their request, of tools that allow it
+    /// ([`Tool::task_support`]). Without it, a server with such a tool offers them within [`TaskLimits::default`].
+    ///
+    /// In revision 2025-11-25 tasks belong to their session and end with it; over HTTP a stateless request's tasks belong to
+    /// its [`Principal`](crate::Principal), or, where clients need not say who they are, to whoever knows their ids, which
+    /// nobody can guess.
+    pub fn tasks(mut self, limits: TaskLimits) -> Self {
+        self.tasks = Some(limits);
+        self
+    }
+
     /// Sets the engine's limits.
     pub fn limits(self, limits: Limits) -> Self {
         self.engine(|engine| engine.limits(limits))
@@ -260,7 +281,10 @@ impl<S: State> McpServerBuilder<S> {
     ///
     /// As [`EngineBuilder::build`].
     pub fn build(mut self) -> Result<McpServer<S>, BuildServerError> {
-        let offers = self.offers();
+        let tool_with_tasks = self.tools.iter().any(|tool| tool.tasks.support != TaskSupport::Forbidden);
+        let task_limits = self.tasks.take().or_else(|| tool_with_tasks.then(TaskLimits::default));
+        let tasks = task_limits.map(|limits| Arc::new(TaskTable::new(limits)));
+        let offers = Offers { tasks: tasks.is_some(), ..self.offers() };
         self.description.offers = offers;
         let description = Arc::new(self.description);
         let server_info =
@@ -274,7 +298,12 @@ impl<S: State> McpServerBuilder<S> {
         let resources =
             Offer { kind: "resources", builder: "dynamic_resources", offered: offers.resources, completions };
         let parts = Parts {
-            tools: Arc::new(ToolTable::new(self.tools, server_meta.clone(), announcer.clone())?),
+            tools: Arc::new(ToolTable::new(
+                self.tools,
+                server_meta.clone(),
+                announcer.clone(),
+                tasks.is_some(),
+            )?),
             prompts: Arc::new(PromptTable::new(self.prompts, prompts, announcer.clone())?),
             resources: Arc::new(ResourceTable::new(
                 self.resources,
@@ -287,10 +316,11 @@ impl<S: State> McpServerBuilder<S> {
             server_meta,
             rounds,
             page: self.page,
+            tasks,
         };
         let engine = parts.methods(self.engine).build()?;
-        let Parts { tools, prompts, resources, changes, description, .. } = parts;
-        let inner = Arc::new(ServerState { engine, tools, prompts, resources, description, changes });
+        let Parts { tools, prompts, resources, changes, description, tasks, .. } = parts;
+        let inner = Arc::new(ServerState { engine, tools, prompts, resources, description, tasks, changes });
         let weak: Weak<ServerState<S>> = Arc::downgrade(&inner);
         announcer.connect(weak);
         Ok(McpServer { inner })
@@ -304,6 +334,7 @@ impl<S: State> McpServerBuilder<S> {
             prompts: self.dynamic.prompts || !self.prompts.is_empty(),
             resources: self.dynamic.resources || !self.resources.is_empty() || !self.templates.is_empty(),
             completions: self.dynamic.prompts || self.dynamic.resources || completed,
+            tasks: false,
         }
     }
 }
@@ -318,6 +349,7 @@ struct Parts<S: State> {
     server_meta: Arc<ServerMeta>,
     rounds: Arc<Rounds>,
     page: usize,
+    tasks: Option<Arc<TaskTable<S>>>,
 }
 
 impl<S: State> Parts<S> {
@@ -325,6 +357,9 @@ impl<S: State> Parts<S> {
     fn methods(&self, engine: EngineBuilder<S>) -> EngineBuilder<S> {
         let offers = self.description.offers;
         let mut engine = self.tools(self.lifecycle(engine));
+        if let Some(tasks) = &self.tasks {
+            engine = tasks::register(engine, tasks, &self.server_meta);
+        }
         if offers.prompts {
             engine = self.prompts(engine);
         }
@@ -354,6 +389,7 @@ impl<S: State> Parts<S> {
             changes: self.changes.clone(),
             resources: self.resources.clone(),
             offers: self.description.offers,
+            tasks: self.tasks.clone(),
         };
         engine
             .answer_cancelled(false)
@@ -376,6 +412,7 @@ impl<S: State> Parts<S> {
             tools: self.tools.clone(),
             server_meta: self.server_meta.clone(),
             rounds: self.rounds.clone(),
+            tasks: self.tasks.clone(),
         };
         engine
             .control(method::TOOLS_LIST, move |_, params| {

@@ -4,7 +4,7 @@
 use crate::{
     admission::Overloaded,
     call::{
-        Call, CallHandle, CallKey, CallTask, Extension, Refused, Route, Stage, Step,
+        Arrival, Call, CallHandle, CallKey, CallTask, Extension, Refused, Route, Stage, Step,
         effect::{self, Effect},
         table_refusal,
     },
@@ -23,11 +23,7 @@ use crate::{
     state::State,
 };
 use futures_util::future::join_all;
-use std::{
-    borrow::Cow,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 /// What dispatching a message gave.
 #[derive(Debug)]
@@ -40,15 +36,8 @@ pub enum Dispatched<S: State> {
     Running(CallHandle<S>),
 }
 
-/// How a message came.
-struct Arrival {
-    route: Route,
-    now: Instant,
-    extension: Option<Extension>,
-}
-
 /// The outcome of a request that does not become a call, and what its peer is told.
-type Refusal = (OutcomeKind, ErrorObject);
+pub(crate) type Refusal = (OutcomeKind, ErrorObject);
 
 impl<S: State> Engine<S> {
     /// Handles one message and returns its answer, if it wants one. Notifications and questions of the handler go to
@@ -123,7 +112,7 @@ impl<S: State> Engine<S> {
         effect::note(Effect::Called);
         let now = self.inner.runtime.now();
         session.touch_at(now);
-        let arrival = Arrival { route, now, extension };
+        let arrival = Arrival { extension, ..Arrival::new(route, now) };
         match message {
             Message::Request(request) => self.dispatch_request(session, request, arrival),
             Message::Notification(notification) => {
@@ -252,7 +241,7 @@ impl<S: State> Engine<S> {
     }
 
     /// Makes a call of a request: counts it, and gets it what it needs to run.
-    fn admit(
+    pub(crate) fn admit(
         &self,
         session: &Session<S>,
         key: CallKey,
@@ -282,24 +271,28 @@ impl<S: State> Engine<S> {
         arrival: Arrival,
     ) -> Result<(Arc<Call<S>>, CallTask<S>), Refusal> {
         let engine = &self.inner;
-        let Arrival { route, now, extension } = arrival;
         // After it was counted: see `drain`.
         if engine.drain.has_begun() {
             let error =
                 ErrorObject::new(ErrorCode::STOPPING, "the server is shutting down and takes no new calls");
             return Err((OutcomeKind::Stopping, error));
         }
+        if engine.methods.options(method).beside {
+            let call = Call::new(session, key, method, arrival);
+            enter(&call)?;
+            return Ok((call.clone(), CallTask::beside(call, params.map(Cow::into_owned))));
+        }
         let overloaded = || (OutcomeKind::Overloaded, engine.overloaded());
         let place = Whose::enter_session(&session.inner, &engine.limits).map_err(|NoPlace| overloaded())?;
         if let Some(place) = place {
-            let call = Call::new(session, key, method, route, now, extension);
+            let call = Call::new(session, key, method, arrival);
             enter(&call)?;
             return Ok((call.clone(), CallTask::in_turn(call, params.map(Cow::into_owned), place)));
         }
         // The slot before the entry: once entered the call can be cancelled, and nobody but its task decides about it.
         let slots = &session.inner.slots;
         let admitted = slots.admit(&engine.limits).map_err(|Overloaded| overloaded())?;
-        let call = Call::new(session, key, method, route, now, extension);
+        let call = Call::new(session, key, method, arrival);
         enter(&call).inspect_err(|_| slots.undo(&admitted))?;
         Ok((call.clone(), CallTask::new(call, admitted, params.map(Cow::into_owned))))
     }

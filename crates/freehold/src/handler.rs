@@ -153,6 +153,7 @@ pub struct MethodOptions {
     /// ([`EngineBuilder::retry`](crate::EngineBuilder::retry)) if not set.
     pub retry: Option<RetryPolicy>,
     pub(crate) breaker: BreakerChoice,
+    pub(crate) beside: bool,
     /// How long a call may run before the watchdog reports it; [`Limits::soft_limit`](crate::Limits::soft_limit) if not set.
     pub soft_limit: Option<Duration>,
 }
@@ -175,6 +176,14 @@ impl MethodOptions {
     #[must_use]
     pub fn priority(mut self, priority: u8) -> Self {
         self.priority = priority;
+        self
+    }
+
+    /// Its calls take neither a slot of their session nor its turn: for handlers that do no work and only wait for what other
+    /// calls do, which may need just those. They still count against [`Limits::calls_total`](crate::Limits::calls_total).
+    #[must_use]
+    pub fn beside(mut self) -> Self {
+        self.beside = true;
         self
     }
 

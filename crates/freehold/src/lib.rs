@@ -37,7 +37,7 @@ pub use freehold_sync as sync;
 pub use builder::{AtCap, BuildError, EngineBuilder};
 pub use call::{
     CallError, CallHandle, CallHeader, CallId, CallTarget, Calling, CallsWhileHolding, CancelReason,
-    Extension, Hop, Route, Stage, Step,
+    Extension, Hop, Route, ServerCall, Stage, Step,
 };
 pub use context::Context;
 pub use dispatch::Dispatched;

@@ -4,6 +4,7 @@
 
 mod asking;
 mod content;
+mod lasting;
 mod prompts;
 mod resources;
 mod rounds;
@@ -27,7 +28,14 @@ fn build() -> Result<McpServer, Box<dyn Error>> {
         .title("Everything")
         .instructions("Each tool shows one thing that a tool can do.")
         .app(own.clone());
-    let tools = [content::tools(), telling::tools(), asking::tools(), rounds::tools(), schemas::tools()];
+    let tools = [
+        content::tools(),
+        telling::tools(),
+        asking::tools(),
+        rounds::tools(),
+        schemas::tools(),
+        lasting::tools(),
+    ];
     for tool in tools.into_iter().flatten() {
         builder = builder.tool(tool);
     }

@@ -107,12 +107,21 @@ pub(super) fn target_name<'a>(called: &str, params: Option<&'a RawValue>) -> Opt
         #[serde(borrow)]
         uri: Cow<'a, str>,
     }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct OneTask<'a> {
+        #[serde(borrow)]
+        task_id: Cow<'a, str>,
+    }
     let params = params?.get();
     match called {
         method::TOOLS_CALL | method::PROMPTS_GET => {
             serde_json::from_str::<Named<'a>>(params).ok().map(|named| named.name)
         }
         method::RESOURCES_READ => serde_json::from_str::<Located<'a>>(params).ok().map(|located| located.uri),
+        method::TASK_GET | method::TASK_UPDATE | method::TASK_CANCEL => {
+            serde_json::from_str::<OneTask<'a>>(params).ok().map(|task| task.task_id)
+        }
         _ => None,
     }
 }

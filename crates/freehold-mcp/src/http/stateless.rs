@@ -49,6 +49,10 @@ impl<S: State> HttpService<S> {
         }
         let engine = self.server.engine();
         let session = engine.ephemeral();
+        if let Some(principal) = &principal {
+            let attached = session.attach(principal.clone());
+            debug_assert!(attached.is_ok(), "the session is new");
+        }
         let extension = principal.map(|principal| principal as Extension);
         match engine.dispatch_with(&session, Message::Request(request), Route::Call, extension) {
             Dispatched::Answer(reply) => answer::json(status(&reply), &reply),

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     model::{CallToolResult, Meta, ServerMeta},
     mrtr::{End, Request, Rounds},
+    tasks::{self, Asked, Creation, TaskTable},
 };
 use freehold::{
     Context, ErrorCode, ErrorObject, HandlerResult, RawHandler, State, runtime::BoxFuture, write_result,
@@ -20,6 +21,8 @@ pub(crate) struct CallTool<S: State> {
     pub(crate) tools: Arc<ToolTable<S>>,
     pub(crate) server_meta: Arc<ServerMeta>,
     pub(crate) rounds: Arc<Rounds>,
+    /// If the server offers tasks.
+    pub(crate) tasks: Option<Arc<TaskTable<S>>>,
 }
 
 /// The parameters of `tools/call`.
@@ -31,6 +34,8 @@ pub(super) struct Params<'a> {
     pub(super) arguments: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "_meta")]
     pub(super) meta: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    task: Option<&'a RawValue>,
 }
 
 impl<'a> Params<'a> {
@@ -41,6 +46,12 @@ impl<'a> Params<'a> {
 }
 
 /// A call that found its tool.
+enum Found<S: State> {
+    Started(Started),
+    /// It is to be run as a task.
+    Task(Context<S>, Arc<TaskTable<S>>, Creation),
+}
+
 struct Started {
     running: Result<Running, Unfit>,
     end: End,
@@ -51,7 +62,11 @@ struct Started {
 struct Unfit(ErrorObject);
 
 impl<S: State> CallTool<S> {
-    fn find_and_start(&self, context: Context<S>, params: Option<&RawValue>) -> Result<Started, ErrorObject> {
+    fn find_and_start(
+        &self,
+        context: Context<S>,
+        params: Option<&RawValue>,
+    ) -> Result<Found<S>, ErrorObject> {
         let read = Params::read(params)?;
         let arguments = arguments_text(read.arguments);
         if !arguments.starts_with('{') {
@@ -62,12 +77,19 @@ impl<S: State> CallTool<S> {
         let Some(tool) = self.tools.find(&read.name) else {
             return Err(ErrorObject::invalid_params(format_args!("unknown tool {:?}", read.name)));
         };
+        if let Some(tasks) = &self.tasks
+            && let Some(creation) =
+                tasks::plan(&context, tool.tasks, Asked(read.task), params, stateless.is_some())?
+        {
+            context.set_subject(tool.name.clone());
+            return Ok(Found::Task(context, tasks.clone(), creation));
+        }
         context.enter(&tool.subject)?;
         let request = Request { subject: tool.name.clone(), params, meta: &meta, stateless };
         let (context, end) = self.rounds.begin(context, request)?;
         let started = tool.run.start(ToolContext::new(context), arguments);
         let running = started.map_err(|unfit| Unfit(ErrorObject::new(ErrorCode::INVALID_PARAMS, unfit)));
-        Ok(Started { running, end, stateless: stateless.is_some() })
+        Ok(Found::Started(Started { running, end, stateless: stateless.is_some() }))
     }
 }
 
@@ -84,10 +106,14 @@ impl<S: State> RawHandler<S> for CallTool<S> {
         &self,
         context: Context<S>,
         params: &mut Option<Box<RawValue>>,
-        _keep: bool,
+        keep: bool,
     ) -> BoxFuture<'static, HandlerResult> {
         let Started { running, end, stateless } = match self.find_and_start(context, params.as_deref()) {
-            Ok(started) => started,
+            Ok(Found::Started(started)) => started,
+            Ok(Found::Task(context, tasks, creation)) => {
+                let own = if keep { params.clone() } else { params.take() };
+                return tasks.create(context, own, creation, self.server_meta.clone());
+            }
             Err(error) => return Box::pin(std::future::ready(Err(error))),
         };
         match running {

@@ -9,6 +9,7 @@ use crate::{
     catalog::{Catalog, Listed},
     changes::{Announcer, Change},
     model::ServerMeta,
+    tasks::{TaskSupport, ToolTasks},
 };
 use freehold::{State, Subject};
 use serde_json::{Value, json};
@@ -26,6 +27,7 @@ pub(crate) struct Entry<S: State> {
     pub(crate) run: Arc<dyn Run<S>>,
     /// The JSON path of each argument that stateless requests mirror in a header, and the header's name.
     pub(crate) mirrored: Vec<MirroredArgument>,
+    pub(crate) tasks: ToolTasks,
     shown: [Value; 2],
 }
 
@@ -44,6 +46,8 @@ pub struct ToolTable<S: State> {
     pub(crate) tools: Catalog<Entry<S>>,
     announcer: Announcer,
     server_meta: Arc<ServerMeta>,
+    /// Whether the server offers tasks.
+    offers_tasks: bool,
 }
 
 impl<S: State> ToolTable<S> {
@@ -51,9 +55,10 @@ impl<S: State> ToolTable<S> {
         tools: Vec<Tool<S>>,
         server_meta: Arc<ServerMeta>,
         announcer: Announcer,
+        offers_tasks: bool,
     ) -> Result<Self, DuplicateTool> {
-        let entries = tools.into_iter().map(|tool| entry_of(tool, &server_meta)).collect();
-        let table = Self { tools: Catalog::new(usize::MAX), announcer, server_meta };
+        let entries = tools.into_iter().map(|tool| entry_of(tool, &server_meta, offers_tasks)).collect();
+        let table = Self { tools: Catalog::new(usize::MAX), announcer, server_meta, offers_tasks };
         table.tools.extend(entries).map_err(|(_, name)| DuplicateTool(name.to_string()))?;
         Ok(table)
     }
@@ -68,7 +73,7 @@ impl<S: State> ToolTable<S> {
     ///
     /// [`DuplicateTool`]; nothing changes then.
     pub fn add(&self, tool: Tool<S>) -> Result<(), DuplicateTool> {
-        let entry = entry_of(tool, &self.server_meta);
+        let entry = entry_of(tool, &self.server_meta, self.offers_tasks);
         let name = entry.name.clone();
         // Tools have no bound but that of memory.
         self.tools.insert(entry).map_err(|_| DuplicateTool(name.to_string()))?;
@@ -97,7 +102,10 @@ impl<S: State> fmt::Debug for ToolTable<S> {
     }
 }
 
-fn entry_of<S: State>(tool: Tool<S>, server_meta: &Arc<ServerMeta>) -> Entry<S> {
+fn entry_of<S: State>(mut tool: Tool<S>, server_meta: &Arc<ServerMeta>, offers_tasks: bool) -> Entry<S> {
+    if !offers_tasks {
+        tool.tasks = ToolTasks::default();
+    }
     let options = tool.options();
     let mirrored = mirrored_arguments(&tool.input_schema);
     let shown = [false, true].map(|stateless| show(&tool, stateless));
@@ -106,7 +114,7 @@ fn entry_of<S: State>(tool: Tool<S>, server_meta: &Arc<ServerMeta>) -> Entry<S> 
     if let Some(fallback) = tool.fallback {
         subject = answering(subject, fallback, server_meta.clone());
     }
-    Entry { name, subject: Arc::new(subject), run: tool.run, mirrored, shown }
+    Entry { name, subject: Arc::new(subject), run: tool.run, mirrored, tasks: tool.tasks, shown }
 }
 
 fn show<S: State>(tool: &Tool<S>, stateless: bool) -> Value {
@@ -125,6 +133,10 @@ fn show<S: State>(tool: &Tool<S>, stateless: bool) -> Value {
     }
     if tool.annotations != Default::default() {
         shown["annotations"] = json!(tool.annotations);
+    }
+    // In stateless revisions the server alone decides.
+    if !stateless && tool.tasks.support != TaskSupport::Forbidden {
+        shown["execution"] = json!({ "taskSupport": tool.tasks.support });
     }
     shown
 }

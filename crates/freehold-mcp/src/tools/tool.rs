@@ -3,7 +3,7 @@ use super::{
     output::{Failure, ToolError, ToolOutput},
     schema::input_schema_of,
 };
-use crate::model::CallToolResult;
+use crate::{model::CallToolResult, tasks::ToolTasks};
 use freehold::{
     BreakerOptions, DegradeReason, MethodOptions, RetryPolicy, Session, State, runtime::BoxFuture,
 };
@@ -100,6 +100,7 @@ pub struct Tool<S: State> {
     pub(crate) input_schema: Value,
     pub(crate) output_schema: Option<Value>,
     treatment: MethodOptions,
+    pub(crate) tasks: ToolTasks,
     pub(crate) fallback: Option<ToolFallback<S>>,
     pub(crate) run: Arc<dyn Run<S>>,
 }
@@ -125,6 +126,7 @@ impl<S: State> Tool<S> {
             input_schema: input_schema_of::<A>(),
             output_schema: R::output_schema(),
             treatment: MethodOptions::new(),
+            tasks: ToolTasks::default(),
             fallback: None,
             run,
         }

@@ -40,6 +40,12 @@ impl<S: State> CallHandle<S> {
         Self { call, task: Some(task), ended: false }
     }
 
+    /// Of a call that has a task of its own from the start.
+    pub(crate) fn apart(call: Arc<Call<S>>, task: CallTask<S>) -> Self {
+        task.spawn();
+        Self { call, task: None, ended: false }
+    }
+
     /// The next step. The first poll runs the handler's own first poll. Pending after [`Step::End`].
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         if self.ended {

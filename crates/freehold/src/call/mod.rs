@@ -18,6 +18,7 @@ mod fan_out;
 mod handle;
 mod live;
 pub(crate) mod nested;
+mod server_call;
 mod table;
 mod task;
 mod turn;
@@ -27,6 +28,8 @@ pub use chain::{CallHeader, CallId, Hop};
 pub use handle::{CallHandle, Step};
 pub(crate) use live::LiveCalls;
 pub use nested::{CallError, CallTarget, Calling, CallsWhileHolding};
+pub use server_call::ServerCall;
+pub(crate) use server_call::{Arrival, Attachment};
 pub(crate) use table::{CallKey, CallTable, Refused, table_refusal};
 pub(crate) use task::CallTask;
 
@@ -176,6 +179,8 @@ pub(crate) struct Call<S: State> {
     pub(crate) method: usize,
     pub(crate) route: Route,
     pub(crate) started: Instant,
+    /// What whoever began it keeps with it.
+    pub(crate) attachment: Option<Attachment>,
     pub(crate) clock: DeadlineClock,
     pub(crate) cancelled: Signal,
     cancel_note: OnceLock<Box<str>>,
@@ -198,7 +203,7 @@ pub(crate) struct Call<S: State> {
     door: AtomicBool,
     /// Its handler asks that the connection with its stream be let go.
     stream_closes: AtomicBool,
-    extension: Option<Extension>,
+    pub(crate) extension: Option<Extension>,
     /// With its end comes the answer.
     pub(crate) outbox: Outbox<Response<'static>>,
     pub(crate) watch: CallWatch,
@@ -211,16 +216,9 @@ impl<S: State> HasSignal for Call<S> {
 }
 
 impl<S: State> Call<S> {
-    /// One that arrived at `started`.
-    pub(crate) fn new(
-        session: &Session<S>,
-        key: CallKey,
-        method: usize,
-        route: Route,
-        started: Instant,
-        extension: Option<Extension>,
-    ) -> Arc<Self> {
-        Arc::new(Self { extension, ..Self::unshared(session, key, method, route, started, None) })
+    /// One that arrived from outside.
+    pub(crate) fn new(session: &Session<S>, key: CallKey, method: usize, arrival: Arrival) -> Arc<Self> {
+        Arc::new(Self::unshared(session, key, method, arrival, None))
     }
 
     /// One that another call makes.
@@ -231,28 +229,35 @@ impl<S: State> Call<S> {
         route: Route,
         origin: Origin<S>,
     ) -> Arc<Self> {
-        let started = session.engine.runtime.now();
-        Arc::new(Self::unshared(session, key, method, route, started, Some(Box::new(origin))))
+        let arrival = Arrival::new(route, session.engine.runtime.now());
+        Arc::new(Self::unshared(session, key, method, arrival, Some(Box::new(origin))))
     }
 
     fn unshared(
         session: &Session<S>,
         key: CallKey,
         method: usize,
-        route: Route,
-        started: Instant,
+        arrival: Arrival,
         origin: Option<Box<Origin<S>>>,
     ) -> Self {
         let engine = &session.engine;
-        let timeout = engine.methods.options(method).timeout.unwrap_or(engine.limits.deadline);
+        let Arrival { route, now: started, extension, timeout: own_timeout, attachment } = arrival;
         let latest = origin.as_ref().map(|origin| origin.header.deadline);
+        let clock = match own_timeout {
+            Some(timeout) => DeadlineClock::start_capped(started, timeout, timeout, latest, &engine.limits),
+            None => {
+                let timeout = engine.methods.options(method).timeout.unwrap_or(engine.limits.deadline);
+                DeadlineClock::start(started, timeout, latest, &engine.limits)
+            }
+        };
         Self {
             session: session.clone(),
             key,
             method,
             route,
             started,
-            clock: DeadlineClock::start(started, timeout, latest, &engine.limits),
+            attachment,
+            clock,
             cancelled: Signal::new(),
             cancel_note: OnceLock::new(),
             subject: OnceLock::new(),
@@ -267,7 +272,7 @@ impl<S: State> Call<S> {
             turn: AtomicBool::new(false),
             door: AtomicBool::new(false),
             stream_closes: AtomicBool::new(false),
-            extension: None,
+            extension,
             outbox: Outbox::default(),
             watch: engine.watchdog.call_arrived(engine),
         }
@@ -595,16 +600,13 @@ impl<S: State> Call<S> {
     }
 
     fn deliver(&self, result: Option<HandlerResult>) {
-        let response = match (result, self.id()) {
-            (Some(result), Some(id)) => {
-                Some(Response { id: Some(id.clone()), result: result.map(Cow::Owned) })
-            }
-            _ => None,
-        };
+        let response =
+            result.map(|result| Response { id: self.id().cloned(), result: result.map(Cow::Owned) });
         match self.route {
             Route::Call | Route::Caller => self.outbox.close_with(response),
             Route::Session => {
-                if let Some(response) = response {
+                // Nobody has asked for the answer of a notification.
+                if let Some(response) = response.filter(|response| response.id.is_some()) {
                     self.session.push(Frame::Answer(Bytes::from(response.encode())));
                 }
             }
