@@ -352,3 +352,25 @@ async fn two_principals_get_nothing_of_each_other() {
     assert_eq!(deleted.status, 204);
     assert_eq!(scene.exchange("bob", Request::post(&ping()).in_session(&of_bob)).await.status, 200);
 }
+
+/// What a server gives one client to bring back is of no use to another.
+#[tokio::test]
+async fn the_state_of_a_round_is_good_for_its_principal_only() {
+    let scene = Scene::new().await;
+    let round = |id, state: Option<&Value>| {
+        let mut params = json!({ "name": "sample", "arguments": {} });
+        if let Some(state) = state {
+            params["requestState"] = state.clone();
+            params["inputResponses"] = json!({});
+        }
+        Request::stateless_with(id, "tools/call", params, json!({ "sampling": {} }))
+    };
+    let asked = scene.exchange("alice", round(1, None)).await.json();
+    assert_eq!(asked["result"]["resultType"], "input_required", "{asked}");
+    let state = &asked["result"]["requestState"];
+    assert!(state.is_string());
+    let refused = scene.exchange("bob", round(2, Some(state))).await.json();
+    assert_eq!(refused["error"]["code"], -32602, "{refused}");
+    let again = scene.exchange("alice.refreshed", round(3, Some(state))).await.json();
+    assert_eq!(again["result"]["resultType"], "input_required", "{again}");
+}

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     ask::{AskError, Asked, Asker},
     context::RequestContext,
+    http::Principal,
     lock_order,
     model::{Meta, RequestMeta, ServerMeta},
 };
@@ -89,7 +90,7 @@ impl Rounds {
             return Ok(None);
         };
         let method = Arc::<str>::from(context.method());
-        let mut round = Round::new(method, params.to_owned(), principal_of(context).into());
+        let mut round = Round::new(method, params.to_owned(), principal_of(context));
         let state = match &fields.request_state {
             Some(sealed) => Some(self.unseal(&round, &context.engine(), sealed)?),
             None => None,
@@ -162,8 +163,8 @@ impl Rounds {
 }
 
 /// Who asks, as far as the transport knows.
-fn principal_of<S: State>(_context: &Context<S>) -> &[u8] {
-    &[]
+fn principal_of<S: State>(context: &Context<S>) -> Box<[u8]> {
+    context.extension::<Principal>().map(Principal::identity).unwrap_or_default()
 }
 
 /// One round of one request.
