@@ -5,8 +5,8 @@ mod stage;
 mod wire;
 
 use freehold_mcp::{
-    Audience, Authorization, AuthorizationTarget, AuthorizeError, Authorizer, HttpOptions, McpServer,
-    MemoryEventStore, Principal, Resumption,
+    Audience, Authorization, AuthorizationTarget, AuthorizeError, Authorizer, HttpOptions,
+    InvalidAuthorization, McpServer, MemoryEventStore, Principal, Resumption,
     freehold::{Limits, runtime::BoxFuture},
 };
 use serde_json::{Value, json};
@@ -180,6 +180,14 @@ async fn tokens_and_what_they_get() {
     assert_eq!(in_query.exchange(scene.address).await.status, 401, "never from the URI");
 }
 
+#[test]
+fn what_cannot_be_an_authorization_is_refused() {
+    let nowhere = Authorization::new(RESOURCE, [""; 0], Words);
+    assert_eq!(nowhere.err(), Some(InvalidAuthorization::NoAuthorizationServer));
+    let relative = Authorization::new("/mcp", ["https://as.example.com"], Words);
+    assert_eq!(relative.err(), Some(InvalidAuthorization::Resource("/mcp".to_owned())));
+}
+
 #[tokio::test]
 async fn metadata_is_public_and_says_where_tokens_are() {
     let scene = Scene::new().await;
@@ -351,4 +359,26 @@ async fn two_principals_get_nothing_of_each_other() {
     let deleted = scene.exchange("alice", Request::new("DELETE", "").in_session(&of_alice)).await;
     assert_eq!(deleted.status, 204);
     assert_eq!(scene.exchange("bob", Request::post(&ping()).in_session(&of_bob)).await.status, 200);
+}
+
+/// What a server gives one client to bring back is of no use to another.
+#[tokio::test]
+async fn the_state_of_a_round_is_good_for_its_principal_only() {
+    let scene = Scene::new().await;
+    let round = |id, state: Option<&Value>| {
+        let mut params = json!({ "name": "sample", "arguments": {} });
+        if let Some(state) = state {
+            params["requestState"] = state.clone();
+            params["inputResponses"] = json!({});
+        }
+        Request::stateless_with(id, "tools/call", params, json!({ "sampling": {} }))
+    };
+    let asked = scene.exchange("alice", round(1, None)).await.json();
+    assert_eq!(asked["result"]["resultType"], "input_required", "{asked}");
+    let state = &asked["result"]["requestState"];
+    assert!(state.is_string());
+    let refused = scene.exchange("bob", round(2, Some(state))).await.json();
+    assert_eq!(refused["error"]["code"], -32602, "{refused}");
+    let again = scene.exchange("alice.refreshed", round(3, Some(state))).await.json();
+    assert_eq!(again["result"]["resultType"], "input_required", "{again}");
 }

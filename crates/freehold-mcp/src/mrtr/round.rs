@@ -90,7 +90,7 @@ impl Rounds {
             return Ok(None);
         };
         let method = Arc::<str>::from(context.method());
-        let mut round = Round::new(method, params.to_owned(), principal_of(context)?);
+        let mut round = Round::new(method, params.to_owned(), principal_of(context));
         let state = match &fields.request_state {
             Some(sealed) => Some(self.unseal(&round, &context.engine(), sealed)?),
             None => None,
@@ -162,16 +162,9 @@ impl Rounds {
     }
 }
 
-/// Who asks, as far as the transport knows: what makes two principals the same.
-fn principal_of<S: State>(context: &Context<S>) -> Result<Box<[u8]>, ErrorObject> {
-    let Some(Principal { subject, issuer, client, .. }) = context.extension::<Principal>() else {
-        return Ok(Box::default());
-    };
-    let written = serde_json::to_vec(&(subject, issuer, client)).map_err(|error| {
-        tracing::error!(%error, "a principal has no JSON form");
-        ErrorObject::internal()
-    })?;
-    Ok(written.into())
+/// Who asks, as far as the transport knows.
+fn principal_of<S: State>(context: &Context<S>) -> Box<[u8]> {
+    context.extension::<Principal>().map(Principal::identity).unwrap_or_default()
 }
 
 /// One round of one request.
