@@ -11,6 +11,7 @@ use crate::{
     gate::Gate,
     handler::{Handler, HandlerResult, Method, MethodKind, MethodOptions, RawHandler, Typed, write_result},
     hooks::Hooks,
+    layer::{Layer, Layers, layered},
     limits::Limits,
     message::{ErrorObject, Raw},
     methods::Methods,
@@ -61,6 +62,7 @@ pub struct EngineBuilder<S: State> {
     initial: S,
     limits: Limits,
     methods: Vec<(Arc<str>, MethodOptions, MethodKind<S>)>,
+    layers: Vec<Box<dyn Layer<S>>>,
     hooks: Hooks<S>,
     app: AppState,
     observer: Option<Box<dyn Observer>>,
@@ -84,6 +86,7 @@ impl<S: State> EngineBuilder<S> {
             initial,
             limits: Limits::default(),
             methods: Vec::new(),
+            layers: Vec::new(),
             hooks: Hooks::default(),
             app: AppState::default(),
             observer: None,
@@ -190,6 +193,39 @@ impl<S: State> EngineBuilder<S> {
     /// Sets how often calls of idempotent and read-only methods are run again, unless their options say otherwise.
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.defaults.retry = policy;
+        self
+    }
+
+    /// Puts a [`Layer`] around the handlers of all calls, inside of those that were put there before.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use freehold::{Context, Engine, ErrorCode, ErrorObject, HandlerResult, LayeredCall, Next};
+    ///
+    /// /// Lets nobody in who does not say the word.
+    /// async fn guard(call: LayeredCall<()>, next: Next<()>) -> HandlerResult {
+    ///     let [word]: [String; 1] = call.read_params()?;
+    ///     if word != "please" {
+    ///         return Err(ErrorObject::new(ErrorCode(-31100), "say please"));
+    ///     }
+    ///     next.run(call).await
+    /// }
+    ///
+    /// async fn open(_: &Context<()>, _: [String; 1]) -> Result<&'static str, ErrorObject> {
+    ///     Ok("open")
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let engine = Engine::builder(()).method("open", open).layer(guard).build().unwrap();
+    /// let session = engine.open().unwrap();
+    /// let request = br#"{"jsonrpc":"2.0","id":1,"method":"open","params":["now"]}"#;
+    /// let answer = engine.process_bytes(&session, request).await.unwrap();
+    /// assert!(answer.ends_with(br#""error":{"code":-31100,"message":"say please"}}"#));
+    /// # }
+    /// ```
+    pub fn layer(mut self, layer: impl Layer<S>) -> Self {
+        self.layers.push(Box::new(layer));
         self
     }
 
@@ -322,9 +358,13 @@ impl<S: State> EngineBuilder<S> {
 
     /// The methods with their fallbacks and the defaults.
     fn treated_methods(&mut self) -> Result<Vec<Method<S>>, BuildError> {
+        let layers: Layers<S> = std::mem::take(&mut self.layers).into();
         let methods = std::mem::take(&mut self.methods).into_iter().map(|(name, options, kind)| {
             let fallback = self.fallbacks.remove(&*name);
-            let treatment = Treatment::new(&options, &self.defaults, fallback);
+            let mut treatment = Treatment::new(&options, &self.defaults, fallback);
+            // What is inside of the layers may enter one.
+            treatment.has_subjects |= !layers.is_empty();
+            let kind = if layers.is_empty() { kind } else { layered(kind, &layers) };
             Method { name, options, treatment, kind }
         });
         let methods = methods.collect();
