@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod ask;
+mod attributes;
 mod batch;
 mod cache;
 mod catalog;
@@ -13,6 +14,7 @@ mod http;
 mod limits;
 mod listen;
 mod lock_order;
+mod memory;
 mod model;
 mod mrtr;
 mod offer;
@@ -42,22 +44,34 @@ pub use http::{
     EventStoreError, HttpBody, HttpListener, HttpOptions, HttpService, InvalidAuthorization,
     MemoryEventStore, Principal, Resumption, ServeError, StoredEvent, StreamId, StreamKey,
 };
-pub use model::{CallToolResult, Content, Icon, LogLevel, ResourceContents, Role, TraceContext};
+pub use model::{
+    Annotations, CallToolResult, Content, Icon, IconTheme, LogLevel, ResourceContents, ResourceLink, Role,
+    TraceContext,
+};
 pub use mrtr::{RequestStateKey, ShortKey};
 pub use offer::RegisterError;
 pub use prompts::{GetPromptResult, Prompt, PromptMessage, PromptOutput, PromptTable};
 pub use protocol::{Implementation, SESSION_VERSIONS, STATELESS_VERSIONS};
 pub use request::{RequestError, RequestHandler};
 pub use resources::{
-    InvalidUriTemplate, ReadResourceResult, Resource, ResourceAnnotations, ResourceOutput, ResourceTable,
-    ResourceTemplate,
+    InvalidUriTemplate, ReadResourceResult, Resource, ResourceOutput, ResourceTable, ResourceTemplate,
 };
 pub use server::{BuildServerError, McpServer, McpServerBuilder};
 pub use stdio::StdioError;
 pub use tasks::{TaskLimits, TaskStart, TaskSupport};
 pub use tools::{
-    Annotations, DuplicateTool, Json, Tool, ToolContext, ToolError, ToolHandler, ToolOutput, ToolTable,
+    AddToolError, DuplicateTool, InvalidTool, InvalidToolName, Json, SchemaError, Tool,
+    ToolAnnotations, ToolCall, ToolContext, ToolError, ToolHandler, ToolMethod, ToolOutput, ToolTable,
 };
+
+pub use attributes::{tool, tools};
+
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::attributes::ContextOfTool;
+    pub use schemars;
+    pub use serde;
+}
 
 /// Compiles the code of the repository's README.
 #[cfg(doctest)]

@@ -3,6 +3,7 @@
 use crate::{
     ask::Capability,
     cache::{CacheHints, Cacheable},
+    model::Icon,
     offer::Offers,
 };
 use freehold::{ErrorCode, ErrorObject, Request};
@@ -131,6 +132,8 @@ pub(crate) fn check_params(request: &Request<'_>) -> Result<(), ErrorObject> {
 
 /// What a server or a client calls itself.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct Implementation {
     /// A name for programs.
     pub name: String,
@@ -139,6 +142,29 @@ pub struct Implementation {
     pub title: Option<String>,
     /// The version.
     pub version: String,
+    /// What it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Where people find more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub website_url: Option<String>,
+    /// Pictures that clients may show.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub icons: Vec<Icon>,
+}
+
+impl Implementation {
+    /// One of which no more is said.
+    pub fn new(name: impl Into<String>, version: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            title: None,
+            version: version.into(),
+            description: None,
+            website_url: None,
+            icons: Vec::new(),
+        }
+    }
 }
 
 /// What the server says about itself, in both eras.

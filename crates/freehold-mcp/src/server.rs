@@ -7,7 +7,7 @@ use crate::{
     completion::CompleteArgument,
     limits::{PAGE_ENTRIES, PAGE_ENTRIES_MOST},
     listen::ListenToChanges,
-    model::{Capabilities, LogLevel, ServerMeta},
+    model::{Capabilities, Icon, LogLevel, ServerMeta},
     mrtr::{RequestStateOptions, Rounds},
     offer::{Offer, Offers, RegisterError},
     peer::Peer,
@@ -15,11 +15,11 @@ use crate::{
     protocol::{Implementation, ServerDescription, method, negotiate},
     resources::{ReadResource, Resource, ResourceTable, ResourceTemplate, subscribe, unsubscribe},
     tasks::{self, TaskLimits, TaskSupport, TaskTable},
-    tools::{CallTool, DuplicateTool, Tool, ToolTable, mark_degraded},
+    tools::{AddToolError, CallTool, Tool, ToolTable, mark_degraded},
 };
 use freehold::{
-    BuildError, Engine, EngineBuilder, ErrorCode, ErrorObject, Limits, MethodOptions, RequestId, Session,
-    State, message::Raw,
+    BuildError, Engine, EngineBuilder, ErrorCode, ErrorObject, Layer, Limits, MethodOptions, RequestId,
+    Session, State, message::Raw,
 };
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
@@ -71,9 +71,9 @@ pub(crate) struct ServerState<S: State> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildServerError {
-    /// Two tools of one name.
+    /// A tool cannot be one, or there are two of one name.
     #[error(transparent)]
-    Tool(#[from] DuplicateTool),
+    Tool(#[from] AddToolError),
     /// A prompt, a resource or a template that cannot be registered.
     #[error(transparent)]
     Register(#[from] RegisterError),
@@ -92,7 +92,7 @@ impl McpServer<()> {
 impl<S: State> McpServer<S> {
     /// Starts to build a server whose sessions begin with `initial` as their state.
     pub fn builder_with_state(name: &str, version: &str, initial: S) -> McpServerBuilder<S> {
-        let info = Implementation { name: name.to_owned(), title: None, version: version.to_owned() };
+        let info = Implementation::new(name, version);
         McpServerBuilder {
             engine: Engine::builder(initial),
             tools: Vec::new(),
@@ -232,9 +232,33 @@ impl<S: State> McpServerBuilder<S> {
         self
     }
 
+    /// Adds tools, such as those of an `impl` block with the attribute [`tools`](macro@crate::tools).
+    pub fn tools(mut self, tools: impl IntoIterator<Item = Tool<S>>) -> Self {
+        self.tools.extend(tools);
+        self
+    }
+
     /// Gives the server a name for people.
     pub fn title(mut self, title: impl Into<String>) -> Self {
         self.description.info.title = Some(title.into());
+        self
+    }
+
+    /// Says what the server does.
+    pub fn description(mut self, description: impl Into<String>) -> Self {
+        self.description.info.description = Some(description.into());
+        self
+    }
+
+    /// Says where people find more about the server.
+    pub fn website_url(mut self, url: impl Into<String>) -> Self {
+        self.description.info.website_url = Some(url.into());
+        self
+    }
+
+    /// Adds an icon of the server.
+    pub fn icon(mut self, icon: Icon) -> Self {
+        self.description.info.icons.push(icon);
         self
     }
 
@@ -253,6 +277,55 @@ impl<S: State> McpServerBuilder<S> {
     pub fn tasks(mut self, limits: TaskLimits) -> Self {
         self.tasks = Some(limits);
         self
+    }
+
+    /// Puts a [`Layer`] around tools, and around everything else that is called: it sees the request, may refuse or change it,
+    /// and sees the outcome. [`ToolCall`](crate::ToolCall) tells it the tool and its arguments. Layers that were given before
+    /// are outside of it. What is answered at once (lists, pings, handshakes) does not pass.
+    ///
+    /// A layer runs within the call, under its deadline, so it cannot hold up anything else.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use freehold_mcp::{
+    ///     McpServer, ToolCall, tool,
+    ///     freehold::{ErrorCode, ErrorObject, HandlerResult, LayeredCall, Next},
+    /// };
+    ///
+    /// /// Tells the log which tools are called, and what becomes of it.
+    /// async fn log(call: LayeredCall<()>, next: Next<()>) -> HandlerResult {
+    ///     let (session, tool) = (call.session().id(), ToolCall::of(&call).map(|call| call.name().to_owned()));
+    ///     let outcome = next.run(call).await;
+    ///     tracing::info!(%session, tool, failed = outcome.is_err(), "called");
+    ///     outcome
+    /// }
+    ///
+    /// /// Lets nobody delete.
+    /// async fn authorise(call: LayeredCall<()>, next: Next<()>) -> HandlerResult {
+    ///     match ToolCall::of(&call) {
+    ///         Some(tool) if tool.name().starts_with("delete_") => {
+    ///             Err(ErrorObject::new(ErrorCode(-31100), "you may not delete here"))
+    ///         }
+    ///         _ => next.run(call).await,
+    ///     }
+    /// }
+    ///
+    /// /// Deletes everything.
+    /// #[tool(destructive)]
+    /// async fn delete_everything() {}
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = McpServer::builder("careful", "1.0.0")
+    ///     .tool(delete_everything::tool())
+    ///     .layer(log)
+    ///     .layer(authorise)
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn layer(self, layer: impl Layer<S>) -> Self {
+        self.engine(|engine| engine.layer(layer))
     }
 
     /// Sets the engine's limits.
@@ -418,8 +491,7 @@ impl<S: State> Parts<S> {
             .control(method::TOOLS_LIST, move |_, params| {
                 pages.answer(&tools.tools.snapshot(), params.map(|raw| &**raw))
             })
-            // Each tool has its own.
-            .raw_method(method::TOOLS_CALL, MethodOptions::new().without_breaker(), call)
+            .raw_method(method::TOOLS_CALL, each_its_own(), call)
     }
 
     fn prompts(&self, engine: EngineBuilder<S>) -> EngineBuilder<S> {
@@ -433,8 +505,7 @@ impl<S: State> Parts<S> {
             .control(method::PROMPTS_LIST, move |_, params| {
                 pages.answer(&prompts.prompts.snapshot(), params.map(|raw| &**raw))
             })
-            // Each prompt has its own.
-            .raw_method(method::PROMPTS_GET, MethodOptions::new().without_breaker(), get)
+            .raw_method(method::PROMPTS_GET, each_its_own(), get)
     }
 
     fn resources(&self, engine: EngineBuilder<S>) -> EngineBuilder<S> {
@@ -459,9 +530,13 @@ impl<S: State> Parts<S> {
                 subscribe(&subscribed, session, params)
             })
             .control(method::RESOURCES_UNSUBSCRIBE, unsubscribe)
-            // Each resource and each template has its own.
-            .raw_method(method::RESOURCES_READ, MethodOptions::new().without_breaker(), read)
+            .raw_method(method::RESOURCES_READ, each_its_own(), read)
     }
+}
+
+/// Of a method that is treated as each tool, prompt or resource says for itself.
+fn each_its_own() -> MethodOptions {
+    MethodOptions::new().without_breaker().has_subjects(true)
 }
 
 #[derive(Deserialize)]

@@ -10,7 +10,7 @@ mod uri_template;
 
 pub use output::{ReadResourceResult, ResourceOutput};
 pub(crate) use read::ReadResource;
-pub use resource::{Resource, ResourceAnnotations};
+pub use resource::Resource;
 pub(crate) use subscribe::{subscribe, unsubscribe};
 pub use table::ResourceTable;
 pub use template::ResourceTemplate;

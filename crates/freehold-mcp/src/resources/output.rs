@@ -5,6 +5,7 @@ use crate::{
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::Serialize;
+use serde_json::Map;
 
 /// The answer to `resources/read`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -73,8 +74,8 @@ fn contents(
     text: Option<String>,
     blob: Option<String>,
 ) -> Result<ReadResourceResult, RequestError> {
-    let contents =
-        ResourceContents { uri: uri.to_owned(), mime_type: mime_type.map(str::to_owned), text, blob };
+    let mime_type = mime_type.map(str::to_owned);
+    let contents = ResourceContents { uri: uri.to_owned(), mime_type, text, blob, meta: Map::new() };
     Ok(ReadResourceResult::new(vec![contents]))
 }
 

@@ -2,29 +2,13 @@ use super::output::{ReadResourceResult, ResourceOutput};
 use crate::{
     cache::CacheHint,
     context::RequestContext,
-    model::{Icon, Role},
+    model::{Annotations, Icon},
     request::{RequestError, RequestHandler},
     text_arguments::{self, TextArguments},
 };
 use freehold::{MethodOptions, State, runtime::BoxFuture};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{fmt, marker::PhantomData, sync::Arc};
-
-/// Hints for clients about whom a resource is for and how much it matters.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct ResourceAnnotations {
-    /// Whom it is for.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub audience: Vec<Role>,
-    /// How much it matters, from 0 (optional) to 1 (required).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub priority: Option<f64>,
-    /// When it changed last, as ISO 8601 writes it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_modified: Option<String>,
-}
 
 /// What a list shows of a resource or a template, besides its URI.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -40,13 +24,13 @@ pub(super) struct Shown {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) size: Option<u64>,
     #[serde(skip_serializing_if = "is_default")]
-    pub(super) annotations: ResourceAnnotations,
+    pub(super) annotations: Annotations,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) icons: Vec<Icon>,
 }
 
-fn is_default(annotations: &ResourceAnnotations) -> bool {
-    *annotations == ResourceAnnotations::default()
+fn is_default(annotations: &Annotations) -> bool {
+    *annotations == Annotations::default()
 }
 
 impl Shown {
@@ -147,7 +131,7 @@ impl<S: State> Resource<S> {
 
     /// Hints whom it is for and how much it matters.
     #[must_use]
-    pub fn annotations(mut self, annotations: ResourceAnnotations) -> Self {
+    pub fn annotations(mut self, annotations: Annotations) -> Self {
         self.shown.annotations = annotations;
         self
     }

@@ -1,11 +1,11 @@
 use super::{
     output::ResourceOutput,
-    resource::{ResourceAnnotations, RunRead, Shown, Typed},
+    resource::{RunRead, Shown, Typed},
 };
 use crate::{
     cache::CacheHint,
     completion::{Completers, CompletionOutput, CompletionRequest, erased},
-    model::Icon,
+    model::{Annotations, Icon},
     request::{RequestError, RequestHandler},
 };
 use freehold::{MethodOptions, State};
@@ -92,7 +92,7 @@ impl<S: State> ResourceTemplate<S> {
 
     /// Hints whom its resources are for and how much they matter.
     #[must_use]
-    pub fn annotations(mut self, annotations: ResourceAnnotations) -> Self {
+    pub fn annotations(mut self, annotations: Annotations) -> Self {
         self.shown.annotations = annotations;
         self
     }

@@ -2,8 +2,9 @@
 
 use super::{
     degraded::answering,
+    handler::Run,
     schema::{MirroredArgument, mirrored_arguments},
-    tool::{Run, Tool},
+    tool::{InvalidTool, Tool},
 };
 use crate::{
     catalog::{Catalog, Listed},
@@ -19,6 +20,18 @@ use std::{fmt, sync::Arc};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is a tool named {0:?} already; remove it first")]
 pub struct DuplicateTool(pub String);
+
+/// A tool was not added.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddToolError {
+    /// There is one of its name.
+    #[error(transparent)]
+    Duplicate(#[from] DuplicateTool),
+    /// It cannot be one.
+    #[error(transparent)]
+    Invalid(#[from] InvalidTool),
+}
 
 /// One tool of the table.
 pub(crate) struct Entry<S: State> {
@@ -56,8 +69,9 @@ impl<S: State> ToolTable<S> {
         server_meta: Arc<ServerMeta>,
         announcer: Announcer,
         offers_tasks: bool,
-    ) -> Result<Self, DuplicateTool> {
-        let entries = tools.into_iter().map(|tool| entry_of(tool, &server_meta, offers_tasks)).collect();
+    ) -> Result<Self, AddToolError> {
+        let entry = |tool: Tool<S>| Ok(entry_of(tool.checked()?, &server_meta, offers_tasks));
+        let entries = tools.into_iter().map(entry).collect::<Result<_, InvalidTool>>()?;
         let table = Self { tools: Catalog::new(usize::MAX), announcer, server_meta, offers_tasks };
         table.tools.extend(entries).map_err(|(_, name)| DuplicateTool(name.to_string()))?;
         Ok(table)
@@ -71,9 +85,9 @@ impl<S: State> ToolTable<S> {
     ///
     /// # Errors
     ///
-    /// [`DuplicateTool`]; nothing changes then.
-    pub fn add(&self, tool: Tool<S>) -> Result<(), DuplicateTool> {
-        let entry = entry_of(tool, &self.server_meta, self.offers_tasks);
+    /// [`AddToolError`]; nothing changes then.
+    pub fn add(&self, tool: Tool<S>) -> Result<(), AddToolError> {
+        let entry = entry_of(tool.checked()?, &self.server_meta, self.offers_tasks);
         let name = entry.name.clone();
         // Tools have no bound but that of memory.
         self.tools.insert(entry).map_err(|_| DuplicateTool(name.to_string()))?;
@@ -133,6 +147,12 @@ fn show<S: State>(tool: &Tool<S>, stateless: bool) -> Value {
     }
     if tool.annotations != Default::default() {
         shown["annotations"] = json!(tool.annotations);
+    }
+    if !tool.icons.is_empty() {
+        shown["icons"] = json!(tool.icons);
+    }
+    if !tool.meta.is_empty() {
+        shown["_meta"] = json!(tool.meta);
     }
     // In stateless revisions the server alone decides.
     if !stateless && tool.tasks.support != TaskSupport::Forbidden {
