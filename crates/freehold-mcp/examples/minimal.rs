@@ -10,5 +10,9 @@ async fn echo(text: String) -> String {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    Ok(McpServer::builder("minimal", "1.0.0").tool(echo::tool()).build()?.serve_http("127.0.0.1:8808").await?)
+    Ok(McpServer::builder("minimal", "1.0.0")
+        .tool(echo::tool())
+        .build()?
+        .serve_http("127.0.0.1:8808")
+        .await?)
 }

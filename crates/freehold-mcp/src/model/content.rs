@@ -291,10 +291,7 @@ impl Serialize for ResultMeta<'_> {
 #[cfg(test)]
 mod tests {
     use super::{CallToolResult, Content, ServerMeta};
-    use crate::{
-        ask::Role,
-        model::{Annotations, Icon, IconTheme, ResourceContents, ResourceLink},
-    };
+    use crate::model::{Annotations, Icon, IconTheme, ResourceContents, ResourceLink, Role};
     use serde_json::{json, value::to_raw_value};
 
     #[test]
