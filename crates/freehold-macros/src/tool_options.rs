@@ -21,8 +21,8 @@ const KNOWN: [&str; 15] = [
     "retry",
     "breaker",
     "icons",
-    "meta",
     "task_support",
+    "task_start",
     "crate",
 ];
 
@@ -86,8 +86,8 @@ impl ToolOptions {
             "retry" => call_of(given, "RetryPolicy::new()")?,
             "breaker" => call_of(given, "BreakerOptions::new()")?,
             "icons" => call_of(given, "[Icon::new(\"https://...\")]")?,
-            "meta" => call_of(given, "json!({ .. })")?,
-            _ => call_of(given, "TaskSupport::Optional")?,
+            "task_support" => call_of(given, "TaskSupport::Optional")?,
+            _ => call_of(given, "TaskStart::AtOnce")?,
         };
         self.calls.push(call);
         Ok(())

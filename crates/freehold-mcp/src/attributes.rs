@@ -47,7 +47,7 @@ use freehold::State;
 /// | `destructive`, `open_world`, or `= false` | hints |
 /// | `timeout = "30s"`, `soft_limit = "5s"` | also an expression of a `Duration` |
 /// | `retry = RetryPolicy::..`, `breaker = BreakerOptions::..` | as the methods of these names |
-/// | `task_support = TaskSupport::Optional` | as the method |
+/// | `task_support = TaskSupport::..`, `task_start = TaskStart::..` | as the methods |
 /// | `crate = path::to::freehold_mcp` | where this crate is, if not at `::freehold_mcp` |
 ///
 /// ```

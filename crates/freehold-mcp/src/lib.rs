@@ -60,8 +60,8 @@ pub use server::{BuildServerError, McpServer, McpServerBuilder};
 pub use stdio::StdioError;
 pub use tasks::{TaskLimits, TaskStart, TaskSupport};
 pub use tools::{
-    AddToolError, DuplicateTool, InvalidTool, InvalidToolName, Json, SchemaError, Tool,
-    ToolAnnotations, ToolCall, ToolContext, ToolError, ToolHandler, ToolMethod, ToolOutput, ToolTable,
+    AddToolError, DuplicateTool, InvalidTool, InvalidToolName, Json, SchemaError, Tool, ToolAnnotations,
+    ToolCall, ToolContext, ToolError, ToolHandler, ToolMethod, ToolOutput, ToolTable,
 };
 
 pub use attributes::{tool, tools};

@@ -2,7 +2,7 @@
 
 use crate::direct::{call, failure, listed};
 use freehold_mcp::{
-    Icon, Json, McpServer, TaskSupport, Tool, ToolContext, ToolError,
+    Icon, Json, McpServer, TaskStart, TaskSupport, Tool, ToolContext, ToolError,
     freehold::{BreakerOptions, RetryPolicy},
     tool, tools,
 };
@@ -56,7 +56,8 @@ struct Point {
     retry = RetryPolicy::never(),
     breaker = BreakerOptions::new(),
     icons = [Icon::new("https://example.com/move.png").size("48x48")],
-    task_support = TaskSupport::Optional
+    task_support = TaskSupport::Optional,
+    task_start = TaskStart::AtOnce
 )]
 async fn move_point(
     point: Point,
