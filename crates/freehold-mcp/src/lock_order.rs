@@ -10,6 +10,7 @@
 //! | `stdio::OpenBatches` | `mpsc` | nothing is ever sent; tokio's own count of its senders |
 //! | `changes::ChangeFeed.sender` | `broadcast` | tokio's own sections: one change is put in, or read; its waiters |
 //! | `catalog::table::Catalog.current` | `ArcSwap` | lock-free to read; a writer waits for readers that are between two loads |
+//! | `tasks::feed::Changed` | `watch` | tokio's own section: one number and its waiters |
 //! | `tasks::task::Task.changes` | `watch` | the same |
 
 use freehold_sync::{LockLevel, sections};
