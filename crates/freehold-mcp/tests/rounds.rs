@@ -10,8 +10,8 @@ mod pipe;
 
 use freehold_mcp::{
     Audience, Authorization, Capability, CreateMessage, Elicited, Field, Form, HttpOptions, ListRoots,
-    McpServer, McpServerBuilder, Principal, Question, RequestStateKey, Tool, ToolContext, ToolError,
-    UrlElicitation,
+    McpServer, McpServerBuilder, Principal, Prompt, Question, RequestContext, RequestError, RequestStateKey,
+    Resource, Tool, ToolContext, ToolError, UrlElicitation,
     freehold::{
         ErrorObject,
         runtime::{BoxFuture, Look, Rouse, Runtime, Timer, TokioRuntime},
@@ -54,23 +54,22 @@ async fn clients(server: &McpServer) -> [Client; 2] {
 impl Client {
     /// Sends a call as it is, and reads its answer.
     async fn send(&mut self, params: Value) -> Value {
+        self.request("tools/call", params).await
+    }
+
+    async fn request(&mut self, method: &str, params: Value) -> Value {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         match self {
             Self::Http(address) => {
                 let capabilities = params["_meta"]["io.modelcontextprotocol/clientCapabilities"].clone();
-                Request::stateless_with(id, "tools/call", params, capabilities)
-                    .exchange(*address)
-                    .await
-                    .json()
+                Request::stateless_with(id, method, params, capabilities).exchange(*address).await.json()
             }
             Self::Pipe(pipe) => {
                 let mut params = params;
                 params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!(wire::STATELESS);
-                pipe.send_line(
-                    &json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params }),
-                )
-                .await;
+                pipe.send_line(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }))
+                    .await;
                 let answer = pipe.line().await.expect("there is a line");
                 assert_eq!(answer["id"], id, "{answer}");
                 answer
@@ -280,11 +279,23 @@ async fn with_tools(ctx: &ToolContext<()>, (): ()) -> Result<&'static str, ToolE
     Ok("can")
 }
 
+async fn name_in_prompt(ctx: &RequestContext<()>, (): ()) -> Result<String, RequestError> {
+    let content = ctx.ask(named()).await?.into_accepted()?;
+    Ok(format!("prompt for {}", content["name"]))
+}
+
+async fn name_in_resource(ctx: &RequestContext<()>, (): ()) -> Result<String, RequestError> {
+    let content = ctx.ask(named()).await?.into_accepted()?;
+    Ok(format!("resource of {}", content["name"]))
+}
+
 fn builder() -> (McpServerBuilder<()>, mpsc::UnboundedReceiver<&'static str>, Arc<Stage>) {
     let (tell, told) = mpsc::unbounded_channel();
     let stage = Arc::new(Stage { tell, about: AtomicU32::new(0), held: Mutex::new(0) });
     let builder = McpServer::builder("rounds", "1.0.0")
         .app(stage.clone())
+        .prompt(Prompt::new("name", "Asks for a name.", name_in_prompt))
+        .resource(Resource::new("ask://name", "name", "Asks for a name.", name_in_resource))
         .tool(Tool::new("name", "Asks for a name.", name))
         .tool(Tool::new("at_once", "Asks all kinds at once.", at_once))
         .tool(Tool::new("joined", "Asks in branches.", joined))
@@ -332,6 +343,39 @@ async fn a_question_ends_the_request_and_its_answer_comes_with_the_next() {
             let answer = client.again("name", &asked, json!({ "form-1": response })).await;
             assert_eq!(text(&answer), result);
         }
+    }
+}
+
+#[tokio::test]
+async fn prompts_and_resources_ask_as_tools_do() {
+    for mut client in clients(&server()).await {
+        let prompt = json!({ "name": "name", "_meta": meta(all()) });
+        let resource = json!({ "uri": "ask://name", "_meta": meta(all()) });
+        let mut states = Vec::new();
+        for (method, params, part, told) in [
+            ("prompts/get", &prompt, "/result/messages/0/content/text", r#"prompt for "Ann""#),
+            ("resources/read", &resource, "/result/contents/0/text", r#"resource of "Ann""#),
+        ] {
+            let asked = Asked::of(client.request(method, params.clone()).await);
+            assert_eq!(asked.keys(), ["form-1"]);
+            states.push(asked.state.clone());
+            let mut again = params.clone();
+            again["requestState"] = asked.state;
+            again["inputResponses"] = json!({ "form-1": accept(json!({ "name": "Ann" })) });
+            let answer = client.request(method, again.clone()).await;
+            assert_eq!(answer.pointer(part), Some(&json!(told)), "{answer}");
+            // Of a client that cannot be asked, nothing is asked.
+            let mut mute = params.clone();
+            mute["_meta"] = meta(json!({}));
+            assert_eq!(code(&client.request(method, mute).await), i64::from(MISSING_CAPABILITY));
+        }
+        // The prompt and the tool of one name have states of their own.
+        let responses = json!({ "form-1": accept(json!({ "name": "Ann" })) });
+        let answer = client.round("name", json!({}), &states[0], responses).await;
+        assert_eq!(code(&answer), i64::from(INVALID_PARAMS), "{answer}");
+        // Nothing else ever asks.
+        let listed = client.request("tools/list", json!({ "_meta": meta(all()) })).await;
+        assert_eq!(listed["result"]["resultType"], "complete");
     }
 }
 
