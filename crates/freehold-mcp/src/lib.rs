@@ -49,8 +49,8 @@ pub use prompts::{GetPromptResult, Prompt, PromptMessage, PromptOutput, PromptTa
 pub use protocol::{Implementation, SESSION_VERSIONS, STATELESS_VERSIONS};
 pub use request::{RequestError, RequestHandler};
 pub use resources::{
-    InvalidUriTemplate, ReadResourceResult, Resource, ResourceAnnotations, ResourceOutput, ResourceTable,
-    ResourceTemplate,
+    InvalidUriTemplate, NoRelativePath, ReadResourceResult, RelativePath, Resource, ResourceAnnotations,
+    ResourceOutput, ResourceTable, ResourceTemplate,
 };
 pub use server::{BuildServerError, McpServer, McpServerBuilder};
 pub use stdio::StdioError;

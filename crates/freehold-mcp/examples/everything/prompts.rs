@@ -2,7 +2,8 @@
 
 use crate::content::PNG;
 use freehold_mcp::{
-    Completion, CompletionRequest, Content, Prompt, PromptMessage, RequestContext, RequestError,
+    Completion, CompletionRequest, Content, Field, Form, Prompt, PromptMessage, Question, RequestContext,
+    RequestError,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -16,6 +17,7 @@ pub(crate) fn prompts() -> Vec<Prompt<()>> {
             .complete("arg2", word),
         Prompt::new("test_prompt_with_embedded_resource", "A prompt that embeds a resource.", embedded),
         Prompt::new("test_prompt_with_image", "A prompt with a picture.", image),
+        Prompt::new("test_input_required_result_prompt", "A prompt that asks its client.", asking),
     ]
 }
 
@@ -60,4 +62,10 @@ async fn image(_ctx: &RequestContext<()>, (): ()) -> Result<Vec<PromptMessage>, 
         PromptMessage::user(Content::image(PNG, "image/png")),
         PromptMessage::user("Please analyze the image above."),
     ])
+}
+
+async fn asking(ctx: &RequestContext<()>, (): ()) -> Result<String, RequestError> {
+    let form = Form::new("What context should the prompt use?").field("context", Field::text());
+    let answer = ctx.ask(form.keyed("user_context")).await?.into_accepted()?;
+    Ok(format!("Use this context: {}", answer["context"].as_str().unwrap_or_default()))
 }

@@ -59,7 +59,7 @@ impl Request {
     pub(crate) fn stateless_with(id: u32, method: &str, mut params: Value, capabilities: Value) -> Self {
         params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!(STATELESS);
         params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = capabilities;
-        let target = params["name"].as_str().map(str::to_owned);
+        let target = params["name"].as_str().or(params["uri"].as_str()).map(str::to_owned);
         let message = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
         let request = Self::post(&message).with("MCP-Protocol-Version", STATELESS).with("Mcp-Method", method);
         match target {
