@@ -516,9 +516,14 @@ async fn a_resource_that_fails_again_and_again_is_refused_by_its_own_breaker() {
     async fn fails(_ctx: &RequestContext, (): ()) -> Result<String, RequestError> {
         Err(RequestError::new("no"))
     }
-    let breaker = BreakerOptions::new().minimum_calls(2).open_for(Duration::from_secs(3_600));
+    let breaker =
+        BreakerOptions::new().minimum_calls(2).handler_errors(true).open_for(Duration::from_secs(3_600));
     let server = builder()
         .resource(Resource::new("x:fails", "f", "", fails).options(MethodOptions::new().breaker(breaker)))
+        .resource_template(
+            ResourceTemplate::new("guarded:{table}/{row}", "g", "", row)
+                .options(MethodOptions::new().breaker(breaker)),
+        )
         .build()
         .unwrap();
     let mut clients = Clients::of(&server).await;
@@ -529,6 +534,13 @@ async fn a_resource_that_fails_again_and_again_is_refused_by_its_own_breaker() {
         );
     }
     assert_eq!(codes, [INTERNAL_ERROR, INTERNAL_ERROR, CIRCUIT_OPEN]);
+    // What is not there is no failure of the template that looks for it.
+    for _ in 0..3 {
+        for (way, code) in [(Way::Http, RESOURCE_NOT_FOUND), (Way::HttpStateless, INVALID_PARAMS)] {
+            let error = clients.error(way, "resources/read", json!({ "uri": "guarded:a/100" })).await;
+            assert_eq!(error["code"], code, "{error}");
+        }
+    }
     clients.result(Way::Http, "resources/read", json!({ "uri": "notes://a" })).await;
 }
 
