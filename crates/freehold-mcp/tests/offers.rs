@@ -288,6 +288,15 @@ async fn no_tool(_ctx: &ToolContext, (): ()) -> Result<&'static str, ToolError> 
 async fn lists_come_in_pages_and_in_order() {
     let names = ["d", "b", "e", "a", "c"];
     let mut builder = McpServer::builder("offers", "1.0.0").page_size(2);
+    let hint = CacheHint::private(Duration::from_secs(7));
+    for list in [
+        Cacheable::ToolsList,
+        Cacheable::PromptsList,
+        Cacheable::ResourcesList,
+        Cacheable::ResourceTemplatesList,
+    ] {
+        builder = builder.cache(list, hint);
+    }
     for name in names {
         let uri = format!("x:{name}");
         builder = builder
@@ -310,6 +319,10 @@ async fn lists_come_in_pages_and_in_order() {
             loop {
                 let page = clients.result(way, method, params).await;
                 let entries = page[member].as_array().unwrap();
+                if way.is_stateless() {
+                    let hint = (&page["ttlMs"], &page["cacheScope"]);
+                    assert_eq!(hint, (&json!(7_000), &json!("private")), "{way:?} {method}");
+                }
                 sizes.push(entries.len());
                 listed.extend(entries.iter().map(|entry| entry["name"].as_str().unwrap()));
                 let Some(cursor) = page.get("nextCursor") else { break };
@@ -519,7 +532,9 @@ async fn a_resource_that_fails_again_and_again_is_refused_by_its_own_breaker() {
     let breaker =
         BreakerOptions::new().minimum_calls(2).handler_errors(true).open_for(Duration::from_secs(3_600));
     let server = builder()
-        .resource(Resource::new("x:fails", "f", "", fails).options(MethodOptions::new().breaker(breaker)))
+        .resource(
+            Resource::new("x:fails", "f", "", fails).options(MethodOptions::new().breaker(breaker.clone())),
+        )
         .resource_template(
             ResourceTemplate::new("guarded:{table}/{row}", "g", "", row)
                 .options(MethodOptions::new().breaker(breaker)),

@@ -5,7 +5,7 @@ use super::{Call, CancelReason, Outcome, Stage, attempt::shortfall};
 use crate::{
     engine::EngineState,
     event::Event,
-    message::{ErrorCode, ErrorObject},
+    message::ErrorObject,
     recovery::{Admission, Change, CircuitBreaker, DegradeReason, Permit, Subject, Treatment, Verdict},
     state::State,
 };

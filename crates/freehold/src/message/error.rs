@@ -137,8 +137,7 @@ impl ErrorObject {
     }
 
     pub(crate) fn is_of_request(&self) -> bool {
-        let of_request =
-            [ErrorCode::INVALID_PARAMS, ErrorCode::INVALID_REQUEST, ErrorCode::METHOD_NOT_FOUND];
+        let of_request = [ErrorCode::INVALID_PARAMS, ErrorCode::INVALID_REQUEST, ErrorCode::METHOD_NOT_FOUND];
         let cause = self.origin.as_ref().and_then(|origin| origin.cause.as_ref());
         matches!(cause, Some(Cause::Request)) || of_request.contains(&self.code)
     }
