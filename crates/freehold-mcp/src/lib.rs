@@ -54,7 +54,8 @@ pub use prompts::{GetPromptResult, Prompt, PromptMessage, PromptOutput, PromptTa
 pub use protocol::{Implementation, SESSION_VERSIONS, STATELESS_VERSIONS};
 pub use request::{RequestError, RequestHandler};
 pub use resources::{
-    InvalidUriTemplate, ReadResourceResult, Resource, ResourceOutput, ResourceTable, ResourceTemplate,
+    InvalidUriTemplate, NoRelativePath, ReadResourceResult, RelativePath, Resource, ResourceOutput,
+    ResourceTable, ResourceTemplate,
 };
 pub use server::{BuildServerError, McpServer, McpServerBuilder};
 pub use stdio::StdioError;

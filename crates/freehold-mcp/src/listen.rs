@@ -66,10 +66,26 @@ impl Wanted {
     }
 
     /// All that is wanted, as if all of it had changed.
-    fn everything(&self) -> BTreeSet<Change> {
+    fn everything(&self) -> News {
         let lists = [Change::Tools, Change::Prompts, Change::Resources];
         let updates = self.resource_subscriptions.iter().map(|uri| Change::Updated(uri.as_str().into()));
-        lists.into_iter().chain(updates).filter_map(|change| self.matching(change)).collect()
+        let mut news = News::default();
+        lists.into_iter().chain(updates).for_each(|change| news.add(self.matching(change)));
+        news
+    }
+}
+
+/// What there is to tell: each change once, in the order in which they came first.
+#[derive(Debug, Default)]
+struct News {
+    known: BTreeSet<Change>,
+    ordered: Vec<Change>,
+}
+
+impl News {
+    fn add(&mut self, change: Option<Change>) {
+        let new = change.filter(|change| self.known.insert(change.clone()));
+        self.ordered.extend(new);
     }
 }
 
@@ -81,21 +97,22 @@ async fn next_changes<S: State>(
     context: &Context<S>,
     changes: &mut broadcast::Receiver<Change>,
     wanted: &Wanted,
-) -> Option<BTreeSet<Change>> {
+) -> Option<News> {
     let engine = context.engine();
     let first = tokio::select! {
         () = engine.drain_begun() => return None,
         _ = context.cancelled() => return None,
         first = changes.recv() => first,
     };
-    let mut news = match first {
-        Ok(change) => wanted.matching(change).into_iter().collect::<BTreeSet<_>>(),
-        Err(RecvError::Lagged(_)) => wanted.everything(),
+    let mut news = News::default();
+    match first {
+        Ok(change) => news.add(wanted.matching(change)),
+        Err(RecvError::Lagged(_)) => news = wanted.everything(),
         Err(RecvError::Closed) => return None,
-    };
+    }
     loop {
         match changes.try_recv() {
-            Ok(change) => news.extend(wanted.matching(change)),
+            Ok(change) => news.add(wanted.matching(change)),
             Err(TryRecvError::Lagged(_)) => news = wanted.everything(),
             Err(TryRecvError::Empty | TryRecvError::Closed) => return Some(news),
         }
@@ -138,7 +155,7 @@ async fn tell<S: State>(
         tokio::select! {
             news = next_changes(context, changes, wanted) => {
                 let Some(news) = news else { break };
-                for change in news {
+                for change in news.ordered {
                     let params = change.params(Some(id));
                     context.notify(change.method(), &params).map_err(|_| ErrorObject::internal())?;
                 }
@@ -196,7 +213,7 @@ mod tests {
             assert_eq!(wanted.matching(change.clone()).is_some(), told, "{change:?}");
         }
         let all = [Change::Prompts, Change::Updated("a:1".into()), Change::Updated("a:2".into())];
-        assert_eq!(wanted.everything(), all.into());
+        assert_eq!(wanted.everything().ordered, all);
         let honoured = json!({ "promptsListChanged": true, "resourceSubscriptions": ["a:1", "a:2"] });
         assert_eq!(json!(wanted), honoured);
         assert!(!wanted.is_nothing() && Wanted::default().is_nothing());

@@ -43,7 +43,9 @@ pub enum RegisterError {
         of: String,
     },
     /// A resource's URI is none.
-    #[error("{0:?} is no URI: begin with a scheme, such as `notes://`, and leave no blanks in it")]
+    #[error(
+        "{0:?} is no URI: begin with a scheme, such as `notes://`, and encode what RFC 3986 has no place for"
+    )]
     InvalidUri(String),
     /// A template is none that can be matched.
     #[error(transparent)]

@@ -104,6 +104,7 @@ pub(crate) fn no_such_resource(uri: &str, stateless: bool) -> ErrorObject {
     let code = if stateless { ErrorCode::INVALID_PARAMS } else { RESOURCE_NOT_FOUND };
     ErrorObject::new(code, format!("there is no resource {uri:?}; resources/list has those there are"))
         .with_data(&serde_json::json!({ "uri": uri }))
+        .of_request()
 }
 
 /// What a request says in its `_meta`.

@@ -2,6 +2,7 @@
 
 mod output;
 mod read;
+mod relative_path;
 mod resource;
 mod subscribe;
 mod table;
@@ -10,6 +11,7 @@ mod uri_template;
 
 pub use output::{ReadResourceResult, ResourceOutput};
 pub(crate) use read::ReadResource;
+pub use relative_path::{NoRelativePath, RelativePath};
 pub use resource::Resource;
 pub(crate) use subscribe::{subscribe, unsubscribe};
 pub use table::ResourceTable;

@@ -50,7 +50,8 @@ impl<S: State> ResourceTemplate<S> {
     /// Templates are those of RFC 6570, levels 1 to 3. `{a}` takes one or more characters other than `/`, `?` and `#`;
     /// `{+a}` any; `{#a}` the fragment; `{.a}` and `{/a}` up to the next dot or slash; `{?a}` and `{&a}` what the query has
     /// of that name, wherever it stands there; `{;a}` the like of a path. Those of queries, parameters and fragments may be
-    /// absent. Values are decoded: one may contain a slash or `..`, so check it before it becomes part of a path.
+    /// absent. Values are decoded: one may contain a slash or `..`, so one that becomes part of a path should be a
+    /// [`RelativePath`](crate::RelativePath).
     ///
     /// A URI that fits several templates is read by the one with the most characters outside of variables.
     pub fn new<A, R, E, H>(uri_template: &str, name: &str, description: &str, handler: H) -> Self

@@ -17,7 +17,9 @@ use std::fmt::Write;
 #[non_exhaustive]
 pub enum InvalidUriTemplate {
     /// It does not begin with a scheme, such as `file:`, or has characters that no URI has.
-    #[error("{0:?} is no URI: begin with a scheme, such as `notes://`, and leave no blanks in it")]
+    #[error(
+        "{0:?} is no URI: begin with a scheme, such as `notes://`, and encode what RFC 3986 has no place for"
+    )]
     NoUri(String),
     /// A brace without its partner, or one inside of another.
     #[error("a brace in {0:?} has no partner")]
@@ -53,13 +55,20 @@ pub(crate) struct UriTemplate {
     literal: usize,
 }
 
-/// Whether it can be the URI of a resource: it begins with a scheme, and has none of what no URI has.
+/// Whether it can be the URI of a resource: it begins with a scheme, and has nothing that RFC 3986 has no place for.
 pub(crate) fn is_uri(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once(':') else { return false };
     let first = scheme.bytes().next().is_some_and(|first| first.is_ascii_alphabetic());
     let scheme = scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-    let forbidden = |char: char| char.is_control() || char.is_whitespace() || "<>\"\\^`".contains(char);
-    first && scheme && !rest.is_empty() && text.len() <= URI_BYTES && !text.contains(forbidden)
+    first && scheme && !rest.is_empty() && text.len() <= URI_BYTES && has_uri_characters(rest)
+}
+
+fn has_uri_characters(text: &str) -> bool {
+    let hex = |byte: &u8| byte.is_ascii_hexdigit();
+    text.bytes().enumerate().all(|(at, byte)| match byte {
+        b'%' => text.as_bytes().get(at + 1..at + 3).is_some_and(|digits| digits.iter().all(hex)),
+        _ => byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=".contains(&byte),
+    })
 }
 
 impl UriTemplate {
@@ -67,13 +76,7 @@ impl UriTemplate {
         if template.len() > URI_BYTES {
             return Err(InvalidUriTemplate::TooLarge);
         }
-        if !is_uri(template)
-            || template.find('{') < template.find(':').map(|colon| colon + 1) && template.contains('{')
-        {
-            return Err(InvalidUriTemplate::NoUri(template.to_owned()));
-        }
-        let mut builder =
-            Builder { pattern: "^".to_owned(), captured: Vec::new(), names: Vec::new(), literal: 0 };
+        let mut builder = Builder::default();
         let mut rest = template;
         while let Some(open) = rest.find(['{', '}']) {
             let brace = || InvalidUriTemplate::Brace(template.to_owned());
@@ -84,7 +87,7 @@ impl UriTemplate {
             rest = after;
         }
         builder.add_literal(rest);
-        builder.finish()
+        builder.finish(template)
     }
 
     /// The variables in `uri`, decoded, if it can be of this template.
@@ -142,8 +145,11 @@ fn read_query(query: &str, names: &[String], variables: &mut TextArguments) -> O
 }
 
 /// The expression, as far as the template was read.
+#[derive(Default)]
 struct Builder {
     pattern: String,
+    /// The template, with an x for each expression.
+    example: String,
     captured: Vec<Captured>,
     names: Vec<String>,
     literal: usize,
@@ -152,10 +158,12 @@ struct Builder {
 impl Builder {
     fn add_literal(&mut self, literal: &str) {
         self.literal += literal.len();
+        self.example.push_str(literal);
         self.pattern.push_str(&regex_lite::escape(literal));
     }
 
     fn add_expression(&mut self, expression: &str) -> Result<(), InvalidUriTemplate> {
+        self.example.push('x');
         let operator = expression.chars().next().filter(|first| !first.is_alphanumeric() && *first != '_');
         let names = self.names_of(&expression[operator.map_or(0, char::len_utf8)..])?;
         match operator {
@@ -216,10 +224,15 @@ impl Builder {
         Ok(names)
     }
 
-    fn finish(mut self) -> Result<UriTemplate, InvalidUriTemplate> {
-        self.pattern.push('$');
+    fn finish(self, template: &str) -> Result<UriTemplate, InvalidUriTemplate> {
+        // The scheme cannot be a variable: what begins with one fits everything.
+        let scheme = template.split_once(':').is_some_and(|(scheme, _)| !scheme.contains('{'));
+        if !scheme || !is_uri(&self.example) {
+            return Err(InvalidUriTemplate::NoUri(template.to_owned()));
+        }
         // Its parts are ours or escaped; what is left is its size.
-        let expression = Regex::new(&self.pattern).map_err(|_| InvalidUriTemplate::TooLarge)?;
+        let expression =
+            Regex::new(&format!("^{}$", self.pattern)).map_err(|_| InvalidUriTemplate::TooLarge)?;
         Ok(UriTemplate { expression, captured: self.captured, literal: self.literal })
     }
 }
@@ -277,6 +290,7 @@ mod tests {
             ("a", NoUri("a".to_owned())),
             ("{a}://b", NoUri("{a}://b".to_owned())),
             ("a:b c{d}", NoUri("a:b c{d}".to_owned())),
+            ("a:ü{d}", NoUri("a:ü{d}".to_owned())),
             ("a:{b", Brace("a:{b".to_owned())),
             ("a:b}", Brace("a:b}".to_owned())),
             ("a:{b{c}}", Name("b{c".to_owned())),
@@ -300,7 +314,11 @@ mod tests {
             ("file:///a", true),
             ("test://static-text", true),
             ("urn:isbn:1", true),
-            ("notes://ü", true),
+            ("notes://%C3%BC?a[]=~", true),
+            ("notes://ü", false),
+            ("a:%C", false),
+            ("a:%GG", false),
+            ("a:{b}", false),
             ("a", false),
             (":a", false),
             ("1a:b", false),
