@@ -4,11 +4,11 @@ use crate::stage::within;
 use bytes::{Buf, Bytes, BytesMut};
 use freehold_mcp::{
     HttpOptions, McpServer,
-    freehold::runtime::{Runtime, TokioRuntime},
+    freehold::runtime::{Runtime, TokioRuntime, pause},
 };
 use http::{HeaderMap, HeaderName};
 use serde_json::{Value, json};
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -235,6 +235,28 @@ impl Connection {
             (name, value.parse().expect("the value is one"))
         });
         (status.parse().expect("the status is a number"), headers.collect())
+    }
+
+    /// The same; nothing if the connection ends instead.
+    pub(crate) async fn head_or_end(&mut self) -> Option<(u16, HeaderMap)> {
+        while self.buffer.is_empty() {
+            // A reset is an end, too.
+            if within(self.stream.read_buf(&mut self.buffer)).await.unwrap_or(0) == 0 {
+                return None;
+            }
+        }
+        Some(self.head().await)
+    }
+
+    /// Leaves everything unread until the server has given the connection up.
+    pub(crate) async fn ends_unread(&mut self) {
+        let closed = async {
+            // Writing is told of a connection that the other side has given up; what is written is no request.
+            while self.stream.write_all(b"\r\n").await.is_ok() {
+                pause(&TokioRuntime, Duration::from_millis(20)).await;
+            }
+        };
+        within(closed).await;
     }
 
     pub(crate) async fn body(&mut self, headers: &HeaderMap) -> Vec<u8> {
