@@ -39,8 +39,8 @@ pub use context::RequestContext;
 pub use freehold;
 pub use http::{
     Audience, Authorization, AuthorizationTarget, AuthorizeError, Authorizer, EventLimits, EventStore,
-    EventStoreError, HttpBody, HttpListener, HttpOptions, HttpService, InvalidResource, MemoryEventStore,
-    Principal, Resumption, ServeError, StoredEvent, StreamId, StreamKey,
+    EventStoreError, HttpBody, HttpListener, HttpOptions, HttpService, InvalidAuthorization,
+    MemoryEventStore, Principal, Resumption, ServeError, StoredEvent, StreamId, StreamKey,
 };
 pub use model::{CallToolResult, Content, Icon, LogLevel, ResourceContents, Role, TraceContext};
 pub use mrtr::{RequestStateKey, ShortKey};

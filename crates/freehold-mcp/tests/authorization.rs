@@ -5,8 +5,8 @@ mod stage;
 mod wire;
 
 use freehold_mcp::{
-    Audience, Authorization, AuthorizationTarget, AuthorizeError, Authorizer, HttpOptions, McpServer,
-    MemoryEventStore, Principal, Resumption,
+    Audience, Authorization, AuthorizationTarget, AuthorizeError, Authorizer, HttpOptions,
+    InvalidAuthorization, McpServer, MemoryEventStore, Principal, Resumption,
     freehold::{Limits, runtime::BoxFuture},
 };
 use serde_json::{Value, json};
@@ -178,6 +178,14 @@ async fn tokens_and_what_they_get() {
     let mut in_query = discover();
     in_query.path = "/mcp?access_token=alice";
     assert_eq!(in_query.exchange(scene.address).await.status, 401, "never from the URI");
+}
+
+#[test]
+fn what_cannot_be_an_authorization_is_refused() {
+    let nowhere = Authorization::new(RESOURCE, [""; 0], Words);
+    assert_eq!(nowhere.err(), Some(InvalidAuthorization::NoAuthorizationServer));
+    let relative = Authorization::new("/mcp", ["https://as.example.com"], Words);
+    assert_eq!(relative.err(), Some(InvalidAuthorization::Resource("/mcp".to_owned())));
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ mod write_stall;
 
 pub use answer::HttpBody;
 pub use authorization::{
-    Audience, Authorization, AuthorizationTarget, AuthorizeError, Authorizer, InvalidResource, Principal,
+    Audience, Authorization, AuthorizationTarget, AuthorizeError, Authorizer, InvalidAuthorization, Principal,
 };
 pub use options::HttpOptions;
 pub(crate) use resumption::Streams;

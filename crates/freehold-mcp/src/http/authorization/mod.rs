@@ -9,7 +9,7 @@ mod principal;
 mod resource;
 
 pub use principal::{Audience, Principal};
-pub use resource::InvalidResource;
+pub use resource::InvalidAuthorization;
 
 use super::{
     HttpService,
@@ -101,7 +101,7 @@ where
 /// ```
 /// use freehold_mcp::{Audience, Authorization, AuthorizeError, HttpOptions, Principal};
 ///
-/// # fn main() -> Result<(), freehold_mcp::InvalidResource> {
+/// # fn main() -> Result<(), freehold_mcp::InvalidAuthorization> {
 /// let check = |token: String| async move {
 ///     // Verify its signature and its expiry, or ask the authorization server.
 ///     match token.as_str() {
@@ -134,16 +134,20 @@ impl Authorization {
     ///
     /// # Errors
     ///
-    /// [`InvalidResource`].
+    /// [`InvalidAuthorization`].
     pub fn new<T: Into<String>>(
         resource: &str,
         authorization_servers: impl IntoIterator<Item = T>,
         authorizer: impl Authorizer,
-    ) -> Result<Self, InvalidResource> {
+    ) -> Result<Self, InvalidAuthorization> {
         let resource = Resource::parse(resource)?;
+        let authorization_servers: Vec<String> = authorization_servers.into_iter().map(Into::into).collect();
+        if authorization_servers.is_empty() {
+            return Err(InvalidAuthorization::NoAuthorizationServer);
+        }
         let metadata = Metadata {
             resource: resource.uri.clone(),
-            authorization_servers: authorization_servers.into_iter().map(Into::into).collect(),
+            authorization_servers,
             scopes_supported: Vec::new(),
             bearer_methods_supported: ["header"],
             more: Map::new(),

@@ -7,13 +7,20 @@ use serde_json::{Map, Value};
 /// Where metadata is served.
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
-/// The identifier cannot be one.
+/// An [`Authorization`](super::Authorization) cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{0:?} cannot identify a protected resource: give an absolute http(s) URI without query, fragment or user, such as \
-     https://mcp.example.com/mcp"
-)]
-pub struct InvalidResource(pub String);
+#[non_exhaustive]
+pub enum InvalidAuthorization {
+    /// This cannot identify a protected resource.
+    #[error(
+        "{0:?} cannot identify a protected resource: give an absolute http(s) URI without query, fragment or user, such as \
+         https://mcp.example.com/mcp"
+    )]
+    Resource(String),
+    /// Clients would not know where to get a token.
+    #[error("name the issuer URL of one authorization server at least")]
+    NoAuthorizationServer,
+}
 
 /// The canonical URI of a server.
 #[derive(Clone, Debug)]
@@ -25,8 +32,8 @@ pub(super) struct Resource {
 }
 
 impl Resource {
-    pub(super) fn parse(text: &str) -> Result<Self, InvalidResource> {
-        let invalid = || InvalidResource(text.to_owned());
+    pub(super) fn parse(text: &str) -> Result<Self, InvalidAuthorization> {
+        let invalid = || InvalidAuthorization::Resource(text.to_owned());
         let quotable =
             text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'#' | b'?'));
         let uri: Uri = text.parse().map_err(|_| invalid())?;
