@@ -209,7 +209,9 @@ async fn its_client_going_cancels_every_call_of_it_unless_it_can_come_back() {
         let mut stream = scene.post(&messages).send(scene.address).await;
         stream.begins_events().await;
         if !comes_back {
-            (scene.audience.hears().await, scene.audience.hears().await);
+            for _ in 0..2 {
+                assert_eq!(scene.audience.hears().await, "waiting");
+            }
             drop(stream);
             for _ in 0..2 {
                 assert_eq!(scene.audience.hears().await, "cancelled: Disconnected");

@@ -2,6 +2,7 @@
 //!
 //! `UPDATE_DOCS=1 cargo test -p freehold-mcp --test http_abuse` writes the document.
 
+#[expect(dead_code, reason = "nobody has to be waited for")]
 mod stage;
 #[expect(dead_code, reason = "what is refused has no events")]
 mod wire;

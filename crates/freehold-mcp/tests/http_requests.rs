@@ -1,6 +1,7 @@
 //! Every request that is malformed, oversized, wrongly addressed or of another revision, and what it gets.
 
 mod stage;
+#[expect(dead_code, reason = "no stream here can be taken up")]
 mod wire;
 
 use freehold_mcp::{HttpOptions, freehold::Limits};

@@ -1,6 +1,7 @@
 //! Streams of events: what begins one, what is on it, and what its end means.
 
 mod stage;
+#[expect(dead_code, reason = "no stream here can be taken up")]
 mod wire;
 
 use freehold_mcp::{HttpOptions, McpServer, freehold::Limits};

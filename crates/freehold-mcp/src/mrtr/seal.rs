@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn what_was_sealed_opens_for_the_same_request_only() {
         let sealed = seal(&key(1), NOW, &BINDING, b"content");
-        assert_eq!(sealed.len(), sealed_length(7) - 0);
+        assert_eq!(sealed.len(), sealed_length(7));
         let open = |keys: &[RequestStateKey], binding: &Binding<'_>| open(keys, NOW, binding, &sealed);
         assert_eq!(open(&[key(1)], &BINDING).as_deref(), Ok(&b"content"[..]));
         assert_eq!(open(&[key(2), key(1)], &BINDING).as_deref(), Ok(&b"content"[..]));

@@ -9,4 +9,5 @@ mod sessions;
 mod stage;
 mod stateless;
 #[path = "../wire/mod.rs"]
+#[expect(dead_code, reason = "no stream here can be taken up")]
 mod wire;
