@@ -8,5 +8,6 @@ mod sessions;
 #[path = "../stage/mod.rs"]
 mod stage;
 mod stateless;
+#[expect(dead_code, reason = "no stream is resumed here")]
 #[path = "../wire/mod.rs"]
 mod wire;
