@@ -436,7 +436,7 @@ async fn a_stateless_task_is_answered_by_updates() {
         let got = client.get(&task).await;
         assert_eq!(got["status"], "input_required");
         let left: Vec<_> = got["inputRequests"].as_object().expect("it is one").keys().cloned().collect();
-        assert_eq!(left, [two.clone()]);
+        assert_eq!(left, std::slice::from_ref(&two));
         client.result("tasks/update", answers(&one, 7)).await;
         client.result("tasks/update", answers(&two, 2)).await;
         let got = client.until(&task, "completed").await;
