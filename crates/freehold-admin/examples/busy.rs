@@ -5,7 +5,7 @@
 //! `crowd 10000`. At the end of the input it ends.
 
 use freehold::{
-    BreakerOptions, Context, Engine, ErrorObject, MethodOptions, Request, Session,
+    BreakerOptions, Context, Engine, ErrorCode, ErrorObject, MethodOptions, Request, Session,
     runtime::{TokioRuntime, pause},
     sync::{LockClass, Mutex, RwLock},
 };
@@ -72,7 +72,7 @@ async fn transfer(ctx: &Context<()>, [direction]: [u64; 1]) -> Answer {
 }
 
 async fn upstream(_ctx: &Context<()>, [fails]: [u64; 1]) -> Answer {
-    if fails == 0 { Ok(1) } else { Err(ErrorObject::new(-32_099.into(), "the upstream server is away")) }
+    if fails == 0 { Ok(1) } else { Err(ErrorObject::new(ErrorCode(-31_000), "the upstream server is away")) }
 }
 
 #[expect(clippy::disallowed_methods, reason = "to show what the watchdog finds")]
@@ -119,7 +119,7 @@ impl Callers {
             Some("block") => self.start("block", number),
             Some("crowd") => (0..number).for_each(|_| self.start("sleep", 60_000)),
             Some("break") => {
-                for _ in 0..50 {
+                for _ in 0..500 {
                     self.call("upstream", 1).await;
                 }
             }
@@ -145,7 +145,11 @@ fn engine(telemetry: &Telemetry) -> Result<Engine<()>, Box<dyn Error>> {
         .method("sleep", sleep)
         .method("transfer", transfer)
         .method("block", block)
-        .method_with("upstream", MethodOptions::new().breaker(BreakerOptions::new()), upstream)
+        .method_with(
+            "upstream",
+            MethodOptions::new().breaker(BreakerOptions::new().handler_errors(true)),
+            upstream,
+        )
         .build()?)
 }
 

@@ -278,6 +278,8 @@ pub(crate) fn lock_rows(look: &Look, most: usize) -> Vec<LockRow> {
                 }
             });
         }
+    }
+    for member in &look.observation.members {
         for wait in &member.waits {
             row_of(wait.lock.class, wait.lock.address, &|row| {
                 row.waited_for_by += 1;
