@@ -26,7 +26,10 @@ async function content(page) {
   await page.until('the live badge', `document.getElementById('live').textContent === 'live'`);
   check('the page says that it is live and the server ready', await page.evaluate(
     `document.title === 'Freehold' && document.getElementById('status').textContent.trim() === 'ready'`));
-  const paint = await page.evaluate(`performance.getEntriesByName('first-contentful-paint')[0]?.startTime`);
+  const paint = await page.evaluate(`new Promise(done => new PerformanceObserver(list => {
+    const first = list.getEntriesByName('first-contentful-paint')[0];
+    if (first) done(first.startTime);
+  }).observe({ type: 'paint', buffered: true }))`);
   check('first paint within 300 ms', paint <= 300, `${Math.round(paint)} ms`);
   for (const [id, text] of [['calls', 'report'], ['classes', 'index'], ['breakers', 'upstream'], ['sessions', 'in all'], ['locks', 'ledger']]) {
     await page.until(`${text} in ${id}`, `document.getElementById('${id}').textContent.includes('${text}')`);
@@ -62,7 +65,7 @@ async function keyboard(page) {
   check('the search is in the address', (await page.evaluate('location.search')) === '?q=ledger');
   await page.press('Escape');
   await page.until('the end of the search', `location.search === '' && !document.getElementById('calls').textContent.includes('fit the search')`);
-  await page.evaluate(`document.activeElement.blur()`);
+  await page.open(url);
   await page.press('Tab');
   check('the first stop of the keyboard leads to the content', await page.evaluate(`document.activeElement.className === 'skip'`));
 }
@@ -78,7 +81,7 @@ try {
   does('waiters 60');
   does('break');
   await page.until('the waiters', `document.getElementById('graph').textContent.includes(' x look_up')`);
-  await page.until('the breaker', `document.getElementById('breakers').textContent.includes('open')`);
+  await page.until('the breaker', `document.querySelector('#breakers .bad')`);
   const id = await deadlock(page);
   await shot(page, 'light');
   await keyboard(page);

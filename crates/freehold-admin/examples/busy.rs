@@ -112,9 +112,7 @@ impl Callers {
         let mut words = line.split_whitespace();
         let (command, number) = (words.next(), words.next().and_then(|word| word.parse().ok()).unwrap_or(1));
         match command {
-            Some("deadlock") => {
-                [0, 1].map(|direction| self.start("transfer", direction)).into_iter().collect()
-            }
+            Some("deadlock") => (0..2).for_each(|direction| self.start("transfer", direction)),
             Some("waiters") => (0..number).for_each(|_| self.start("look_up", 400)),
             Some("block") => self.start("block", number),
             Some("crowd") => (0..number).for_each(|_| self.start("sleep", 60_000)),

@@ -15,7 +15,7 @@ pub const BREAKERS: usize = 256;
 /// Sets of lock classes that deadlocks are counted by; those of all others are counted as `other`.
 pub const RINGS: usize = 64;
 
-/// Reports, order violations and changes of breakers that are kept, of each; the oldest go first.
+/// Proven reports, suspected ones, order violations and changes of breakers that are kept, of each; the oldest go first.
 pub const KEPT: usize = 64;
 
 /// Alerts that wait for one receiver; one more is counted as lost.
@@ -61,7 +61,10 @@ pub const PAGE_COST_FACTOR: u32 = 99;
 pub const NEWS_EVERY: Duration = Duration::from_millis(100);
 
 /// Calls that a page lists; all are in its groups.
-pub const PAGE_CALLS: usize = 50;
+pub const PAGE_CALLS: usize = 20;
+
+/// Items of each list that are looked at for a page.
+pub(crate) const PAGE_LISTED: usize = 128;
 
 /// Sessions that a page lists.
 pub const PAGE_SESSIONS: usize = 20;

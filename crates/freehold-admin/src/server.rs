@@ -230,7 +230,7 @@ impl Site {
 
     fn moment<R>(&self, query: &Query, show: impl FnOnce(&Moment<'_>) -> R) -> R {
         // What a page does not show need not be written.
-        let query = Query { most: limits::PAGE_CALLS, ..query.clone() };
+        let query = Query { most: limits::PAGE_LISTED, ..query.clone() };
         let look = self.look();
         let inspection = Inspection::of(&look, &*self.source, self.gathered(), &query);
         let samples = self.history.samples();

@@ -120,8 +120,14 @@ impl WaitGraph {
         let mut builder = Builder::default();
         let site = |site: Option<freehold_sync::Site>| site.map_or(String::new(), ToString::to_string);
         for edge in &report.edges {
-            let from = builder.node(&edge.waiter, &edge.lock, || site(edge.waiter.site));
-            let to = builder.node(&edge.holder, &edge.lock, || site(edge.holder.site));
+            let from = builder.node(&edge.waiter, &edge.lock, || site(edge.waits_at));
+            // Of who waits in turn it is told where.
+            let waits = report
+                .edges
+                .iter()
+                .find(|next| key_of(&next.waiter, &next.lock) == key_of(&edge.holder, &edge.lock));
+            let at = waits.map_or(edge.held_at, |next| next.waits_at);
+            let to = builder.node(&edge.holder, &edge.lock, || site(at));
             builder.arrow(from, to, format!("{} {}", edge.mode, edge.lock.class));
         }
         let mut graph = builder.graph;

@@ -67,6 +67,8 @@ fn checked<B>(site: &Arc<Site>, request: &Request<B>) -> Answer {
     }
     let known = access::token_fits(options, headers);
     match request.uri().path() {
+        // Browsers ask for it by themselves.
+        "/favicon.ico" => answer(StatusCode::NO_CONTENT, "image/x-icon", ""),
         "/livez" => answer(StatusCode::OK, TEXT, "alive\n"),
         // A probe has no token, and needs no reasons.
         "/readyz" => readiness(site, known),

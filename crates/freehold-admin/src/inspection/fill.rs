@@ -307,7 +307,8 @@ fn class_rows(most: usize) -> Vec<ClassRow> {
         let metrics = class.metrics();
         ClassRow {
             class: class.name().to_owned(),
-            acquisitions: metrics.acquisitions,
+            // They are counted a little later than the waits.
+            acquisitions: metrics.acquisitions.max(metrics.contended),
             contended: metrics.contended,
             ratio: ratio(metrics.contended, metrics.acquisitions),
             wait_p50: seconds(metrics.wait.quantile(0.5)),

@@ -63,8 +63,11 @@ pub(super) fn calls(calls: &Calls) -> Markup {
             (groups(calls))
             h3 { "The oldest" }
             (oldest(calls))
-            @if calls.omitted > 0 {
-                p class="dim" { (text::count(calls.omitted as u64)) " younger ones are not listed; search for them." }
+            @if calls.matching > limits::PAGE_CALLS {
+                p class="dim" {
+                    (text::count((calls.matching - limits::PAGE_CALLS) as u64))
+                    " younger ones are not listed; search for them."
+                }
             }
         }
     }
@@ -124,16 +127,34 @@ fn holds_of(call: &CallRow) -> String {
     if holds.is_empty() { "-".to_owned() } else { holds.join(", ") }
 }
 
+/// The newest of each shape and grade, and how many more of it are kept.
+fn by_shape(reports: &[ReportRow]) -> Vec<(&ReportRow, usize)> {
+    let mut shapes: Vec<(&ReportRow, usize)> = Vec::new();
+    for report in reports {
+        let known = |(first, _): &&mut (&ReportRow, usize)| {
+            first.fingerprint == report.fingerprint && first.grade == report.grade
+        };
+        match shapes.iter_mut().find(known) {
+            Some((_, alike)) => *alike += 1,
+            None => shapes.push((report, 0)),
+        }
+    }
+    shapes
+}
+
 pub(super) fn reports(reports: &[ReportRow], violations: &[ViolationRow]) -> Markup {
     html! {
         @if reports.is_empty() { (nothing("No deadlock was proven or suspected.")) }
         ul class="plain" {
-            @for report in reports.iter().take(limits::PAGE_ROWS) {
+            @for (report, alike) in by_shape(reports).into_iter().take(limits::PAGE_ROWS) {
                 li {
                     a id=(format!("to-{}", report.id)) class="mono" href=(format!("/admin/reports/{}", report.id)) {
                         (report.id)
                     }
-                    " " small { (text::time(report.age)) " ago" }
+                    " " small {
+                        (text::time(report.age)) " ago"
+                        @if alike > 0 { ", " (text::count(alike as u64)) " more like it before" }
+                    }
                     " " span class=(if report.grade == "PROVEN" { "bad" } else { "warn" }) { (report.headline) }
                     br; small { (report.advice) }
                 }

@@ -38,7 +38,9 @@ pub(crate) type Rings = BTreeMap<(Grade, String), u64>;
 /// What is kept, and counts that are kept with it.
 #[derive(Default)]
 pub(crate) struct Journal {
-    reports: VecDeque<KeptReport>,
+    proven: VecDeque<KeptReport>,
+    /// Apart, since they may be many, and a proven one must not go for them.
+    suspected: VecDeque<KeptReport>,
     violations: VecDeque<KeptViolation>,
     changes: VecDeque<KeptChange>,
     rings: Rings,
@@ -77,7 +79,11 @@ impl Journal {
         let room = self.rings.len() < limits::RINGS || self.rings.contains_key(&key);
         let key = if room { key } else { (report.grade, "other".to_owned()) };
         *self.rings.entry(key).or_default() += 1;
-        keep(&mut self.reports, KeptReport { at, report })
+        let kept = match report.grade {
+            Grade::Proven => &mut self.proven,
+            _ => &mut self.suspected,
+        };
+        keep(kept, KeptReport { at, report })
     }
 
     pub(crate) fn violation(&mut self, kept: KeptViolation) -> Evicted<KeptViolation> {
@@ -94,7 +100,9 @@ impl Journal {
 
     /// The newest first.
     pub(crate) fn reports(&self) -> Vec<KeptReport> {
-        self.reports.iter().rev().cloned().collect()
+        let mut reports: Vec<_> = self.proven.iter().chain(&self.suspected).cloned().collect();
+        reports.sort_by_key(|kept| std::cmp::Reverse(kept.at));
+        reports
     }
 
     /// The newest first.
