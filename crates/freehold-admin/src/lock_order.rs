@@ -7,7 +7,9 @@
 //! | Where | What | Why it cannot be in anybody's way |
 //! |---|---|---|
 //! | `alert::Outlet.queue` | `mpsc` | the queue of a receiver of alerts: whoever has one never waits, and a full one loses it |
+//! | `http::body::AdminBody::Events.0` | `mpsc` | the same as that of the viewer, which is its other end |
 //! | `http::events::Viewer.sender` | `mpsc` | the frames of one page, between its task and its connection, both on the admin thread |
+//! | `server::RunningAdmin.stop` | `watch` | that of the site |
 //! | `server::Site.stop` | `watch` | tokio's own section: one flag and its waiters |
 //! | `telemetry::Gathered.news` | `watch` | the same, one number |
 

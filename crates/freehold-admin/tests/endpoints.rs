@@ -199,7 +199,7 @@ async fn pages_beyond_the_bound_are_refused_and_their_places_come_back() {
     let most = freehold_admin::limits::VIEWERS;
     let open: Vec<_> = (0..most).map(|_| events(address, "")).collect();
     for lines in &open {
-        line_with(lines, &["fragment", "tiles"]);
+        line_with(lines, &["\"id\":\"tiles\""]);
     }
     let (head, _) = get_with(address, "/events", "");
     assert!(head.starts_with("http/1.1 503") && head.contains("retry-after"), "{head}");

@@ -211,8 +211,10 @@ pub(crate) fn events(address: SocketAddr, query: &str) -> Receiver<(Instant, Str
 
 /// When a line with all of these came.
 pub(crate) fn line_with(lines: &Receiver<(Instant, String)>, parts: &[&str]) -> Instant {
+    let end = TokioRuntime.now() + LIMIT;
     loop {
-        let (at, line) = lines.recv_timeout(LIMIT).unwrap_or_else(|_| panic!("no line with {parts:?}"));
+        let left = end.saturating_duration_since(TokioRuntime.now());
+        let (at, line) = lines.recv_timeout(left).unwrap_or_else(|_| panic!("no line with {parts:?}"));
         if parts.iter().all(|part| line.contains(part)) {
             return at;
         }
