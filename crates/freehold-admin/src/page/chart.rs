@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 const WIDTH: f64 = 600.0;
 const HEIGHT: f64 = 150.0;
-const LEFT: f64 = 52.0;
+const LEFT: f64 = 60.0;
 const BOTTOM: f64 = 18.0;
 const TOP: f64 = 8.0;
 
