@@ -65,7 +65,7 @@ pub struct EngineBuilder<S: State> {
     layers: Vec<Box<dyn Layer<S>>>,
     hooks: Hooks<S>,
     app: AppState,
-    observer: Option<Box<dyn Observer>>,
+    observers: Vec<Box<dyn Observer>>,
     runtime: Arc<dyn Runtime>,
     store: Arc<dyn Store<S>>,
     at_cap: AtCap,
@@ -89,7 +89,7 @@ impl<S: State> EngineBuilder<S> {
             layers: Vec::new(),
             hooks: Hooks::default(),
             app: AppState::default(),
-            observer: None,
+            observers: Vec::new(),
             runtime: Arc::new(TokioRuntime),
             store: Arc::new(MemoryStore::default()),
             at_cap: AtCap::default(),
@@ -289,9 +289,9 @@ impl<S: State> EngineBuilder<S> {
         self
     }
 
-    /// Sets who observes the events.
+    /// Adds one who observes the events, beside those that were added before.
     pub fn observer(mut self, observer: impl Observer) -> Self {
-        self.observer = Some(Box::new(observer));
+        self.observers.push(Box::new(observer));
         self
     }
 
@@ -402,7 +402,7 @@ impl<S: State> EngineBuilder<S> {
             store: self.store,
             methods,
             hooks: self.hooks,
-            events: Events::new(self.observer),
+            events: Events::new(self.observers),
             app: self.app,
             registry: Registry::default(),
             total: TotalCalls::default(),

@@ -136,6 +136,19 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// Its name in answers and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Arrival => "arrival",
+            Self::Queue => "queue",
+            Self::Handler => "handler",
+            Self::Question => "question",
+            Self::Pause => "pause",
+            Self::Turn => "turn",
+        }
+    }
+
     fn from_code(code: u8) -> Self {
         match code {
             0 => Self::Arrival,
