@@ -7,11 +7,16 @@ use crate::{
 use bytes::BytesMut;
 use freehold_mcp::{
     HttpOptions, McpServer,
-    freehold::runtime::{Runtime, TokioRuntime},
+    freehold::runtime::{Runtime, TokioRuntime, pause},
 };
 use serde_json::{Value, json};
-use std::{collections::VecDeque, net::SocketAddr};
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+/// Between two looks. On a paused clock it lets time pass, so that a limit is reached there, too.
+pub(crate) async fn a_moment() {
+    pause(&TokioRuntime, Duration::from_millis(1)).await;
+}
 
 pub(crate) const TASKS: &str = "io.modelcontextprotocol/tasks";
 
@@ -307,7 +312,7 @@ impl Client {
                 if got["status"] == status {
                     return got;
                 }
-                tokio::task::yield_now().await;
+                a_moment().await;
             }
         };
         within(polled).await

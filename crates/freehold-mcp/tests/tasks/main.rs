@@ -9,7 +9,7 @@ mod stage;
 mod wire;
 mod workshop;
 
-use client::{Client, Era, LINES, Line, TASKS};
+use client::{Client, Era, LINES, Line, TASKS, a_moment};
 use freehold_mcp::{
     Audience, Authorization, AuthorizeError, HttpOptions, McpServer, Principal, TaskLimits,
     freehold::{
@@ -112,7 +112,7 @@ async fn a_result_that_is_waited_for_ends_with_a_cancel() {
 async fn until_nothing_is_left(server: &McpServer) {
     let empty = async {
         while server.task_gauge() != (0, 0) || !server.engine().calls().is_empty() {
-            tokio::task::yield_now().await;
+            a_moment().await;
         }
     };
     within(empty).await;
@@ -415,7 +415,7 @@ async fn a_stateless_task_is_answered_by_updates() {
                 if got["inputRequests"].as_object().is_some_and(|inputs| inputs.len() == 2) {
                     return got;
                 }
-                tokio::task::yield_now().await;
+                a_moment().await;
             }
         };
         let got = within(both).await;
@@ -507,7 +507,7 @@ async fn a_tool_becomes_a_task_when_it_says_so() {
     drop(abandoned);
     let one_left = async {
         while server.task_gauge().0 != 1 || !server.engine().calls().is_empty() {
-            tokio::task::yield_now().await;
+            a_moment().await;
         }
     };
     within(one_left).await;
@@ -546,7 +546,7 @@ async fn tasks_are_bounded() {
 async fn until_count(server: &McpServer, count: usize) {
     let reached = async {
         while server.task_gauge().0 != count {
-            tokio::task::yield_now().await;
+            a_moment().await;
         }
     };
     within(reached).await;
@@ -564,7 +564,7 @@ async fn a_drain_ends_tasks() {
         // It is there when the drain begins.
         let arrived = async {
             while server.engine().calls().iter().all(|call| call.method != "tasks/result") {
-                tokio::task::yield_now().await;
+                a_moment().await;
             }
         };
         within(arrived).await;
