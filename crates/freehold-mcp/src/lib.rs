@@ -9,6 +9,7 @@ mod catalog;
 mod changes;
 mod completion;
 mod context;
+mod delegate;
 mod framing;
 mod http;
 mod limits;
@@ -38,6 +39,7 @@ pub use ask::{
 pub use cache::{CacheHint, CacheScope, Cacheable};
 pub use completion::{Completion, CompletionOutput, CompletionRequest};
 pub use context::RequestContext;
+pub use delegate::{Delegate, accept_client, has_client};
 pub use freehold;
 pub use http::{
     Audience, Authorization, AuthorizationTarget, AuthorizeError, Authorizer, EventLimits, EventStore,

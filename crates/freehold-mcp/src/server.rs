@@ -5,6 +5,7 @@ use crate::{
     catalog::ListPages,
     changes::{Announcer, Change, ChangeFeed, TellClients, tell_sessions},
     completion::CompleteArgument,
+    delegate::{Delegate, Delegated, already_initialized, register},
     limits::{PAGE_ENTRIES, PAGE_ENTRIES_MOST},
     listen::ListenToChanges,
     model::{Capabilities, Icon, LogLevel, ServerMeta},
@@ -18,7 +19,7 @@ use crate::{
     tools::{AddToolError, CallTool, Tool, ToolTable, mark_degraded},
 };
 use freehold::{
-    BuildError, Engine, EngineBuilder, ErrorCode, ErrorObject, Layer, Limits, MethodOptions, RequestId,
+    BuildError, Engine, EngineBuilder, ErrorObject, Layer, Limits, MethodOptions, RequestId,
     Session, State, message::Raw,
 };
 use serde::Deserialize;
@@ -65,6 +66,8 @@ pub(crate) struct ServerState<S: State> {
     pub(crate) description: Arc<ServerDescription>,
     tasks: Option<Arc<TaskTable<S>>>,
     changes: ChangeFeed,
+    /// Who answers in place of all of these.
+    pub(crate) delegate: Option<Delegated<S>>,
 }
 
 /// The server could not be built.
@@ -80,6 +83,9 @@ pub enum BuildServerError {
     /// A method of the application's own has the name of one of the protocol's.
     #[error(transparent)]
     Engine(#[from] BuildError),
+    /// A server that delegates has a tool, a prompt or a resource of its own, which nobody could reach.
+    #[error("the server delegates its methods, so {0} of its own could not be reached; leave it out")]
+    BesideDelegate(&'static str),
 }
 
 impl McpServer<()> {
@@ -109,6 +115,7 @@ impl<S: State> McpServer<S> {
             },
             request_state: RequestStateOptions::default(),
             tasks: None,
+            delegate: None,
         }
     }
 
@@ -171,6 +178,7 @@ pub struct McpServerBuilder<S: State> {
     description: ServerDescription,
     pub(crate) request_state: RequestStateOptions,
     tasks: Option<TaskLimits>,
+    delegate: Option<Delegated<S>>,
 }
 
 /// What will come after the build.
@@ -338,6 +346,13 @@ impl<S: State> McpServerBuilder<S> {
         self.engine(|engine| engine.app(state))
     }
 
+    /// Has `delegate` answer the protocol's methods, from both transports, in place of what this crate offers. Its answers
+    /// say what the server is called and can do.
+    pub fn delegate(mut self, delegate: impl Delegate<S>) -> Self {
+        self.delegate = Some(Arc::new(delegate));
+        self
+    }
+
     /// Configures the engine beneath: hooks, observer, store, methods of the application's own.
     pub fn engine(mut self, configure: impl FnOnce(EngineBuilder<S>) -> EngineBuilder<S>) -> Self {
         self.engine = configure(self.engine);
@@ -354,6 +369,10 @@ impl<S: State> McpServerBuilder<S> {
     ///
     /// As [`EngineBuilder::build`].
     pub fn build(mut self) -> Result<McpServer<S>, BuildServerError> {
+        let delegate = self.delegate.take();
+        if let (Some(_), Some(own)) = (&delegate, self.own()) {
+            return Err(BuildServerError::BesideDelegate(own));
+        }
         let tool_with_tasks = self.tools.iter().any(|tool| tool.tasks.support != TaskSupport::Forbidden);
         let task_limits = self.tasks.take().or_else(|| tool_with_tasks.then(TaskLimits::default));
         let tasks = task_limits.map(|limits| Arc::new(TaskTable::new(limits)));
@@ -391,12 +410,25 @@ impl<S: State> McpServerBuilder<S> {
             page: self.page,
             tasks,
         };
-        let engine = parts.methods(self.engine).build()?;
+        let engine = match &delegate {
+            Some(delegate) => register(self.engine.answer_cancelled(false), delegate, cancelled).build()?,
+            None => parts.methods(self.engine).build()?,
+        };
         let Parts { tools, prompts, resources, changes, description, tasks, .. } = parts;
-        let inner = Arc::new(ServerState { engine, tools, prompts, resources, description, tasks, changes });
+        let inner = Arc::new(ServerState { engine, tools, prompts, resources, description, tasks, changes, delegate });
         let weak: Weak<ServerState<S>> = Arc::downgrade(&inner);
         announcer.connect(weak);
         Ok(McpServer { inner })
+    }
+
+    /// The first kind of thing that it has itself.
+    fn own(&self) -> Option<&'static str> {
+        let own = [
+            ("a tool", self.tools.is_empty()),
+            ("a prompt", self.prompts.is_empty()),
+            ("a resource", self.resources.is_empty() && self.templates.is_empty()),
+        ];
+        own.into_iter().find(|(_, none)| !none).map(|(own, _)| own)
     }
 
     /// What clients are told that the server has.
@@ -561,9 +593,7 @@ fn handshake<S: State>(
 ) -> Result<Value, ErrorObject> {
     let peer = read_initialize(params.map(|raw| &**raw))?;
     let version = peer.version;
-    session.attach(peer).map_err(|_| {
-        ErrorObject::new(ErrorCode::INVALID_REQUEST, "this session is initialized already; open another one")
-    })?;
+    session.attach(peer).map_err(|_| already_initialized())?;
     Ok(description.initialize_result(version))
 }
 

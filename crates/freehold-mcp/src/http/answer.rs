@@ -30,6 +30,13 @@ enum Kind {
     Events(Box<EventStream>),
 }
 
+impl HttpBody {
+    /// Whether it is complete, and no stream of events.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(self.0, Kind::Whole(_))
+    }
+}
+
 impl fmt::Debug for HttpBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {

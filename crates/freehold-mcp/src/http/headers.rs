@@ -1,9 +1,11 @@
 //! The headers in which a stateless request repeats parts of its body, so that proxies can route by them.
 
 use crate::{
+    delegate::mirrored_of,
     model::Meta,
     protocol::{HEADER_MISMATCH, KNOWN_SESSION_VERSIONS, method, unsupported_version},
-    tools::ToolTable,
+    server::ServerState,
+    tools::MirroredArgument,
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use freehold::{ErrorObject, Notification, Request, State};
@@ -140,25 +142,34 @@ fn decoded<'a>(name: &str, value: &'a str) -> Result<Cow<'a, str>, ErrorObject> 
 pub(super) fn check_arguments<S: State>(
     headers: &HeaderMap,
     request: &Request<'_>,
-    tools: &ToolTable<S>,
+    server: &ServerState<S>,
+) -> Result<(), ErrorObject> {
+    if request.method != method::TOOLS_CALL {
+        return Ok(());
+    }
+    let Some(params) = request.params.as_deref() else { return Ok(()) };
+    let Some(name) = target_name(method::TOOLS_CALL, Some(params)) else { return Ok(()) };
+    if let Some(delegate) = &server.delegate {
+        return check_mirrored(headers, params, &mirrored_of(delegate, &name));
+    }
+    server.tools.find(&name).map_or(Ok(()), |tool| check_mirrored(headers, params, &tool.mirrored))
+}
+
+fn check_mirrored(
+    headers: &HeaderMap,
+    params: &RawValue,
+    mirrored: &[MirroredArgument],
 ) -> Result<(), ErrorObject> {
     #[derive(Deserialize)]
     struct Call {
         #[serde(default)]
         arguments: Value,
     }
-    if request.method != method::TOOLS_CALL {
-        return Ok(());
-    }
-    let Some(params) = request.params.as_deref() else { return Ok(()) };
-    let Some(tool) = target_name(method::TOOLS_CALL, Some(params)).and_then(|name| tools.find(&name)) else {
-        return Ok(());
-    };
-    if tool.mirrored.is_empty() {
+    if mirrored.is_empty() {
         return Ok(());
     }
     let Ok(Call { arguments }) = serde_json::from_str::<Call>(params.get()) else { return Ok(()) };
-    for mirrored in &tool.mirrored {
+    for mirrored in mirrored {
         let name = format!("{PARAM_PREFIX}{}", mirrored.header);
         let value = mirrored.path.iter().try_fold(&arguments, |value, step| value.get(step));
         check_argument(headers, &name, value.filter(|value| !value.is_null()))?;

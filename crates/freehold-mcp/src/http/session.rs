@@ -8,7 +8,7 @@ use super::{
     front_door::method_not_allowed,
     headers::{SESSION_ID, check_session_version, single},
 };
-use crate::{peer::Peer, protocol::method, server::read_initialize};
+use crate::{delegate::has_client, peer::Peer, protocol::method, server::read_initialize};
 use freehold::{
     CloseReason, Dispatched, ErrorCode, ErrorObject, Extension, Message, OpenError, Request, RequestId,
     Response as Answer, Route, Session, State,
@@ -35,6 +35,30 @@ fn at_once(answer: &Answer<'_>) -> StatusCode {
     }
 }
 
+/// The response to an `initialize` that was accepted.
+fn begin<S: State>(session: &Session<S>, mut response: Response<HttpBody>) -> Response<HttpBody> {
+    if let Ok(value) = HeaderValue::from_str(&session.id().to_string()) {
+        response.headers_mut().insert(SESSION_ID, value);
+    }
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// A session whose handshake is under way: it is closed unless it was accepted, or the handshake goes on in the stream of
+/// the response; then it has its time to be initialized.
+struct Undecided<'a, S: State> {
+    session: &'a Session<S>,
+    goes_on: bool,
+}
+
+impl<S: State> Drop for Undecided<'_, S> {
+    fn drop(&mut self) {
+        if !self.goes_on && !has_client(self.session) {
+            self.session.close(CloseReason::Client);
+        }
+    }
+}
+
 impl<S: State> HttpService<S> {
     pub(super) async fn session_message(
         &self,
@@ -46,12 +70,17 @@ impl<S: State> HttpService<S> {
             Message::Request(request) => Some(request.id.clone()),
             _ => None,
         };
-        if let Message::Request(request) = &message
-            && request.method == method::INITIALIZE
-            && !headers.contains_key(SESSION_ID)
-        {
-            return self.initialize(request, principal);
-        }
+        let message = match message {
+            Message::Request(request)
+                if request.method == method::INITIALIZE && !headers.contains_key(SESSION_ID) =>
+            {
+                return match &self.server.inner.delegate {
+                    Some(_) => Box::pin(self.initialize_by_call(request, principal)).await,
+                    None => self.initialize(&request, principal),
+                };
+            }
+            message => message,
+        };
         let session = match self.session_of(headers, id, principal.as_ref()) {
             Ok(session) => session,
             Err(refusal) => return *refusal,
@@ -94,12 +123,29 @@ impl<S: State> HttpService<S> {
             Err(error) => return self.no_session(id, error),
         };
         let result = freehold::write_result(&result).map(Cow::Owned);
-        let mut response = answer::json(StatusCode::OK, &Answer { id, result });
-        if let Ok(value) = HeaderValue::from_str(&session.id().to_string()) {
-            response.headers_mut().insert(SESSION_ID, value);
-        }
-        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        response
+        begin(&session, answer::json(StatusCode::OK, &Answer { id, result }))
+    }
+
+    /// Opens a session whose handshake is a call. One that is refused leaves no session behind.
+    async fn initialize_by_call(
+        &self,
+        request: Request<'_>,
+        principal: Option<Arc<Principal>>,
+    ) -> Response<HttpBody> {
+        let engine = self.server.engine();
+        let session = match engine.open() {
+            Ok(session) => session,
+            Err(error) => return self.no_session(Some(request.id), error),
+        };
+        let mut undecided = Undecided { session: &session, goes_on: false };
+        let extension = principal.map(|principal| principal as Extension);
+        let response = match engine.dispatch_with(&session, request.into(), Route::Call, extension) {
+            Dispatched::Answer(reply) => answer::json(at_once(&reply), &reply),
+            Dispatched::Nothing => answer::empty(StatusCode::ACCEPTED),
+            Dispatched::Running(call) => answer::of_call(call, &self.options, engine.runtime(), ok).await,
+        };
+        undecided.goes_on = !response.body().is_whole();
+        if undecided.goes_on || has_client(&session) { begin(&session, response) } else { response }
     }
 
     fn no_session(&self, id: Option<RequestId>, error: OpenError) -> Response<HttpBody> {

@@ -72,7 +72,7 @@ impl<S: State> HttpService<S> {
         if method::SESSION_ONLY.contains(&&*request.method) {
             return Err(ErrorObject::method_not_found(&request.method));
         }
-        headers::check_arguments(headers, request, &self.server.inner.tools)
+        headers::check_arguments(headers, request, &self.server.inner)
     }
 }
 

@@ -22,7 +22,7 @@ pub use layered::ToolCall;
 pub use name::InvalidToolName;
 pub(crate) use output::Failure;
 pub use output::{Json, ToolError, ToolOutput};
-pub(crate) use schema::schema_of;
+pub(crate) use schema::{MirroredArgument, mirrored_arguments, schema_of};
 pub use table::{AddToolError, DuplicateTool, ToolTable};
 pub use tool::{InvalidTool, Tool};
 pub use validation::SchemaError;

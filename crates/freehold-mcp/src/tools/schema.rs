@@ -58,7 +58,7 @@ pub(crate) struct MirroredArgument {
 }
 
 /// The arguments that carry `x-mcp-header`: properties of a primitive type, reached through `properties` only.
-pub(super) fn mirrored_arguments(schema: &Value) -> Vec<MirroredArgument> {
+pub(crate) fn mirrored_arguments(schema: &Value) -> Vec<MirroredArgument> {
     let mut found = Vec::new();
     collect_mirrored(schema, &mut Vec::new(), &mut found);
     found

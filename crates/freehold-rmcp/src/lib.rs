@@ -1,0 +1,16 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod adapter;
+mod background;
+mod convert;
+mod limits;
+mod lock_order;
+mod peer;
+mod request;
+mod service;
+
+pub use freehold_mcp;
+pub use peer::AskFailed;
+pub use rmcp;
+pub use service::{ServiceBuilder, service, service_per_session};
