@@ -18,11 +18,8 @@ use serde_json::value::RawValue;
 
 /// The names that the adapter itself looks at.
 pub(crate) mod method {
-    pub(crate) const INITIALIZE: &str = "initialize";
-    pub(crate) const CALL_TOOL: &str = "tools/call";
     pub(crate) const LISTEN: &str = "subscriptions/listen";
     pub(crate) const DISCOVER: &str = "server/discover";
-    pub(crate) const PROGRESS: &str = "notifications/progress";
     pub(crate) const NOTIFICATIONS: &str = "notifications/";
 }
 
