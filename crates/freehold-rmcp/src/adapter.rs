@@ -24,6 +24,7 @@ use rmcp::{
     },
     service::{NotificationContext, RequestContext},
 };
+use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 use std::{borrow::Cow, convert::Infallible, future::Future, io, pin::pin, sync::Arc};
 use tokio::sync::mpsc;
@@ -82,6 +83,19 @@ fn original(name: &str) -> Cow<'_, str> {
 
 /// Answered or done in the reader, and then told to the handler.
 const NOTICED: [&str; 2] = ["notifications/initialized", "notifications/cancelled"];
+
+/// Methods that stateless revisions do not have any more.
+const REMOVED: [&str; 2] = ["resources/subscribe", "resources/unsubscribe"];
+
+fn claims_stateless(params: Option<&RawValue>) -> bool {
+    #[derive(Deserialize)]
+    struct Params {
+        #[serde(default, rename = "_meta")]
+        meta: RequestMetaObject,
+    }
+    let params = params.and_then(|params| serde_json::from_str::<Params>(params.get()).ok());
+    params.is_some_and(|params| params.meta.protocol_version().is_some())
+}
 
 impl<H: ServerHandler> Adapter<H> {
     pub(crate) fn new(
@@ -154,6 +168,10 @@ impl<H: ServerHandler> Parts<H> {
         }
         if name.starts_with(method::NOTIFICATIONS) {
             return self.notification(context, &original(&name), params).await;
+        }
+        if REMOVED.contains(&&*name) && claims_stateless(params.as_deref()) {
+            // Whatever its params are.
+            return Err(ErrorObject::method_not_found(&name));
         }
         let request = read_request(&name, params.as_deref())?;
         match request {

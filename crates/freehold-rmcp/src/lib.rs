@@ -4,6 +4,9 @@
 mod adapter;
 mod background;
 mod convert;
+#[cfg(test)]
+mod delegated;
+mod guard;
 mod limits;
 mod lock_order;
 mod peer;
@@ -11,6 +14,7 @@ mod request;
 mod service;
 
 pub use freehold_mcp;
+pub use guard::{Guard, GuardOptions, Guarded, guard};
 pub use peer::AskFailed;
 pub use rmcp;
 pub use service::{ServiceBuilder, service, service_per_session};

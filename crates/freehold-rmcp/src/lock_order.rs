@@ -7,7 +7,8 @@
 //! | Where | What | Why it cannot be in anybody's way |
 //! |---|---|---|
 //! | `peer::seat::Seat.serving` | `ArcSwapOption` | lock-free to read; a writer waits for readers that are between two loads |
-//! | `adapter::Adapter.sessions` | `papaya` | lock-free |
+//! | `guard::Bounds.running` | `Semaphore` | the places of requests that run; who waits has a deadline |
+//! | `adapter::Parts.sessions` | `papaya::HashMap` | lock-free to read; a write retries or helps; no guard of it lives across an await (clippy) |
 
 use freehold_sync::{LockLevel, sections};
 

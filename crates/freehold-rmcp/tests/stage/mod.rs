@@ -286,6 +286,10 @@ pub(crate) struct Person {
 }
 
 impl Person {
+    pub(crate) fn new(tell: mpsc::UnboundedSender<String>, answers: bool, capabilities: Value) -> Self {
+        Self { tell, answers, capabilities }
+    }
+
     fn say(&self, what: impl Into<String>) {
         let _ = self.tell.send(what.into());
     }
