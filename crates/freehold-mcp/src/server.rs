@@ -19,8 +19,8 @@ use crate::{
     tools::{AddToolError, CallTool, Tool, ToolTable, mark_degraded},
 };
 use freehold::{
-    BuildError, Engine, EngineBuilder, ErrorObject, Layer, Limits, MethodOptions, RequestId,
-    Session, State, message::Raw,
+    BuildError, Engine, EngineBuilder, ErrorObject, Layer, Limits, MethodOptions, RequestId, Session, State,
+    message::Raw,
 };
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
@@ -415,7 +415,16 @@ impl<S: State> McpServerBuilder<S> {
             None => parts.methods(self.engine).build()?,
         };
         let Parts { tools, prompts, resources, changes, description, tasks, .. } = parts;
-        let inner = Arc::new(ServerState { engine, tools, prompts, resources, description, tasks, changes, delegate });
+        let inner = Arc::new(ServerState {
+            engine,
+            tools,
+            prompts,
+            resources,
+            description,
+            tasks,
+            changes,
+            delegate,
+        });
         let weak: Weak<ServerState<S>> = Arc::downgrade(&inner);
         announcer.connect(weak);
         Ok(McpServer { inner })

@@ -1,13 +1,13 @@
 //! An rmcp handler as the delegate of a server: each message of the client is a call of the engine that asks the handler.
 
 use crate::{
-    background::{ASK, Asker},
+    background::{self, ASK},
     convert::{error_object, id_of},
     peer::{Connected, Era, Inbox, Loan, Return, Serving, SessionPeers, giver_of},
     request::{NOTIFICATIONS, REQUESTS, method, read_notification, read_request},
 };
 use freehold_mcp::{
-    Delegate, SESSION_VERSIONS, STATELESS_VERSIONS, accept_client,
+    Delegate, Principal, SESSION_VERSIONS, STATELESS_VERSIONS, accept_client,
     freehold::{
         Context, ErrorCode, ErrorObject, HandlerResult, MethodOptions, Notification, Route, Session,
         SessionId, message::Raw, runtime::BoxFuture, write_result,
@@ -24,10 +24,8 @@ use rmcp::{
     },
     service::{NotificationContext, RequestContext},
 };
-use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 use std::{borrow::Cow, convert::Infallible, future::Future, io, pin::pin, sync::Arc};
-use tokio::sync::mpsc;
 
 /// Where a session, or a stateless request, gets its handler.
 pub(crate) enum Source<H> {
@@ -47,7 +45,6 @@ struct Parts<H> {
     own_methods: Vec<String>,
     options: std::collections::HashMap<String, MethodOptions>,
     sessions: Sessions<H>,
-    asker: Asker,
 }
 
 /// The sessions that were initialized, or are about to be.
@@ -84,28 +81,14 @@ fn original(name: &str) -> Cow<'_, str> {
 /// Answered or done in the reader, and then told to the handler.
 const NOTICED: [&str; 2] = ["notifications/initialized", "notifications/cancelled"];
 
-/// Methods that stateless revisions do not have any more.
-const REMOVED: [&str; 2] = ["resources/subscribe", "resources/unsubscribe"];
-
-fn claims_stateless(params: Option<&RawValue>) -> bool {
-    #[derive(Deserialize)]
-    struct Params {
-        #[serde(default, rename = "_meta")]
-        meta: RequestMetaObject,
-    }
-    let params = params.and_then(|params| serde_json::from_str::<Params>(params.get()).ok());
-    params.is_some_and(|params| params.meta.protocol_version().is_some())
-}
-
 impl<H: ServerHandler> Adapter<H> {
     pub(crate) fn new(
         source: Source<H>,
         own_methods: Vec<String>,
         options: std::collections::HashMap<String, MethodOptions>,
         sessions: Sessions<H>,
-        asker: Asker,
     ) -> Self {
-        Self { parts: Arc::new(Parts { source, own_methods, options, sessions, asker }) }
+        Self { parts: Arc::new(Parts { source, own_methods, options, sessions }) }
     }
 }
 
@@ -164,14 +147,10 @@ impl<H: ServerHandler> Parts<H> {
     async fn answer(&self, context: Context<()>, params: Option<Box<RawValue>>) -> HandlerResult {
         let name = context.method().to_owned();
         if name == ASK {
-            return self.asker.asked(&context, params).await;
+            return background::asked(&context).await;
         }
         if name.starts_with(method::NOTIFICATIONS) {
             return self.notification(context, &original(&name), params).await;
-        }
-        if REMOVED.contains(&&*name) && claims_stateless(params.as_deref()) {
-            // Whatever its params are.
-            return Err(ErrorObject::method_not_found(&name));
         }
         let request = read_request(&name, params.as_deref())?;
         match request {
@@ -194,7 +173,7 @@ impl<H: ServerHandler> Parts<H> {
         }
         let discovers = context.method() == method::DISCOVER;
         let answerer = self.answerer(&context, request.get_meta_mut(), listens)?;
-        let mut result = answerer.ask(context, request, listens).await.map_err(error_object)?;
+        let mut result = answerer.ask(Arc::new(context), request, listens).await.map_err(error_object)?;
         if let ServerResult::DiscoverResult(result) = &mut result
             && discovers
         {
@@ -215,7 +194,7 @@ impl<H: ServerHandler> Parts<H> {
                 meta.client_capabilities().unwrap_or_default(),
                 meta.client_info().unwrap_or_default(),
             );
-            let connected = Connected::new(None, client.with_protocol_version(version), None);
+            let connected = Connected::new(None, client.with_protocol_version(version));
             let era = Era::Stateless { log_level: meta.log_level(), listens };
             return Ok(Answerer { handler: self.handler()?, loan: Loan::new(connected, None), era });
         }
@@ -240,6 +219,7 @@ impl<H: ServerHandler> Parts<H> {
         request: ClientRequest,
         params: Option<&RawValue>,
     ) -> HandlerResult {
+        let context = Arc::new(context);
         let session = context.session().clone();
         let already = || {
             let reason = "this session is initialized already; open another one";
@@ -249,11 +229,11 @@ impl<H: ServerHandler> Parts<H> {
             return Err(already());
         }
         let handler = self.handler()?;
-        let peers = Arc::new(SessionPeers::new(session.clone(), self.asker.clone()));
+        let peers = Arc::new(SessionPeers::new(session.clone()));
         let loan = peers.lend_to_begin(&client);
         let peer = loan.peer().clone();
         let answerer = Answerer { handler: handler.clone(), loan, era: Era::Session };
-        let mut result = match answerer.ask(context, request, false).await.map_err(error_object)? {
+        let mut result = match answerer.ask(context.clone(), request, false).await.map_err(error_object)? {
             ServerResult::InitializeResult(result) => result,
             _ => return Err(ErrorObject::internal()),
         };
@@ -272,7 +252,7 @@ impl<H: ServerHandler> Parts<H> {
         {
             return Err(already());
         }
-        let accepted = accept_client(&session, params, result.protocol_version.as_str());
+        let accepted = accept_client(&context, params, result.protocol_version.as_str());
         if accepted.is_err() || session.closed().is_some() {
             // The hook that removes it may have run before it was there.
             self.sessions.pin().remove(&session.id());
@@ -298,10 +278,10 @@ impl<H: ServerHandler> Parts<H> {
             }
             _ => None,
         };
-        let serving = Arc::new(Serving { context, era: Era::Session });
+        let serving = Arc::new(Serving { context: Arc::new(context), era: Era::Session });
         loan.serve(serving);
-        let (way, mut back) = mpsc::channel(1);
-        notification.extensions_mut().insert(Return(way));
+        let (way, mut back) = Return::way();
+        notification.extensions_mut().insert(way);
         let message = JsonRpcMessage::notification(notification);
         // The peer ends with its session only; then nobody is to be told any more.
         if inbox.as_ref().unwrap_or(loan.inbox()).send(message).await.is_err() {
@@ -328,7 +308,7 @@ impl<H: ServerHandler> Answerer<H> {
     /// has decided already and drops this.
     async fn ask(
         self,
-        context: Context<()>,
+        context: Arc<Context<()>>,
         mut request: ClientRequest,
         listens: bool,
     ) -> Result<ServerResult, ErrorData> {
@@ -337,6 +317,9 @@ impl<H: ServerHandler> Answerer<H> {
         let mut asked = RequestContext::new(id, loan.peer().clone());
         asked.meta = std::mem::take(request.get_meta_mut());
         asked.extensions = std::mem::take(request.extensions_mut());
+        if let Some(principal) = context.extension::<Principal>() {
+            asked.extensions.insert(principal.clone());
+        }
         let serving = Arc::new(Serving { context, era });
         loan.serve(serving.clone());
         let cancelled = asked.ct.clone();

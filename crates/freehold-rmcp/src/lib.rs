@@ -18,3 +18,6 @@ pub use guard::{Guard, GuardOptions, Guarded, guard};
 pub use peer::AskFailed;
 pub use rmcp;
 pub use service::{ServiceBuilder, service, service_per_session};
+
+#[doc = include_str!("../docs/from-rmcp.md")]
+pub mod from_rmcp {}

@@ -6,9 +6,12 @@
 //!
 //! | Where | What | Why it cannot be in anybody's way |
 //! |---|---|---|
-//! | `peer::seat::Seat.serving` | `ArcSwapOption` | lock-free to read; a writer waits for readers that are between two loads |
+//! | `adapter::Sessions` | `papaya::HashMap` | lock-free to read; a write retries or helps; no guard of it lives across an await (clippy) |
 //! | `guard::Bounds.running` | `Semaphore` | the places of requests that run; who waits has a deadline |
-//! | `adapter::Parts.sessions` | `papaya::HashMap` | lock-free to read; a write retries or helps; no guard of it lives across an await (clippy) |
+//! | `peer::Inbox` | `mpsc` | tokio's own; a full one is waited for by the task of one question, or in a call |
+//! | `peer::line::Line.messages` | `mpsc` | its other end |
+//! | `peer::line::Return.0` | `mpsc` | tokio's own; one message, never waited for by who sends |
+//! | `peer::seat::Seat.serving` | `ArcSwapOption` | lock-free to read; a writer waits for readers that are between two loads |
 
 use freehold_sync::{LockLevel, sections};
 

@@ -1,10 +1,7 @@
-use crate::{
-    adapter::{Adapter, Sessions, Source},
-    background::Asker,
-};
+use crate::adapter::{Adapter, Sessions, Source};
 use freehold_mcp::{
     BuildServerError, McpServer, McpServerBuilder,
-    freehold::{EngineBuilder, Limits, MethodOptions, runtime::TokioRuntime},
+    freehold::{EngineBuilder, Limits, MethodOptions},
 };
 use rmcp::ServerHandler;
 use std::{collections::HashMap, io, sync::Arc};
@@ -96,13 +93,7 @@ impl<H: ServerHandler> ServiceBuilder<H> {
     /// As [`EngineBuilder::build`].
     pub fn build(self) -> Result<McpServer, BuildServerError> {
         let sessions: Sessions<H> = Arc::default();
-        let adapter = Adapter::new(
-            self.source,
-            self.own_methods,
-            self.options,
-            sessions.clone(),
-            Asker::new(&TokioRuntime),
-        );
+        let adapter = Adapter::new(self.source, self.own_methods, self.options, sessions.clone());
         let end = move |engine: EngineBuilder<()>| {
             engine.on_closed(move |session, _| {
                 let home = sessions.pin().remove(&session.id()).cloned();

@@ -328,7 +328,7 @@ async fn a_method_for_this_process_only_is_nobody_elses() {
     let (server, _audience) = server(Limits::default());
     let address = serve(&server, HttpOptions::default()).await;
     let session = open_session(address).await;
-    let ask = json!({ "secret": "", "method": "roots/list", "params": {} });
+    let ask = json!({ "method": "roots/list", "params": {} });
     let message = json!({ "jsonrpc": "2.0", "id": 1, "method": "notifications/rmcp/ask", "params": ask });
     let answer = Request::post(&message).in_session(&session).exchange(address).await;
     assert_eq!(answer.json()["error"]["code"], ErrorCode::METHOD_NOT_FOUND.0);

@@ -57,7 +57,18 @@ impl Transport<RoleServer> for Line {
 /// Travels with a notification through rmcp's loop, which makes the context that handlers get and that nobody else can
 /// make; takes both out again, so that the handler runs in a call of the engine.
 #[derive(Clone)]
-pub(crate) struct Return(pub(crate) mpsc::Sender<(ClientNotification, NotificationContext<RoleServer>)>);
+pub(crate) struct Return(mpsc::Sender<Returned>);
+
+/// A notification as a handler gets it.
+pub(crate) type Returned = (ClientNotification, NotificationContext<RoleServer>);
+
+impl Return {
+    /// A way back, and where it ends.
+    pub(crate) fn way() -> (Self, mpsc::Receiver<Returned>) {
+        let (way, end) = mpsc::channel(1);
+        (Self(way), end)
+    }
+}
 
 /// What rmcp's loop takes for the handler.
 pub(crate) struct Handover;

@@ -23,7 +23,7 @@ pub use seat::AskFailed;
 pub(crate) use seat::{Era, Seat, Serving, giver_of};
 pub(crate) use session::SessionPeers;
 
-use crate::{background::Asker, limits::PEER_INBOX};
+use crate::limits::PEER_INBOX;
 use freehold_mcp::freehold::Session;
 use rmcp::{
     Peer, RoleServer,
@@ -50,13 +50,9 @@ impl Connected {
     /// # Panics
     ///
     /// Outside of a tokio runtime, where rmcp cannot spawn its loop.
-    pub(crate) fn new(
-        session: Option<(Session<()>, u64)>,
-        client: InitializeRequestParams,
-        asker: Option<Asker>,
-    ) -> Self {
+    pub(crate) fn new(session: Option<(Session<()>, u64)>, client: InitializeRequestParams) -> Self {
         let (inbox, messages) = mpsc::channel(PEER_INBOX);
-        let seat = Arc::new(Seat::new(session, client.capabilities.clone(), inbox.clone(), asker));
+        let seat = Arc::new(Seat::new(session, client.capabilities.clone(), inbox.clone()));
         let running = serve_directly(Handover, Line::new(seat.clone(), messages), Some(client));
         Self { peer: running.peer().clone(), inbox, seat, _loop: running }
     }

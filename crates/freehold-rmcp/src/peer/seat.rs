@@ -1,7 +1,7 @@
 #![expect(deprecated, reason = "clients may still ask for log messages")]
 
 use super::Inbox;
-use crate::{background::Asker, convert::error_data, lock_order};
+use crate::{background, convert::error_data, lock_order};
 use arc_swap::ArcSwapOption;
 use freehold_mcp::freehold::{Context, ErrorObject, QuestionError, Session};
 use freehold_sync::ScopedMutex;
@@ -52,7 +52,7 @@ pub(crate) enum Era {
 
 /// A request, or a notification, that a peer serves.
 pub(crate) struct Serving {
-    pub(crate) context: Context<()>,
+    pub(crate) context: Arc<Context<()>>,
     pub(crate) era: Era,
 }
 
@@ -64,7 +64,6 @@ pub(crate) struct Seat {
     /// What the client declared.
     capabilities: ClientCapabilities,
     inbox: Inbox,
-    asker: Option<Asker>,
     asked: ScopedMutex<Vec<(NumberOrString, AbortHandle)>, lock_order::OpenQuestions>,
 }
 
@@ -129,10 +128,9 @@ impl Seat {
         session: Option<(Session<()>, u64)>,
         capabilities: ClientCapabilities,
         inbox: Inbox,
-        asker: Option<Asker>,
     ) -> Self {
         let (serving, asked) = (ArcSwapOption::empty(), ScopedMutex::default());
-        Self { serving, session, capabilities, inbox, asker, asked }
+        Self { serving, session, capabilities, inbox, asked }
     }
 
     pub(super) fn number(&self) -> Option<u64> {
@@ -201,10 +199,10 @@ impl Seat {
         request: &ServerRequest,
     ) -> Result<(), AskFailed> {
         let (method, params) = self.question(serving.as_deref(), request)?;
-        let answer = match (&serving, &self.asker, &self.session) {
+        let answer = match (&serving, &self.session) {
             (Some(serving), ..) => serving.context.ask::<Box<RawValue>>(&method, &params).await,
-            (None, Some(asker), Some((session, _))) => {
-                Ok(asker.ask(session, &method, params).await.map_err(AskFailed::Background)?)
+            (None, Some((session, _))) => {
+                Ok(background::ask(session, method, params).await.map_err(AskFailed::Background)?)
             }
             _ => return Err(AskFailed::Ended),
         };

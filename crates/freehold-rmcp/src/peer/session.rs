@@ -1,5 +1,5 @@
 use super::{Connected, Inbox, Loan};
-use crate::{background::Asker, limits::KEPT_PEERS, lock_order};
+use crate::{limits::KEPT_PEERS, lock_order};
 use freehold_mcp::freehold::Session;
 use freehold_sync::ScopedMutex;
 use rmcp::model::InitializeRequestParams;
@@ -21,11 +21,10 @@ pub(crate) struct SessionPeers {
     inboxes: ScopedMutex<HashMap<u64, Inbox>, lock_order::Inboxes>,
     next: AtomicU64,
     ended: AtomicBool,
-    asker: Asker,
 }
 
 impl SessionPeers {
-    pub(crate) fn new(session: Session<()>, asker: Asker) -> Self {
+    pub(crate) fn new(session: Session<()>) -> Self {
         Self {
             session,
             client: OnceLock::new(),
@@ -33,7 +32,6 @@ impl SessionPeers {
             inboxes: ScopedMutex::default(),
             next: AtomicU64::new(0),
             ended: AtomicBool::new(false),
-            asker,
         }
     }
 
@@ -57,7 +55,7 @@ impl SessionPeers {
     fn connect(&self, client: &InitializeRequestParams) -> Connected {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let place = Some((self.session.clone(), number));
-        let connected = Connected::new(place, client.clone(), Some(self.asker.clone()));
+        let connected = Connected::new(place, client.clone());
         let inbox = connected.inbox.clone();
         self.inboxes.with(|inboxes| {
             inboxes.insert(number, inbox);

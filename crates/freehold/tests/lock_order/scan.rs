@@ -64,6 +64,7 @@ pub(crate) fn complaints_of_crate(folder: &str) -> Vec<String> {
         "freehold/src/lock_order.rs",
         "freehold-mcp/src/lock_order.rs",
         "freehold-admin/src/lock_order.rs",
+        "freehold-rmcp/src/lock_order.rs",
         "freehold-sync/src/signal.rs",
     ];
     let listed: Vec<_> =
