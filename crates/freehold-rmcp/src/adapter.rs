@@ -177,7 +177,7 @@ impl<H: ServerHandler> Parts<H> {
         if let ServerResult::DiscoverResult(result) = &mut result
             && discovers
         {
-            result.supported_versions.retain(|version| is_spoken(version));
+            result.supported_versions.retain(is_spoken);
         }
         write_result(&result)
     }

@@ -31,13 +31,13 @@ async fn connect(options: GuardOptions, answers: bool) -> (Sdk, Audience) {
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     let serving = async move {
         let transport = guarded.watch(tokio::io::split(ours));
-        let service = guarded.serve(transport).await.expect("the client connects");
+        let service = Box::pin(guarded.serve(transport)).await.expect("the client connects");
         let _ = service.waiting().await;
     };
     TokioRuntime.spawn("server", Box::pin(serving));
     let (tell, _) = mpsc::unbounded_channel();
     let person = Person::new(tell, answers, json!({ "roots": {} }));
-    let sdk = within(person.serve(tokio::io::split(theirs))).await.expect("a session");
+    let sdk = within(Box::pin(person.serve(tokio::io::split(theirs)))).await.expect("a session");
     (sdk, audience)
 }
 
@@ -91,7 +91,7 @@ async fn input_that_ends_while_a_handler_is_stuck() {
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     let serving = async move {
         let transport = guarded.watch(tokio::io::split(ours));
-        let service = guarded.serve(transport).await.expect("the client connects");
+        let service = Box::pin(guarded.serve(transport)).await.expect("the client connects");
         let _ = service.waiting().await;
     };
     TokioRuntime.spawn("server", Box::pin(serving));

@@ -367,7 +367,7 @@ pub(crate) async fn connect_as(server: &McpServer, way: Way, answers: bool, capa
         true => ClientLifecycleMode::Discover { preferred_versions: vec![ProtocolVersion::V_2026_07_28] },
         false => ClientLifecycleMode::Initialize,
     };
-    let sdk = within(async {
+    let sdk = within(Box::pin(async {
         match way {
             Way::Http | Way::HttpStateless => {
                 let listener =
@@ -382,7 +382,7 @@ pub(crate) async fn connect_as(server: &McpServer, way: Way, answers: bool, capa
             }
             Way::Stdio | Way::StdioStateless => person.serve_with_lifecycle(pipes(server), lifecycle).await,
         }
-    })
+    }))
     .await
     .expect("the client connects");
     Client { sdk, heard }

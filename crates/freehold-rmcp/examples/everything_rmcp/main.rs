@@ -1,5 +1,5 @@
-//! The server that the conformance suite calls, written with rmcp and served by Freehold: `everything PORT` serves
-//! <http://127.0.0.1:PORT/mcp> with one tool, prompt or resource for each thing that there is. `everything` alone serves
+//! The server that the conformance suite calls, written with rmcp and served by Freehold: `everything_rmcp PORT` serves
+//! <http://127.0.0.1:PORT/mcp> with one tool, prompt or resource for each thing that there is. `everything_rmcp` alone serves
 //! standard input and output.
 #![allow(deprecated, reason = "revisions with sessions have roots, sampling and logging")]
 
