@@ -123,7 +123,9 @@ class FeatureChecks:
         await self.session.close()
 
     async def no_warning(self):
-        assert self.collected.lines == [], self.collected.lines
+        # The library looks for a tool on the first page of the list only, and says so of all others.
+        lines = [line for line in self.collected.lines if "not listed by server, cannot validate" not in line]
+        assert lines == [], lines
 
     async def call(self, tool, arguments=None, progress=None):
         return await within(self.session.call(tool, arguments or {}, progress), tool)

@@ -28,6 +28,18 @@ function clientOf(person) {
   return client;
 }
 
+/** 1.x gives one page at a time. */
+async function allTools(client) {
+  const all = [];
+  let cursor;
+  do {
+    const { tools, nextCursor } = await client.listTools({ cursor });
+    all.push(...tools);
+    cursor = nextCursor;
+  } while (cursor !== undefined);
+  return all;
+}
+
 async function connect(person) {
   const http = subject.transport === 'http';
   const errors = [];
@@ -51,7 +63,7 @@ async function connect(person) {
     serverName: () => client.getServerVersion()?.name,
     capabilities: () => client.getServerCapabilities(),
     ping: () => client.ping(),
-    listTools: async () => (await client.listTools()).tools,
+    listTools: () => allTools(client),
     call: (name, args, { meta, ...options } = {}) => client.callTool({ name, arguments: args, _meta: meta }, undefined, options),
     page: (method, cursor) => client.request({ method, params: { cursor } }, ListToolsResultSchema),
     setLevel: level => client.setLoggingLevel(level),

@@ -70,5 +70,5 @@ async function connect(person) {
   };
 }
 
-const client = { client: 'typescript client 2', connect, ...subject };
+const client = { client: 'typescript client 2', connect, renewsCodes: true, ...subject };
 await (subject.server === 'freehold' ? run(client) : runFeatures(client, collectWarnings()));

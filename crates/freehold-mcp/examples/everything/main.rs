@@ -1,6 +1,7 @@
 //! The server that the conformance suite and real clients call: `everything PORT` serves <http://127.0.0.1:PORT/mcp>,
 //! `everything --stdio` one client on standard input and output, with one tool for each thing that a tool can do, and a
-//! prompt or a resource for each kind of these. `scripts/conformance` and `scripts/clients` start it.
+//! prompt or a resource for each kind of these. A second argument sets how many entries a page of its lists has.
+//! `scripts/conformance` and `scripts/clients` start it.
 
 mod asking;
 mod content;
@@ -22,7 +23,7 @@ use std::{
 #[derive(Default)]
 struct Server(OnceLock<McpServer>);
 
-fn build() -> Result<McpServer, Box<dyn Error>> {
+fn build(page_size: Option<usize>) -> Result<McpServer, Box<dyn Error>> {
     let own = Arc::new(Server::default());
     let mut builder = McpServer::builder("everything", env!("CARGO_PKG_VERSION"))
         .title("Everything")
@@ -45,6 +46,9 @@ fn build() -> Result<McpServer, Box<dyn Error>> {
     for resource in resources::resources() {
         builder = builder.resource(resource);
     }
+    if let Some(entries) = page_size {
+        builder = builder.page_size(entries);
+    }
     let server = builder
         .resource_template(resources::template())
         .cache(Cacheable::ToolsList, CacheHint::public(Duration::from_secs(60)))
@@ -56,12 +60,14 @@ fn build() -> Result<McpServer, Box<dyn Error>> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let place = std::env::args().nth(1).ok_or("usage: everything (PORT | --stdio)")?;
+    let mut arguments = std::env::args().skip(1);
+    let place = arguments.next().ok_or("usage: everything (PORT | --stdio) [ENTRIES_A_PAGE]")?;
+    let server = build(arguments.next().map(|entries| entries.parse()).transpose()?)?;
     if place == "--stdio" {
-        return Ok(build()?.serve_stdio().await?);
+        return Ok(server.serve_stdio().await?);
     }
     let port: u16 = place.parse()?;
-    let listener = build()?.bind_http(("127.0.0.1", port), HttpOptions::default()).await?;
+    let listener = server.bind_http(("127.0.0.1", port), HttpOptions::default()).await?;
     println!("{}", listener.url());
     listener.serve().await;
     Ok(())

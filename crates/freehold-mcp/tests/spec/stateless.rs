@@ -5,9 +5,9 @@ use crate::{
     scene::{Client, Era, initialize, request, scene, stateless},
     wire::{Connection, Request, serve},
 };
-use freehold_mcp::{HttpOptions, McpServer};
+use freehold_mcp::{CacheHint, Cacheable, HttpOptions, McpServer, Tool, ToolContext, ToolError};
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, fs, net::SocketAddr, path::Path};
+use std::{collections::BTreeSet, fs, net::SocketAddr, path::Path, time::Duration};
 
 const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
 const CANCELLED: &str = "notifications/cancelled";
@@ -15,6 +15,7 @@ const LOGGED: &str = "notifications/message";
 const PROGRESS: &str = "notifications/progress";
 const TOOLS_CHANGED: &str = "notifications/tools/list_changed";
 const MISSING_CAPABILITY: i32 = -32021;
+const MINUTE: Duration = Duration::from_secs(60);
 
 fn subscription(message: &Value) -> &Value {
     &message["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"]
@@ -252,6 +253,30 @@ async fn tools_are_declared_and_listed_alike_to_all() {
     assert_eq!(client.ask(4, "tools/list", json!({})).await["result"], before);
     assert_eq!(listed().await, before);
     client.pipe.finish().await;
+}
+
+#[tokio::test]
+async fn all_pages_of_a_list_have_one_scope() {
+    async fn nothing(_ctx: &ToolContext, (): ()) -> Result<&'static str, ToolError> {
+        Ok("")
+    }
+    for (hint, scope) in [(CacheHint::private(MINUTE), "private"), (CacheHint::public(MINUTE), "public")] {
+        let mut builder = McpServer::builder("pages", "1.0.0").page_size(2).cache(Cacheable::ToolsList, hint);
+        for name in ["a", "b", "c", "d", "e"] {
+            builder = builder.tool(Tool::new(name, "", nothing));
+        }
+        let mut client = Client::new(builder.build().expect("names are unique"), Era::Stateless).await;
+        let (mut params, mut pages) = (json!({}), 0);
+        loop {
+            let page = client.ask(1, "tools/list", params).await["result"].clone();
+            assert_eq!((&page["cacheScope"], &page["ttlMs"]), (&json!(scope), &json!(60_000)), "{page}");
+            pages += 1;
+            let Some(cursor) = page.get("nextCursor") else { break };
+            params = json!({ "cursor": cursor });
+        }
+        assert_eq!(pages, 3);
+        client.pipe.finish().await;
+    }
 }
 
 /// The levels of the messages that come before the answer.
