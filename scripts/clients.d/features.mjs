@@ -252,7 +252,7 @@ function featureRows(subject) {
 }
 
 /**
- * Runs the checks of a client library. `subject.cannot` names the features that the client cannot drive; one that
+ * Runs the checks of a client library. `subject.tasks` is its own check of tasks, if it has any. `subject.cannot` names the features that the client cannot drive; one that
  * `renewsCodes` reports the codes of older revisions as those of the newest.
  */
 export function runFeatures(subject, warnings) {

@@ -1,11 +1,12 @@
 // TypeScript SDK 1.x: the session era only.
+import assert from 'node:assert/strict';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import {
-  CreateMessageRequestSchema, ElicitRequestSchema, ListRootsRequestSchema, ListToolsResultSchema,
+  CallToolResultSchema, CreateMessageRequestSchema, ElicitRequestSchema, ListRootsRequestSchema, ListToolsResultSchema,
 } from '@modelcontextprotocol/sdk/types.js';
-import { collectWarnings, processEnded, run, subjectFromArguments, watchProgressOrder } from './checks.mjs';
+import { collectWarnings, processEnded, run, subjectFromArguments, text, watchProgressOrder, within } from './checks.mjs';
 import { Notices, runFeatures } from './features.mjs';
 
 const subject = subjectFromArguments();
@@ -78,6 +79,7 @@ async function connect(person) {
     heard: (method, count) => notices.heard(method, count),
     seen: method => notices.seen(method),
     forget: method => notices.forget(method),
+    tasks: client.experimental.tasks,
     close: async () => {
       if (http) await transport.terminateSession();
       // From here on the client cuts its own streams and reports that as an error.
@@ -88,5 +90,38 @@ async function connect(person) {
   };
 }
 
-const client = { client: 'typescript sdk 1', connect, ...subject };
+/** A tool as a task: all that the client tells of it until its end. */
+async function runAsTask({ tasks }, name, args) {
+  const told = [];
+  for await (const message of tasks.callToolStream({ name, arguments: args }, undefined, { task: { ttl: 60_000 } })) {
+    if (message.type === 'error') throw message.error;
+    told.push(message);
+  }
+  return { task: told.find(({ type }) => type === 'taskCreated').task, result: told.at(-1).result };
+}
+
+async function tasks({ session, person }) {
+  const { task, result } = await within(runAsTask(session, 'slow_compute', { seconds: 0.2, label: 'it' }), 'a task');
+  assert.match(text(result), /Computed it/);
+  assert.equal(task.status, 'working');
+  const { taskId } = task;
+  assert.equal((await within(session.tasks.getTask(taskId), 'tasks/get')).status, 'completed');
+  assert.match(text(await within(session.tasks.getTaskResult(taskId, CallToolResultSchema), 'tasks/result')), /Computed it/);
+  assert.ok((await within(session.tasks.listTasks(), 'tasks/list')).tasks.some(listed => listed.taskId === taskId));
+
+  person.answers.push({ action: 'accept', content: { confirm: true } });
+  const asked = await within(runAsTask(session, 'confirm_delete', { filename: 'a.txt' }), 'a task that asks');
+  assert.match(text(asked.result), /Would delete a\.txt/);
+  assert.match(person.questions.elicitation.splice(0)[0].message, /a\.txt/);
+
+  const endless = session.tasks.callToolStream({ name: 'slow_compute', arguments: { seconds: 600 } }, undefined, { task: {} });
+  const { value: { task: running } } = await within(endless.next(), 'a task to cancel');
+  assert.equal((await within(session.tasks.cancelTask(running.taskId), 'tasks/cancel')).status, 'cancelled');
+  assert.equal((await within(session.tasks.getTask(running.taskId), 'tasks/get')).status, 'cancelled');
+  await assert.rejects(within(session.tasks.cancelTask(running.taskId), 'tasks/cancel'), ({ code }) => code === -32602);
+  await endless.return();
+  await assert.rejects(within(session.tasks.getTask('nobody'), 'tasks/get'), ({ code }) => code === -32602);
+}
+
+const client = { client: 'typescript sdk 1', connect, tasks, ...subject };
 await (subject.server === 'freehold' ? run(client) : runFeatures(client, collectWarnings()));
