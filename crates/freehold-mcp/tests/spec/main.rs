@@ -8,7 +8,6 @@ mod sessions;
 #[path = "../stage/mod.rs"]
 mod stage;
 mod stateless;
-#[expect(dead_code, reason = "no stream is resumed here")]
 #[path = "../wire/mod.rs"]
 #[expect(dead_code, reason = "no stream here can be taken up")]
 mod wire;
