@@ -3,7 +3,6 @@
 use anyhow::{Context as _, Result, ensure};
 use freehold::message::{Decoded, Message, decode};
 use freehold::{BreakerOptions, Context, Engine, EngineBuilder, ErrorObject, Limits, MethodOptions, Session};
-use freehold_admin::Telemetry;
 use serde::{Deserialize, Serialize};
 
 /// The parameters of a `tools/call`.
@@ -114,15 +113,6 @@ impl EchoEngine {
     pub fn recovering() -> Result<Self> {
         let options = MethodOptions::new().idempotent(true).breaker(BreakerOptions::new());
         Self::of(Engine::builder(()).method_with("tools/call", options, call))
-    }
-
-    /// The same with telemetry: what metrics, the admin page and alerts are made of.
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn watched() -> Result<Self> {
-        Self::of(Engine::builder(()).observer(Telemetry::new()).method("tools/call", call))
     }
 
     fn of(builder: EngineBuilder<()>) -> Result<Self> {

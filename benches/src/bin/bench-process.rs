@@ -47,14 +47,11 @@ enum Subject {
     Process,
     /// The same with a circuit breaker, for a method that may be run again
     Recovering,
-    /// A decoded message in, a response out, with telemetry
-    Watched,
     /// Bytes in, bytes out
     ProcessBytes,
 }
 
-const SUBJECTS: [Subject; 5] =
-    [Subject::Floor, Subject::Process, Subject::Watched, Subject::Recovering, Subject::ProcessBytes];
+const SUBJECTS: [Subject; 4] = [Subject::Floor, Subject::Process, Subject::Recovering, Subject::ProcessBytes];
 
 /// What `block_on` runs at a time.
 const BATCH: u32 = 1_000;
@@ -64,7 +61,6 @@ impl fmt::Display for Subject {
         f.write_str(match self {
             Self::Floor => "floor: serde_json alone",
             Self::Process => "Engine::process",
-            Self::Watched => "Engine::process, watched",
             Self::Recovering => "Engine::process, breaker on, repeatable",
             Self::ProcessBytes => "Engine::process_bytes",
         })
@@ -82,7 +78,6 @@ struct Bench {
     runtime: Runtime,
     engine: EchoEngine,
     recovering: EchoEngine,
-    watched: EchoEngine,
     exchanges: Vec<Exchange>,
 }
 
@@ -91,8 +86,7 @@ impl Bench {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let engine = runtime.block_on(async { EchoEngine::new() })?;
         let recovering = runtime.block_on(async { EchoEngine::recovering() })?;
-        let watched = runtime.block_on(async { EchoEngine::watched() })?;
-        Ok(Self { runtime, engine, recovering, watched, exchanges: exchanges(BATCH) })
+        Ok(Self { runtime, engine, recovering, exchanges: exchanges(BATCH) })
     }
 
     /// Runs `subject` so many times; the CPU time per operation in nanoseconds.
@@ -102,7 +96,7 @@ impl Bench {
         while left > 0 {
             let exchanges = &self.exchanges[..left.min(BATCH) as usize];
             let messages = match subject {
-                Subject::Process | Subject::Watched | Subject::Recovering => {
+                Subject::Process | Subject::Recovering => {
                     exchanges.iter().map(Exchange::message).collect::<Result<_>>()?
                 }
                 _ => Vec::new(),
@@ -121,7 +115,6 @@ impl Bench {
         match subject {
             Subject::Floor => parse_and_serialize(exchanges),
             Subject::Process => self.runtime.block_on(self.engine.process(messages, exchanges)),
-            Subject::Watched => self.runtime.block_on(self.watched.process(messages, exchanges)),
             Subject::Recovering => self.runtime.block_on(self.recovering.process(messages, exchanges)),
             Subject::ProcessBytes => self.runtime.block_on(self.engine.process_bytes(exchanges)),
         }

@@ -3,21 +3,17 @@
 use std::fmt::{self, Write};
 
 /// The lines to print at the start of an HTTP server.
-pub(crate) fn connect_hints(url: &str, token: bool, page: Option<&str>) -> String {
+pub(crate) fn connect_hints(url: &str, token: bool) -> String {
     let mut text = String::new();
     // Writing to a String does not fail.
-    let _ = write(&mut text, url, token, page);
+    let _ = write(&mut text, url, token);
     text
 }
 
-fn write(text: &mut String, url: &str, token: bool, page: Option<&str>) -> fmt::Result {
+fn write(text: &mut String, url: &str, token: bool) -> fmt::Result {
     let header = if token { " --header \"Authorization: Bearer $FREEHOLD_TOKEN\"" } else { "" };
     let headers = if token { r#", "headers": { "Authorization": "Bearer ${FREEHOLD_TOKEN}" }"# } else { "" };
-    writeln!(text, "Freehold serves MCP at {url}")?;
-    if let Some(page) = page {
-        writeln!(text, "What it does is shown at {page} (and by `freehold inspect`)")?;
-    }
-    writeln!(text)?;
+    writeln!(text, "Freehold serves MCP at {url}\n")?;
     writeln!(
         text,
         "Inspector   npx @modelcontextprotocol/inspector --cli --transport http --server-url {url}{header} --method tools/list"
@@ -48,8 +44,7 @@ mod tests {
     #[test]
     fn the_json_in_the_hints_is_json() {
         for token in [false, true] {
-            let hints = connect_hints("http://127.0.0.1:8808/mcp", token, Some("http://127.0.0.1:8809/"));
-            assert!(hints.contains("http://127.0.0.1:8809/"), "{hints}");
+            let hints = connect_hints("http://127.0.0.1:8808/mcp", token);
             let mut found = 0;
             for json in hints.lines().filter_map(|line| line.find('{').map(|at| &line[at..])) {
                 let value: serde_json::Value = serde_json::from_str(json).unwrap();

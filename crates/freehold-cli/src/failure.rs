@@ -1,7 +1,6 @@
 //! Why the command failed, and with which exit code.
 
-use crate::{check::ReportError, config::ConfigError};
-use freehold_admin::HttpUrl;
+use crate::config::ConfigError;
 use freehold_mcp::{BuildServerError, StdioError};
 use std::{
     io::{self, Write},
@@ -22,23 +21,6 @@ pub(crate) enum Failure {
     AddressInUse { address: String },
     #[error("cannot listen on {address}: {reason}; choose another address with --http")]
     Listen { address: String, reason: String },
-    #[error(
-        "cannot show the admin page on {address}: another program listens there already; choose another address with \
-         --admin, or use --admin off"
-    )]
-    AdminAddressInUse { address: String },
-    #[error(
-        "cannot show the admin page on {address}: {reason}; choose another address with --admin, or use --admin off"
-    )]
-    Admin { address: String, reason: String },
-    #[error("{url} does not answer: {reason}; is a server running there, with --admin?")]
-    Unreachable { url: HttpUrl, reason: String },
-    #[error("{url} wants another token: set FREEHOLD_ADMIN_TOKEN, or --token, to that of the server")]
-    WrongToken { url: HttpUrl },
-    #[error("{url} is no admin address of freehold: {reason}")]
-    NoInspection { url: HttpUrl, reason: String },
-    #[error(transparent)]
-    Report(#[from] ReportError),
     #[error(transparent)]
     Stdio(#[from] StdioError),
     #[error(transparent)]
@@ -52,6 +34,6 @@ impl Failure {
     pub(crate) fn report(&self) -> ExitCode {
         // Nobody reads a closed standard error.
         let _ = writeln!(io::stderr(), "error: {self}");
-        ExitCode::from(if matches!(self, Self::Config(_) | Self::Report(_)) { USAGE } else { RUNTIME })
+        ExitCode::from(if matches!(self, Self::Config(_)) { USAGE } else { RUNTIME })
     }
 }

@@ -2,14 +2,11 @@
 
 #![forbid(unsafe_code)]
 
-mod admin;
-mod check;
 mod cli;
 mod config;
 mod connect_hints;
 mod demo;
 mod failure;
-mod inspect;
 mod ledger;
 mod logging;
 mod period;
@@ -24,8 +21,6 @@ fn main() -> ExitCode {
     let ended = match cli::Cli::parse().command {
         cli::Command::Serve(arguments) => serve::command(*arguments),
         cli::Command::Demo(arguments) => demo::command(&arguments),
-        cli::Command::Inspect(arguments) => inspect::command(&arguments),
-        cli::Command::Check(arguments) => check::command(&arguments),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

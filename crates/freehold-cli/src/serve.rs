@@ -1,7 +1,6 @@
 //! `freehold serve`.
 
 use crate::{
-    admin::{self, AdminTarget},
     cli::ServeArguments,
     config::{Config, Reach},
     connect_hints::connect_hints,
@@ -11,8 +10,7 @@ use crate::{
     shutdown::{StopSignals, drain_on_signal, finish_drain},
     tools,
 };
-use freehold_admin::{RunningAdmin, Telemetry};
-use freehold_mcp::{HttpListener, McpServer, ServeError};
+use freehold_mcp::{McpServer, ServeError};
 use std::{
     error::Error,
     io::{self, Write},
@@ -29,7 +27,6 @@ pub(crate) fn command(arguments: ServeArguments) -> Result<(), Failure> {
     }
     // Before anything starts: a mistake in the address is one of usage.
     let target = Target::of(&config)?;
-    let admin = AdminTarget::of(&config)?;
     let log = logging::start(&config)?;
     let tools = match config.tool_threads {
         0 => None,
@@ -39,7 +36,7 @@ pub(crate) fn command(arguments: ServeArguments) -> Result<(), Failure> {
     };
     let runtime = UnattendedRuntime::new(&mut Builder::new_multi_thread())?;
     let tools = tools.as_ref().map(UnattendedRuntime::handle);
-    let served = runtime.block_on(serve(&config, target, admin, &log, tools));
+    let served = runtime.block_on(serve(&config, target, &log, tools));
     log.flush();
     served
 }
@@ -88,43 +85,29 @@ impl Target {
 async fn serve(
     config: &Config,
     target: Target,
-    admin: AdminTarget,
     log: &LogFlush,
     tools: Option<&Handle>,
 ) -> Result<(), Failure> {
     let signals = StopSignals::receive()?;
-    let telemetry = admin::telemetry(config)?;
-    let server = server(config, tools, &telemetry)?;
+    let server = server(config, tools)?;
     let engine = server.engine().clone();
     let grace = config.drain_grace.duration();
     let drain = drain_on_signal(engine.clone(), grace, signals, log.clone());
     engine.runtime().spawn("drain on a signal", Box::pin(drain));
-    // It goes on until the drain is over.
-    let show = || admin::show(admin, config, &engine, &telemetry);
-    let (served, _admin) = match target {
-        Target::Stdio => {
-            let admin = show()?;
-            (serve_stdio(&server).await, admin)
-        }
-        Target::Http(addresses, reach) => {
-            let listener = listen(&server, config, &addresses, reach).await?;
-            let admin = show()?;
-            greet(&listener, config, admin.as_ref());
-            listener.serve().await;
-            (Ok(()), admin)
-        }
+    let served = match target {
+        Target::Stdio => serve_stdio(&server).await,
+        Target::Http(addresses, reach) => serve_http(&server, config, &addresses, reach).await,
     };
     finish_drain(&engine, grace).await;
     served
 }
 
-fn server(config: &Config, threads: Option<&Handle>, telemetry: &Telemetry) -> Result<McpServer, Failure> {
+fn server(config: &Config, threads: Option<&Handle>) -> Result<McpServer, Failure> {
     let ledger = Ledger::new(config.max_accounts.get());
     let mut builder = McpServer::builder("freehold", env!("CARGO_PKG_VERSION"))
         .title("Freehold")
         .instructions(tools::INSTRUCTIONS)
         .limits(config.limits())
-        .engine(|engine| engine.observer(telemetry.clone()))
         .app(std::sync::Arc::new(ledger));
     if let Some(threads) = threads {
         builder = builder.engine(|engine| engine.handlers_on(threads));
@@ -137,28 +120,23 @@ async fn serve_stdio(server: &McpServer) -> Result<(), Failure> {
     Ok(server.serve_stdio().await?)
 }
 
-async fn listen(
+async fn serve_http(
     server: &McpServer,
     config: &Config,
     addresses: &[SocketAddr],
     reach: Reach,
-) -> Result<HttpListener, Failure> {
+) -> Result<(), Failure> {
     let bound = server.bind_http(addresses, config.http_options(reach)).await;
     let listener = bound.map_err(|error| cannot_listen(config.http.clone(), &error))?;
     tracing::info!(url = listener.url(), "serving");
     if reach == Reach::Network {
         tracing::warn!("other machines can connect, and without TLS; put a proxy with TLS in front");
     }
-    Ok(listener)
-}
-
-/// Tells how to connect, and where the page is.
-fn greet(listener: &HttpListener, config: &Config, admin: Option<&RunningAdmin>) {
-    let page = admin.map(|admin| url_for_people(admin.address(), "/"));
-    let url = url_for_people(listener.address(), &config.path);
-    let hints = connect_hints(&url, config.token.is_some(), page.as_deref());
+    let hints = connect_hints(&url_for_people(listener.address(), &config.path), config.token.is_some());
     // Nobody needs the hints if nobody reads them.
     let _ = io::stdout().write_all(hints.as_bytes());
+    listener.serve().await;
+    Ok(())
 }
 
 /// The address for a client on this machine; "any address" is none to connect to.

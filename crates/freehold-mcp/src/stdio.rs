@@ -4,7 +4,6 @@
 //! written waits in the session's bounded stream. One writer writes whole lines.
 
 use crate::{
-    batch::{self, Answers, Batch, BatchStep, Parts},
     framing::{encode, one_line},
     model::Meta,
     peer::Peer,
@@ -20,11 +19,8 @@ use freehold::{
 };
 use futures_util::future::maybe_done;
 use memchr::memchr;
-use std::{convert::Infallible, io, time::Duration};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    sync::mpsc,
-};
+use std::{io, time::Duration};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// How long calls may go on after the input has ended: clients kill a server that does not end within two seconds.
 const AFTER_INPUT: Duration = Duration::from_millis(1_500);
@@ -75,9 +71,8 @@ impl<S: State> McpServer<S> {
         let session = CloseOnDrop(engine.open()?);
         // It may have ended before it is asked again: the client closed its end, or a drain closed the session.
         let mut writer = std::pin::pin!(maybe_done(write_lines(session.0.listen(), output)));
-        let (open, mut batches) = mpsc::channel(1);
         let read = {
-            let mut reader = std::pin::pin!(read_lines(engine, &session.0, input, &open));
+            let mut reader = std::pin::pin!(read_lines(engine, &session.0, input));
             tokio::select! {
                 read = reader.as_mut() => {
                     end_listening(engine, &session.0);
@@ -94,9 +89,6 @@ impl<S: State> McpServer<S> {
         let runtime = engine.runtime();
         let calls_ended = async {
             session.0.calls_ended().await;
-            // Their answers are pushed by tasks of their own.
-            drop(open);
-            batches.recv().await;
             session.0.close(CloseReason::Disconnected);
         };
         // After a drain no call is left that could still have something to say.
@@ -215,7 +207,6 @@ async fn read_lines<S: State>(
     engine: &Engine<S>,
     session: &Session<S>,
     mut input: impl AsyncRead + Unpin,
-    open: &OpenBatches,
 ) -> io::Result<()> {
     let mut lines = Lines::new(engine.limits().message_bytes);
     loop {
@@ -224,13 +215,13 @@ async fn read_lines<S: State>(
         lines.buffer.reserve(READ_BYTES);
         if input.read_buf(&mut lines.buffer).await? == 0 {
             if let Some(rest) = lines.rest() {
-                take_line(engine, session, &rest, open);
+                take_line(engine, session, &rest);
             }
             return Ok(());
         }
         while let Some(line) = lines.next() {
             match line {
-                Line::Whole(line) => take_line(engine, session, &line, open),
+                Line::Whole(line) => take_line(engine, session, &line),
                 Line::TooLong => {
                     let most = engine.limits().message_bytes;
                     refuse(engine, session, &Malformed::too_large(most));
@@ -240,16 +231,13 @@ async fn read_lines<S: State>(
     }
 }
 
-fn take_line<S: State>(engine: &Engine<S>, session: &Session<S>, line: &[u8], open: &OpenBatches) {
+fn take_line<S: State>(engine: &Engine<S>, session: &Session<S>, line: &[u8]) {
     if line.iter().all(u8::is_ascii_whitespace) {
         return;
     }
     match decode(line, engine.limits()) {
         Decoded::Single(Ok(message)) => take_message(engine, session, message),
         Decoded::Single(Err(malformed)) => refuse(engine, session, &malformed),
-        Decoded::Batch(parts) if batch::is_spoken_by(session) && batch::check(&parts).is_ok() => {
-            take_batch(engine, session, parts, open);
-        }
         Decoded::Batch(parts) => {
             // Each message of a batch gets its error, so that no sender waits for an answer that never comes.
             for part in parts {
@@ -257,35 +245,6 @@ fn take_line<S: State>(engine: &Engine<S>, session: &Session<S>, line: &[u8], op
             }
         }
     }
-}
-
-/// Counts batches that are not answered yet: as long as somebody has a clone of the sender.
-type OpenBatches = mpsc::Sender<Infallible>;
-
-/// Starts a batch, whose answers are written together when the last of them has come.
-fn take_batch<S: State>(engine: &Engine<S>, session: &Session<S>, parts: Parts<'_>, open: &OpenBatches) {
-    let mut batch = Batch::begin(engine, session, parts, Route::Caller, None);
-    if batch.is_over() {
-        return;
-    }
-    let (engine, session, open) = (engine.clone(), session.clone(), open.clone());
-    let runtime = engine.runtime().clone();
-    let answered = async move {
-        let mut answers = Answers::default();
-        loop {
-            match std::future::poll_fn(|cx| batch.poll_step(cx)).await {
-                BatchStep::Answer(answer) => answers.add(&answer, engine.limits()),
-                // The calls of a batch say the rest on the session's stream.
-                BatchStep::Frame(_) | BatchStep::CloseStream => {}
-                BatchStep::End => break,
-            }
-        }
-        if let Some(array) = answers.encode() {
-            session.answer(Frame::Answer(Bytes::from(array)));
-        }
-        drop(open);
-    };
-    runtime.spawn("batch", Box::pin(answered));
 }
 
 fn take_message<S: State>(engine: &Engine<S>, session: &Session<S>, message: Message<'_>) {

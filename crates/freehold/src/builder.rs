@@ -11,7 +11,6 @@ use crate::{
     gate::Gate,
     handler::{Handler, HandlerResult, Method, MethodKind, MethodOptions, RawHandler, Typed, write_result},
     hooks::Hooks,
-    layer::{Layer, Layers, layered},
     limits::Limits,
     message::{ErrorObject, Raw},
     methods::Methods,
@@ -62,10 +61,9 @@ pub struct EngineBuilder<S: State> {
     initial: S,
     limits: Limits,
     methods: Vec<(Arc<str>, MethodOptions, MethodKind<S>)>,
-    layers: Vec<Box<dyn Layer<S>>>,
     hooks: Hooks<S>,
     app: AppState,
-    observers: Vec<Box<dyn Observer>>,
+    observer: Option<Box<dyn Observer>>,
     runtime: Arc<dyn Runtime>,
     store: Arc<dyn Store<S>>,
     at_cap: AtCap,
@@ -86,10 +84,9 @@ impl<S: State> EngineBuilder<S> {
             initial,
             limits: Limits::default(),
             methods: Vec::new(),
-            layers: Vec::new(),
             hooks: Hooks::default(),
             app: AppState::default(),
-            observers: Vec::new(),
+            observer: None,
             runtime: Arc::new(TokioRuntime),
             store: Arc::new(MemoryStore::default()),
             at_cap: AtCap::default(),
@@ -196,39 +193,6 @@ impl<S: State> EngineBuilder<S> {
         self
     }
 
-    /// Puts a [`Layer`] around the handlers of all calls, inside of those that were put there before.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use freehold::{Context, Engine, ErrorCode, ErrorObject, HandlerResult, LayeredCall, Next};
-    ///
-    /// /// Lets nobody in who does not say the word.
-    /// async fn guard(call: LayeredCall<()>, next: Next<()>) -> HandlerResult {
-    ///     let [word]: [String; 1] = call.read_params()?;
-    ///     if word != "please" {
-    ///         return Err(ErrorObject::new(ErrorCode(-31100), "say please"));
-    ///     }
-    ///     next.run(call).await
-    /// }
-    ///
-    /// async fn open(_: &Context<()>, _: [String; 1]) -> Result<&'static str, ErrorObject> {
-    ///     Ok("open")
-    /// }
-    ///
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-    /// let engine = Engine::builder(()).method("open", open).layer(guard).build().unwrap();
-    /// let session = engine.open().unwrap();
-    /// let request = br#"{"jsonrpc":"2.0","id":1,"method":"open","params":["now"]}"#;
-    /// let answer = engine.process_bytes(&session, request).await.unwrap();
-    /// assert!(answer.ends_with(br#""error":{"code":-31100,"message":"say please"}}"#));
-    /// # }
-    /// ```
-    pub fn layer(mut self, layer: impl Layer<S>) -> Self {
-        self.layers.push(Box::new(layer));
-        self
-    }
-
     /// Handles `name` at once, by a synchronous function that runs in the reader, takes no slot and overtakes a full
     /// house: for pings, cancels and handshakes. It must be quick.
     pub fn control<R: Serialize>(
@@ -289,9 +253,9 @@ impl<S: State> EngineBuilder<S> {
         self
     }
 
-    /// Adds one who observes the events, beside those that were added before.
+    /// Sets who observes the events.
     pub fn observer(mut self, observer: impl Observer) -> Self {
-        self.observers.push(Box::new(observer));
+        self.observer = Some(Box::new(observer));
         self
     }
 
@@ -358,13 +322,9 @@ impl<S: State> EngineBuilder<S> {
 
     /// The methods with their fallbacks and the defaults.
     fn treated_methods(&mut self) -> Result<Vec<Method<S>>, BuildError> {
-        let layers: Layers<S> = std::mem::take(&mut self.layers).into();
         let methods = std::mem::take(&mut self.methods).into_iter().map(|(name, options, kind)| {
             let fallback = self.fallbacks.remove(&*name);
-            let mut treatment = Treatment::new(&options, &self.defaults, fallback);
-            // What is inside of the layers may enter one.
-            treatment.has_subjects |= !layers.is_empty();
-            let kind = if layers.is_empty() { kind } else { layered(kind, &layers) };
+            let treatment = Treatment::new(&options, &self.defaults, fallback);
             Method { name, options, treatment, kind }
         });
         let methods = methods.collect();
@@ -402,7 +362,7 @@ impl<S: State> EngineBuilder<S> {
             store: self.store,
             methods,
             hooks: self.hooks,
-            events: Events::new(self.observers),
+            events: Events::new(self.observer),
             app: self.app,
             registry: Registry::default(),
             total: TotalCalls::default(),

@@ -4,7 +4,7 @@
 use crate::{
     admission::Overloaded,
     call::{
-        Arrival, Call, CallHandle, CallKey, CallTask, Extension, Refused, Route, Stage, Step,
+        Call, CallHandle, CallKey, CallTask, Refused, Route, Stage, Step,
         effect::{self, Effect},
         table_refusal,
     },
@@ -23,7 +23,11 @@ use crate::{
     state::State,
 };
 use futures_util::future::join_all;
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// What dispatching a message gave.
 #[derive(Debug)]
@@ -37,7 +41,7 @@ pub enum Dispatched<S: State> {
 }
 
 /// The outcome of a request that does not become a call, and what its peer is told.
-pub(crate) type Refusal = (OutcomeKind, ErrorObject);
+type Refusal = (OutcomeKind, ErrorObject);
 
 impl<S: State> Engine<S> {
     /// Handles one message and returns its answer, if it wants one. Notifications and questions of the handler go to
@@ -97,26 +101,13 @@ impl<S: State> Engine<S> {
     /// Starts to handle one message. Never waits, and runs no handler: a call's first step runs when its handle is
     /// polled first, or in a task of its own with [`Route::Session`].
     pub fn dispatch(&self, session: &Session<S>, message: Message<'_>, route: Route) -> Dispatched<S> {
-        self.dispatch_with(session, message, route, None)
-    }
-
-    /// [`dispatch`](Self::dispatch), with what the transport knows of the message beside its text, such as who sent it. The
-    /// handler finds it by its type with [`Context::extension`](crate::Context::extension).
-    pub fn dispatch_with(
-        &self,
-        session: &Session<S>,
-        message: Message<'_>,
-        route: Route,
-        extension: Option<Extension>,
-    ) -> Dispatched<S> {
         effect::note(Effect::Called);
         let now = self.inner.runtime.now();
         session.touch_at(now);
-        let arrival = Arrival { extension, ..Arrival::new(route, now) };
         match message {
-            Message::Request(request) => self.dispatch_request(session, request, arrival),
+            Message::Request(request) => self.dispatch_request(session, request, route, now),
             Message::Notification(notification) => {
-                self.dispatch_notification(session, notification, arrival);
+                self.dispatch_notification(session, notification, now);
                 Dispatched::Nothing
             }
             Message::Response(response) => {
@@ -130,9 +121,9 @@ impl<S: State> Engine<S> {
         &self,
         session: &Session<S>,
         request: Request<'_>,
-        arrival: Arrival,
+        route: Route,
+        now: Instant,
     ) -> Dispatched<S> {
-        let route = arrival.route;
         let Request { id, method, params } = request;
         if session.closed().is_some() {
             let (kind, error) = table_refusal(Refused::Closed, session.id(), Some(&id));
@@ -145,7 +136,7 @@ impl<S: State> Engine<S> {
         if let Some((kind, result)) = self.control(session, index, params.as_ref()) {
             return self.answer_now(session, id, &method, kind, result, route);
         }
-        match self.admit(session, CallKey::Request(id.clone()), index, params, arrival) {
+        match self.admit(session, CallKey::Request(id.clone()), index, params, (route, now)) {
             Ok((call, task)) if route == Route::Session => {
                 drop(call);
                 task.spawn();
@@ -213,7 +204,7 @@ impl<S: State> Engine<S> {
         Dispatched::Answer(response)
     }
 
-    fn dispatch_notification(&self, session: &Session<S>, notification: Notification<'_>, arrival: Arrival) {
+    fn dispatch_notification(&self, session: &Session<S>, notification: Notification<'_>, now: Instant) {
         let Notification { method, params } = notification;
         let Some(index) = self.inner.methods.find(&method) else {
             let (session, method) = (session.id(), &*method);
@@ -223,7 +214,7 @@ impl<S: State> Engine<S> {
             return self.ended_on_arrival(session, None, &method, outcome);
         }
         let key = CallKey::Unnamed(self.inner.next_serial());
-        match self.admit(session, key, index, params, Arrival { route: Route::Session, ..arrival }) {
+        match self.admit(session, key, index, params, (Route::Session, now)) {
             Ok((_, task)) => task.spawn(),
             Err((outcome, _)) => self.ended_on_arrival(session, None, &method, outcome),
         }
@@ -241,17 +232,17 @@ impl<S: State> Engine<S> {
     }
 
     /// Makes a call of a request: counts it, and gets it what it needs to run.
-    pub(crate) fn admit(
+    fn admit(
         &self,
         session: &Session<S>,
         key: CallKey,
         method: usize,
         params: Option<Raw<'_>>,
-        arrival: Arrival,
+        (route, now): (Route, Instant),
     ) -> Result<(Arc<Call<S>>, CallTask<S>), Refusal> {
         let engine = &self.inner;
         let admitted = if engine.total.enter(&engine.limits) {
-            self.admit_counted(session, key, method, params, arrival)
+            self.admit_counted(session, key, method, params, (route, now))
         } else {
             Err((OutcomeKind::Overloaded, engine.overloaded()))
         };
@@ -268,7 +259,7 @@ impl<S: State> Engine<S> {
         key: CallKey,
         method: usize,
         params: Option<Raw<'_>>,
-        arrival: Arrival,
+        (route, now): (Route, Instant),
     ) -> Result<(Arc<Call<S>>, CallTask<S>), Refusal> {
         let engine = &self.inner;
         // After it was counted: see `drain`.
@@ -277,22 +268,17 @@ impl<S: State> Engine<S> {
                 ErrorObject::new(ErrorCode::STOPPING, "the server is shutting down and takes no new calls");
             return Err((OutcomeKind::Stopping, error));
         }
-        if engine.methods.options(method).beside {
-            let call = Call::new(session, key, method, arrival);
-            enter(&call)?;
-            return Ok((call.clone(), CallTask::beside(call, params.map(Cow::into_owned))));
-        }
         let overloaded = || (OutcomeKind::Overloaded, engine.overloaded());
         let place = Whose::enter_session(&session.inner, &engine.limits).map_err(|NoPlace| overloaded())?;
         if let Some(place) = place {
-            let call = Call::new(session, key, method, arrival);
+            let call = Call::new(session, key, method, route, now);
             enter(&call)?;
             return Ok((call.clone(), CallTask::in_turn(call, params.map(Cow::into_owned), place)));
         }
         // The slot before the entry: once entered the call can be cancelled, and nobody but its task decides about it.
         let slots = &session.inner.slots;
         let admitted = slots.admit(&engine.limits).map_err(|Overloaded| overloaded())?;
-        let call = Call::new(session, key, method, arrival);
+        let call = Call::new(session, key, method, route, now);
         enter(&call).inspect_err(|_| slots.undo(&admitted))?;
         Ok((call.clone(), CallTask::new(call, admitted, params.map(Cow::into_owned))))
     }

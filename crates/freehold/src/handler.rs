@@ -153,11 +153,8 @@ pub struct MethodOptions {
     /// ([`EngineBuilder::retry`](crate::EngineBuilder::retry)) if not set.
     pub retry: Option<RetryPolicy>,
     pub(crate) breaker: BreakerChoice,
-    pub(crate) beside: bool,
     /// How long a call may run before the watchdog reports it; [`Limits::soft_limit`](crate::Limits::soft_limit) if not set.
     pub soft_limit: Option<Duration>,
-    /// Whether its calls may be about subjects that are treated in their own way; no at first.
-    pub has_subjects: bool,
 }
 
 impl MethodOptions {
@@ -178,14 +175,6 @@ impl MethodOptions {
     #[must_use]
     pub fn priority(mut self, priority: u8) -> Self {
         self.priority = priority;
-        self
-    }
-
-    /// Its calls take neither a slot of their session nor its turn: for handlers that do no work and only wait for what other
-    /// calls do, which may need just those. They still count against [`Limits::calls_total`](crate::Limits::calls_total).
-    #[must_use]
-    pub fn beside(mut self) -> Self {
-        self.beside = true;
         self
     }
 
@@ -211,14 +200,6 @@ impl MethodOptions {
     #[must_use]
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
-        self
-    }
-
-    /// Sets whether its calls may be about subjects that are run again, or have a fallback
-    /// ([`Context::enter`](crate::Context::enter)). If so, their parameters are kept until their subject is known.
-    #[must_use]
-    pub fn has_subjects(mut self, has: bool) -> Self {
-        self.has_subjects = has;
         self
     }
 

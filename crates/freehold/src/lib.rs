@@ -19,7 +19,6 @@ mod gate;
 mod handler;
 mod hooks;
 mod inspect;
-mod layer;
 mod limits;
 mod lock_order;
 pub mod message;
@@ -37,8 +36,8 @@ pub use freehold_sync as sync;
 
 pub use builder::{AtCap, BuildError, EngineBuilder};
 pub use call::{
-    CallError, CallHandle, CallHeader, CallId, CallTarget, Calling, CallsWhileHolding, CancelReason,
-    Extension, Hop, Route, ServerCall, Stage, Step,
+    CallError, CallHandle, CallHeader, CallId, CallTarget, Calling, CallsWhileHolding, CancelReason, Hop,
+    Route, Stage, Step,
 };
 pub use context::Context;
 pub use dispatch::Dispatched;
@@ -48,7 +47,6 @@ pub use event::{Counters, Event, Observer, OutcomeKind};
 pub use gate::Gate;
 pub use handler::{Handler, HandlerResult, MethodOptions, RawHandler, read_params, write_result};
 pub use inspect::{BreakerSnapshot, CallSnapshot, SessionGauges, StreamLag};
-pub use layer::{Layer, LayeredCall, Next};
 pub use limits::Limits;
 pub use message::{ErrorCode, ErrorObject, Message, Notification, Request, RequestId, Response};
 pub use outbox::Frame;

@@ -141,11 +141,6 @@ impl Questions {
         self.resolve(*id, reply)
     }
 
-    pub(crate) fn is_open(&self, id: &RequestId) -> bool {
-        let RequestId::Number(id) = id else { return false };
-        self.table.with(|table| table.open.contains_key(id))
-    }
-
     /// The asker no longer waits.
     pub(crate) fn forget(&self, id: i64) {
         let question = self.table.with(|table| table.open.remove(&id));

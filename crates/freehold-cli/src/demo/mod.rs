@@ -6,7 +6,7 @@ mod latency;
 mod naive;
 mod notes;
 mod ours;
-pub(crate) mod screen;
+mod screen;
 mod story;
 mod table;
 mod traffic;

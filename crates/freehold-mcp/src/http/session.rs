@@ -1,23 +1,22 @@
 //! Requests of the revisions with sessions.
 
 use super::{
-    HttpService, Principal,
-    answer::{self, CallEvents, HttpBody, Refusal},
-    authorization,
+    HttpService,
+    answer::{self, HttpBody, Refusal},
     era::header_is_stateless,
     front_door::method_not_allowed,
     headers::{SESSION_ID, check_session_version, single},
 };
-use crate::{peer::Peer, protocol::method, server::read_initialize};
+use crate::{protocol::method, server::read_initialize};
 use freehold::{
-    CloseReason, Dispatched, ErrorCode, ErrorObject, Extension, Message, OpenError, Request, RequestId,
+    CloseReason, Dispatched, ErrorCode, ErrorObject, Message, OpenError, Request, RequestId,
     Response as Answer, Route, Session, State,
 };
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
     header::{CACHE_CONTROL, RETRY_AFTER},
 };
-use std::{borrow::Cow, sync::Arc};
+use std::borrow::Cow;
 
 /// The status of an answer from a handler.
 fn ok(_answer: &Answer<'_>) -> StatusCode {
@@ -40,7 +39,6 @@ impl<S: State> HttpService<S> {
         &self,
         headers: &HeaderMap,
         message: Message<'_>,
-        principal: Option<Arc<Principal>>,
     ) -> Response<HttpBody> {
         let id = match &message {
             Message::Request(request) => Some(request.id.clone()),
@@ -50,9 +48,9 @@ impl<S: State> HttpService<S> {
             && request.method == method::INITIALIZE
             && !headers.contains_key(SESSION_ID)
         {
-            return self.initialize(request, principal);
+            return self.initialize(request);
         }
-        let session = match self.session_of(headers, id, principal.as_ref()) {
+        let session = match self.session_of(headers, id) {
             Ok(session) => session,
             Err(refusal) => return *refusal,
         };
@@ -63,25 +61,18 @@ impl<S: State> HttpService<S> {
             let error = ErrorObject::method_not_found(&request.method);
             return answer::error(StatusCode::OK, Some(request.id.clone()), error);
         }
-        let extension = principal.map(|principal| principal as Extension);
-        match engine.dispatch_with(&session, message, Route::Call, extension) {
+        match engine.dispatch(&session, message, Route::Call) {
             Dispatched::Answer(reply) => answer::json(at_once(&reply), &reply),
             Dispatched::Nothing => answer::empty(StatusCode::ACCEPTED),
-            Dispatched::Running(call) => match &self.options.resumption {
-                None => answer::of_call(call, &self.options, engine.runtime(), ok).await,
-                Some(resumption) => {
-                    let source = Box::new(CallEvents(Some(call)));
-                    Box::pin(self.answer_resumably(resumption, &session, source)).await
-                }
-            },
+            Dispatched::Running(call) => answer::of_call(call, &self.options, engine.runtime(), ok).await,
         }
     }
 
     /// Opens a session. It is the whole handshake of the server's side, so a refused one leaves nothing behind.
-    fn initialize(&self, request: &Request<'_>, principal: Option<Arc<Principal>>) -> Response<HttpBody> {
+    fn initialize(&self, request: &Request<'_>) -> Response<HttpBody> {
         let id = Some(request.id.clone());
         let peer = match read_initialize(request.params.as_deref()) {
-            Ok(peer) => peer.opened_by(principal),
+            Ok(peer) => peer,
             Err(error) => return answer::error(StatusCode::OK, id, error),
         };
         let result = self.server.inner.description.initialize_result(peer.version);
@@ -114,21 +105,14 @@ impl<S: State> HttpService<S> {
         response
     }
 
-    /// The session that the header names. To anybody but who opened it, it does not exist.
-    pub(super) fn session_of(
-        &self,
-        headers: &HeaderMap,
-        id: Option<RequestId>,
-        principal: Option<&Arc<Principal>>,
-    ) -> Result<Session<S>, Refusal> {
+    /// The session that the header names.
+    fn session_of(&self, headers: &HeaderMap, id: Option<RequestId>) -> Result<Session<S>, Refusal> {
         let Ok(Some(text)) = single(headers, SESSION_ID) else {
             let message = "the header Mcp-Session-Id is missing: initialize first, then send the id you got";
             return Err(Refusal::from(answer::refuse(StatusCode::BAD_REQUEST, id, message)));
         };
         let session = text.parse().ok().and_then(|id| self.server.engine().session(id).ok());
-        let opened_by = |session: &Session<S>| Peer::of(session).and_then(|peer| peer.principal.clone());
-        let owned = session.filter(|session| authorization::owns(opened_by(session).as_ref(), principal));
-        owned.ok_or_else(|| {
+        session.ok_or_else(|| {
             let error = ErrorObject::new(
                 ErrorCode::SESSION_NOT_FOUND,
                 "this session does not exist or has ended; initialize a new one",
@@ -137,29 +121,19 @@ impl<S: State> HttpService<S> {
         })
     }
 
-    /// GET: the session's own stream, or one that the client comes back to.
-    pub(super) async fn get(
-        &self,
-        headers: &HeaderMap,
-        principal: Option<&Arc<Principal>>,
-    ) -> Response<HttpBody> {
-        let session = match self.session_itself(headers, principal) {
-            Ok(session) => session,
-            Err(refusal) => return *refusal,
-        };
-        match &self.options.resumption {
-            None => answer::of_session(session.listen(), &self.options, self.server.engine().runtime()),
-            Some(resumption) => self.get_resumably(resumption, headers, &session).await,
+    /// GET: the session's own stream.
+    pub(super) fn get(&self, headers: &HeaderMap) -> Response<HttpBody> {
+        match self.session_itself(headers) {
+            Ok(session) => {
+                answer::of_session(session.listen(), &self.options, self.server.engine().runtime())
+            }
+            Err(refusal) => *refusal,
         }
     }
 
     /// DELETE: the client ends the session.
-    pub(super) fn delete(
-        &self,
-        headers: &HeaderMap,
-        principal: Option<&Arc<Principal>>,
-    ) -> Response<HttpBody> {
-        match self.session_itself(headers, principal) {
+    pub(super) fn delete(&self, headers: &HeaderMap) -> Response<HttpBody> {
+        match self.session_itself(headers) {
             Ok(session) => {
                 session.close(CloseReason::Client);
                 answer::empty(StatusCode::NO_CONTENT)
@@ -169,17 +143,13 @@ impl<S: State> HttpService<S> {
     }
 
     /// The session that a request without a message is about.
-    fn session_itself(
-        &self,
-        headers: &HeaderMap,
-        principal: Option<&Arc<Principal>>,
-    ) -> Result<Session<S>, Refusal> {
+    fn session_itself(&self, headers: &HeaderMap) -> Result<Session<S>, Refusal> {
         if header_is_stateless(headers) {
             return Err(method_not_allowed("POST").into());
         }
         if let Err(error) = check_session_version(headers) {
             return Err(answer::error(StatusCode::BAD_REQUEST, None, error).into());
         }
-        self.session_of(headers, None, principal)
+        self.session_of(headers, None)
     }
 }

@@ -1,5 +1,5 @@
 use super::output::ToolError;
-use crate::{context::RequestContext, model::TraceContext, protocol::method};
+use crate::{context::RequestContext, protocol::method};
 use freehold::{CallTarget, State, runtime::BoxFuture};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -52,10 +52,8 @@ impl<S: State> ToolContext<S> {
         struct Params<'a, A> {
             name: &'a str,
             arguments: &'a A,
-            #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
-            trace: Option<&'a TraceContext>,
         }
-        let params = Params { name: tool, arguments, trace: self.trace() };
+        let params = Params { name: tool, arguments };
         let called = self.call_about::<Called>(target, method::TOOLS_CALL, tool, &params);
         Box::pin(async move { called.await?.into_value() })
     }

@@ -1,28 +1,19 @@
 //! Tools: documented asynchronous functions that a client's model may call.
 
-mod annotations;
 mod call;
 mod context;
 mod degraded;
-mod handler;
-mod layered;
-mod name;
+mod list;
 mod output;
 mod schema;
 mod table;
 mod tool;
-mod validation;
 
-pub use annotations::ToolAnnotations;
 pub(crate) use call::CallTool;
 pub use context::ToolContext;
 pub(crate) use degraded::mark_degraded;
-pub use handler::{ToolHandler, ToolMethod};
-pub use layered::ToolCall;
-pub use name::InvalidToolName;
-pub(crate) use output::Failure;
+pub(crate) use list::list_tools;
 pub use output::{Json, ToolError, ToolOutput};
-pub(crate) use schema::schema_of;
-pub use table::{AddToolError, DuplicateTool, ToolTable};
-pub use tool::{InvalidTool, Tool};
-pub use validation::SchemaError;
+pub(crate) use table::ToolChanges;
+pub use table::{DuplicateTool, ToolTable};
+pub use tool::{Annotations, Tool, ToolHandler};

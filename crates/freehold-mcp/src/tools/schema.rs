@@ -1,22 +1,13 @@
 //! JSON Schemas of tools: made from types, and read for what the protocol finds in them.
 
-use super::validation::SchemaError;
 use http::HeaderName;
 use schemars::{JsonSchema, Schema, generate::SchemaSettings, transform::RecursiveTransform};
 use serde_json::{Value, json};
 
-fn settings() -> SchemaSettings {
-    SchemaSettings::draft2020_12().with_transform(RecursiveTransform(remove_integer_format))
-}
-
-/// The JSON Schema 2020-12 of what is read as the type.
-pub(crate) fn schema_of<T: JsonSchema>() -> Value {
-    settings().into_generator().into_root_schema_for::<T>().to_value()
-}
-
-/// That of what the type is written as.
-pub(super) fn output_schema_of<T: JsonSchema>() -> Value {
-    settings().for_serialize().into_generator().into_root_schema_for::<T>().to_value()
+/// The JSON Schema 2020-12 of a type.
+pub(super) fn schema_of<T: JsonSchema>() -> Value {
+    let settings = SchemaSettings::draft2020_12().with_transform(RecursiveTransform(remove_integer_format));
+    settings.into_generator().into_root_schema_for::<T>().to_value()
 }
 
 /// Removes the `format` that says which integer of Rust's it is: the standard knows none, and clients warn of it.
@@ -30,25 +21,15 @@ fn remove_integer_format(schema: &mut Schema) {
 }
 
 /// A schema as tools need it: that of an object. Types without fields (`()`) take none.
-pub(super) fn input_schema_of<A: JsonSchema>() -> Result<Value, SchemaError> {
+pub(super) fn input_schema_of<A: JsonSchema>() -> Value {
     let mut schema = schema_of::<A>();
-    let root = schema.as_object_mut().ok_or(SchemaError::NotOfObjects)?;
-    let object = json!("object");
-    match root.get("type") {
-        Some(kind) if *kind == object => {}
-        Some(Value::Array(kinds)) if kinds.contains(&object) => {
-            root.insert("type".to_owned(), object);
-        }
-        Some(kind) if kind == "null" => {
-            return Ok(json!({ "type": "object", "additionalProperties": false }));
-        }
-        Some(_) => return Err(SchemaError::NotOfObjects),
-        // An enum, or what stands elsewhere in the schema.
-        None => {
-            root.insert("type".to_owned(), object);
-        }
+    if schema.get("type") != Some(&json!("object")) && schema.get("$ref").is_none() {
+        schema = json!({ "type": "object", "additionalProperties": false });
     }
-    Ok(schema)
+    if let Some(root) = schema.as_object_mut() {
+        root.entry("type").or_insert_with(|| json!("object"));
+    }
+    schema
 }
 
 /// An argument with `x-mcp-header` in the schema.
@@ -133,53 +114,5 @@ mod integer_formats {
         assert!(!schema.contains("format"), "{schema}");
         let address = schema_of::<std::net::Ipv4Addr>().to_string();
         assert!(address.contains(r#""format":"ipv4""#), "{address}");
-    }
-}
-
-#[cfg(test)]
-mod roots {
-    use super::{SchemaError, input_schema_of, output_schema_of};
-    use schemars::JsonSchema;
-    use serde_json::{Map, Value, json};
-
-    #[derive(JsonSchema)]
-    #[serde(tag = "kind")]
-    #[expect(dead_code, reason = "only its schema is wanted")]
-    enum Shape {
-        Circle { radius: f64 },
-        Square { side: f64 },
-    }
-
-    #[test]
-    fn arguments_are_objects_or_refused() {
-        assert_eq!(
-            input_schema_of::<()>().unwrap(),
-            json!({ "type": "object", "additionalProperties": false })
-        );
-        assert_eq!(input_schema_of::<Map<String, Value>>().unwrap()["type"], "object");
-        let shape = input_schema_of::<Shape>().unwrap();
-        assert_eq!(shape["type"], "object");
-        assert_eq!(shape["oneOf"].as_array().map(Vec::len), Some(2), "{shape}");
-        for refused in
-            [input_schema_of::<String>(), input_schema_of::<Vec<u8>>(), input_schema_of::<(u8, u8)>()]
-        {
-            assert_eq!(refused, Err(SchemaError::NotOfObjects));
-        }
-    }
-
-    #[derive(JsonSchema)]
-    #[expect(dead_code, reason = "only its schema is wanted")]
-    struct Account {
-        #[serde(default)]
-        owner: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        limit: Option<u32>,
-    }
-
-    #[test]
-    fn an_output_has_the_members_that_are_always_written() {
-        let required = |schema: Value| schema["required"].clone();
-        assert_eq!(required(output_schema_of::<Account>()), json!(["owner"]));
-        assert_eq!(required(input_schema_of::<Account>().unwrap()), Value::Null);
     }
 }

@@ -106,14 +106,6 @@ impl<S: State> CallTask<S> {
         task
     }
 
-    /// The task of a call that needs neither a slot nor a turn.
-    pub(crate) fn beside(call: Arc<Call<S>>, params: Option<Box<RawValue>>) -> Self {
-        let mut task = Self::in_phase(call, Phase::Done, false);
-        task.params = params;
-        task.run_in_turn(None, |_| ());
-        task
-    }
-
     /// The task of a call that a handler makes. From now on the call owes `debts`.
     pub(crate) fn called(
         call: Arc<Call<S>>,
@@ -204,7 +196,7 @@ impl<S: State> CallTask<S> {
 
     /// Begins another attempt.
     fn run_again(&mut self) {
-        if self.slotted || self.call.engine().methods.options(self.call.method).beside {
+        if self.slotted {
             self.call.set_stage(Stage::Handler);
             return self.run();
         }

@@ -89,7 +89,6 @@ struct Origin {
 enum Cause {
     Lock(LockError),
     CircuitOpen,
-    Request,
 }
 
 /// A call that an activity of a report stands for.
@@ -120,26 +119,13 @@ impl ErrorObject {
     pub fn lock_error(&self) -> Option<&LockError> {
         match self.origin.as_ref()?.cause.as_ref()? {
             Cause::Lock(error) => Some(error),
-            Cause::CircuitOpen | Cause::Request => None,
+            Cause::CircuitOpen => None,
         }
     }
 
     pub(crate) fn is_circuit_open(&self) -> bool {
         let cause = self.origin.as_ref().and_then(|origin| origin.cause.as_ref());
         matches!(cause, Some(Cause::CircuitOpen))
-    }
-
-    /// Says that the request is what is wrong, where the code alone does not: a circuit breaker does not take it for a
-    /// failure of what was called, as it does not with [`ErrorCode::INVALID_PARAMS`].
-    #[must_use]
-    pub fn of_request(self) -> Self {
-        self.caused_by(Cause::Request)
-    }
-
-    pub(crate) fn is_of_request(&self) -> bool {
-        let of_request = [ErrorCode::INVALID_PARAMS, ErrorCode::INVALID_REQUEST, ErrorCode::METHOD_NOT_FOUND];
-        let cause = self.origin.as_ref().and_then(|origin| origin.cause.as_ref());
-        matches!(cause, Some(Cause::Request)) || of_request.contains(&self.code)
     }
 
     /// The peer is told `result` instead of this error: for protocols that tell failures of what they dispatch to as

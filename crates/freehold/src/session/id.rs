@@ -20,8 +20,7 @@ impl SessionId {
     }
 
     /// Enough of it to find it in a log, and too little to address it.
-    #[must_use]
-    pub fn abbreviated(self) -> String {
+    pub(crate) fn abbreviated(self) -> String {
         match u64::try_from(self.0) {
             Ok(serial) => format!("#{serial}"),
             Err(_) => format!("{:08x}...", self.0 >> 96),
