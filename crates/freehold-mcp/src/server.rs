@@ -195,7 +195,7 @@ impl<S: State> McpServerBuilder<S> {
             .raw_method(
                 method::TOOLS_CALL,
                 // Each tool has its own.
-                MethodOptions::new().without_breaker(),
+                MethodOptions::new().without_breaker().has_subjects(true),
                 CallTool { tools: tools.clone(), server_meta },
             )
             .raw_method(

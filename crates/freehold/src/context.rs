@@ -264,7 +264,8 @@ impl<S: State> Context<S> {
     }
 
     /// Says what the call is about, as [`set_subject`](Self::set_subject), and treats the call as the subject's options say:
-    /// its timeout, whether and how often it is run again, its circuit breaker, its fallback. The first subject stays.
+    /// its timeout, whether and how often it is run again, its circuit breaker, its fallback. The first subject stays. The
+    /// method has to [have subjects](crate::MethodOptions::has_subjects), or a call is run again without its parameters.
     ///
     /// # Errors
     ///

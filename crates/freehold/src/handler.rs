@@ -155,6 +155,8 @@ pub struct MethodOptions {
     pub(crate) breaker: BreakerChoice,
     /// How long a call may run before the watchdog reports it; [`Limits::soft_limit`](crate::Limits::soft_limit) if not set.
     pub soft_limit: Option<Duration>,
+    /// Whether its calls may be about subjects that are treated in their own way; no at first.
+    pub has_subjects: bool,
 }
 
 impl MethodOptions {
@@ -200,6 +202,14 @@ impl MethodOptions {
     #[must_use]
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
+        self
+    }
+
+    /// Sets whether its calls may be about subjects that are run again, or have a fallback
+    /// ([`Context::enter`](crate::Context::enter)). If so, their parameters are kept until their subject is known.
+    #[must_use]
+    pub fn has_subjects(mut self, has: bool) -> Self {
+        self.has_subjects = has;
         self
     }
 

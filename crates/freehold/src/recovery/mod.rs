@@ -43,6 +43,8 @@ pub(crate) struct Treatment<S: State> {
     pub(crate) retry: RetryPolicy,
     pub(crate) breaker: Option<CircuitBreaker>,
     pub(crate) fallback: Option<Fallback<S>>,
+    /// A subject that may be known only when the handler has its parameters has a say in it.
+    pub(crate) has_subjects: bool,
 }
 
 impl<S: State> Treatment<S> {
@@ -57,11 +59,12 @@ impl<S: State> Treatment<S> {
             retry: options.retry.unwrap_or(defaults.retry),
             breaker: breaker.map(CircuitBreaker::new),
             fallback,
+            has_subjects: options.has_subjects,
         }
     }
 
     /// Whether anybody may need the parameters once the handler has them.
     pub(crate) fn keeps_params(&self) -> bool {
-        self.repeatable || self.fallback.is_some()
+        self.repeatable || self.fallback.is_some() || self.has_subjects
     }
 }
