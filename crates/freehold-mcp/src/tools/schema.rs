@@ -1,7 +1,6 @@
 //! JSON Schemas of tools: made from types, and read for what the protocol finds in them.
 
 use super::validation::SchemaError;
-use http::HeaderName;
 use schemars::{JsonSchema, Schema, generate::SchemaSettings, transform::RecursiveTransform};
 use serde_json::{Value, json};
 
@@ -49,78 +48,6 @@ pub(super) fn input_schema_of<A: JsonSchema>() -> Result<Value, SchemaError> {
         }
     }
     Ok(schema)
-}
-
-/// An argument with `x-mcp-header` in the schema.
-pub(crate) struct MirroredArgument {
-    pub(crate) header: String,
-    pub(crate) path: Vec<String>,
-}
-
-/// The arguments that carry `x-mcp-header`: properties of a primitive type, reached through `properties` only.
-pub(crate) fn mirrored_arguments(schema: &Value) -> Vec<MirroredArgument> {
-    let mut found = Vec::new();
-    collect_mirrored(schema, &mut Vec::new(), &mut found);
-    found
-}
-
-/// The end of the header's name, if it may be one.
-fn header_of(header: &Value, property: &Value, others: &[MirroredArgument]) -> Option<String> {
-    let primitive = matches!(property["type"].as_str(), Some("string" | "integer" | "boolean"));
-    let header = header.as_str()?.to_ascii_lowercase();
-    let fits = primitive && HeaderName::from_bytes(header.as_bytes()).is_ok();
-    (fits && others.iter().all(|other| other.header != header)).then_some(header)
-}
-
-/// Schemas nest by hand, not by machine; deeper ones are not looked into.
-const DEEPEST_PROPERTY: usize = 32;
-
-fn collect_mirrored(schema: &Value, path: &mut Vec<String>, found: &mut Vec<MirroredArgument>) {
-    if path.len() >= DEEPEST_PROPERTY {
-        return;
-    }
-    let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
-    for (name, property) in properties {
-        path.push(name.clone());
-        if let Some(header) = property.get("x-mcp-header") {
-            match header_of(header, property, found) {
-                Some(header) => found.push(MirroredArgument { header, path: path.clone() }),
-                None => tracing::warn!(
-                    argument = path.join("."),
-                    "x-mcp-header ignored: it must be a header's name that stands once, at an argument whose type \
-                     is string, integer or boolean; clients leave such a tool out"
-                ),
-            }
-        }
-        collect_mirrored(property, path, found);
-        path.pop();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::mirrored_arguments;
-    use serde_json::json;
-
-    #[test]
-    fn only_arguments_that_fit_a_header_are_mirrored() {
-        let schema = json!({
-            "properties": {
-                "a": { "type": "string", "x-mcp-header": "Region" },
-                "b": { "type": "string", "x-mcp-header": "REGION" },
-                "c": { "type": "number", "x-mcp-header": "Number" },
-                "d": { "type": "string", "x-mcp-header": "two words" },
-                "e": { "type": "string", "x-mcp-header": "" },
-                "f": { "type": "object", "properties": { "g": { "type": "integer", "x-mcp-header": "Deep" } } },
-                "h": { "type": "array", "items": { "type": "string", "x-mcp-header": "Item" } },
-            },
-        });
-        let found: Vec<_> = mirrored_arguments(&schema)
-            .into_iter()
-            .map(|found| (found.header, found.path.join(".")))
-            .collect();
-        assert_eq!(found, [("region".to_owned(), "a".to_owned()), ("deep".to_owned(), "f.g".to_owned())]);
-    }
 }
 
 #[cfg(test)]

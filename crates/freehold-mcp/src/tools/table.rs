@@ -3,7 +3,7 @@
 use super::{
     degraded::answering,
     handler::Run,
-    schema::{MirroredArgument, mirrored_arguments},
+    mirrored::MirroredArgument,
     tool::{InvalidTool, Tool},
 };
 use crate::{
@@ -121,14 +121,20 @@ fn entry_of<S: State>(mut tool: Tool<S>, server_meta: &Arc<ServerMeta>, offers_t
         tool.tasks = ToolTasks::default();
     }
     let options = tool.options();
-    let mirrored = mirrored_arguments(&tool.input_schema);
     let shown = [false, true].map(|stateless| show(&tool, stateless));
     let name = Arc::<str>::from(tool.name);
     let mut subject = Subject::new(name.clone(), options);
     if let Some(fallback) = tool.fallback {
         subject = answering(subject, fallback, server_meta.clone());
     }
-    Entry { name, subject: Arc::new(subject), run: tool.run, mirrored, tasks: tool.tasks, shown }
+    Entry {
+        name,
+        subject: Arc::new(subject),
+        run: tool.run,
+        mirrored: tool.mirrored,
+        tasks: tool.tasks,
+        shown,
+    }
 }
 
 fn show<S: State>(tool: &Tool<S>, stateless: bool) -> Value {

@@ -1,6 +1,7 @@
 use super::{
     annotations::ToolAnnotations,
     handler::{CheckedOutput, Method, Run, ToolHandler, ToolMethod, Typed, Untyped, check_output},
+    mirrored::{MirroredArgument, mirrored_arguments},
     name::{self, InvalidToolName},
     output::{ToolError, ToolOutput},
     schema::input_schema_of,
@@ -75,6 +76,7 @@ pub struct Tool<S: State = ()> {
     pub(crate) icons: Vec<Icon>,
     pub(crate) meta: Map<String, Value>,
     pub(crate) input_schema: Value,
+    pub(crate) mirrored: Vec<MirroredArgument>,
     pub(crate) output_schema: Option<Value>,
     /// Whether every output has to be held against that schema.
     checks_output: bool,
@@ -135,6 +137,9 @@ impl<S: State> Tool<S> {
     ///
     /// The schema is of JSON Schema 2020-12, or of the dialect that its `$schema` names: 2019-09, draft-07, -06 or -04. A
     /// `$ref` may lead to other parts of it; nothing is ever fetched. `format` only describes, as 2020-12 says.
+    ///
+    /// An argument whose schema has `"x-mcp-header": "Name"` is repeated by stateless requests over HTTP in the header
+    /// `Mcp-Param-Name`, and compared with it. It must be a string, an integer or a boolean, to which `properties` alone lead.
     pub fn with_schema<R, H>(name: &str, description: &str, input_schema: Value, handler: H) -> Self
     where
         R: ToolOutput + Send + 'static,
@@ -155,12 +160,18 @@ impl<S: State> Tool<S> {
     ) -> Self {
         let input_schema = input_schema.and_then(|schema| {
             let of_objects = schema.get("type").is_some_and(|kind| kind == "object");
-            if of_objects { Ok(schema) } else { Err(SchemaError::NotOfObjects) }
+            if !of_objects {
+                return Err(SchemaError::NotOfObjects);
+            }
+            let mirrored = mirrored_arguments(&schema)?;
+            Ok((schema, mirrored))
         });
         let bad_name = name::check(name).err().map(InvalidTool::Name);
-        let (input_schema, bad_schema) = match input_schema {
-            Ok(schema) => (schema, None),
-            Err(reason) => (Value::Null, Some(InvalidTool::InputSchema { tool: name.to_owned(), reason })),
+        let (input_schema, mirrored, bad_schema) = match input_schema {
+            Ok((schema, mirrored)) => (schema, mirrored, None),
+            Err(reason) => {
+                (Value::Null, Vec::new(), Some(InvalidTool::InputSchema { tool: name.to_owned(), reason }))
+            }
         };
         Self {
             name: name.to_owned(),
@@ -170,6 +181,7 @@ impl<S: State> Tool<S> {
             icons: Vec::new(),
             meta: Map::new(),
             input_schema,
+            mirrored,
             output_schema: R::output_schema(),
             checks_output: !R::fits_by_construction() || cfg!(debug_assertions),
             treatment: MethodOptions::new(),

@@ -47,6 +47,14 @@ pub enum SchemaError {
         /// What is wrong there.
         reason: String,
     },
+    /// It has `x-mcp-header` where the protocol does not allow it; clients would leave the tool out.
+    #[error("`x-mcp-header` cannot be used at {path:?}: {reason}")]
+    MirroredArgument {
+        /// The place in the schema, as a JSON pointer.
+        path: String,
+        /// What it must be.
+        reason: &'static str,
+    },
 }
 
 /// A compiled schema.
