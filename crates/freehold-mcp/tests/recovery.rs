@@ -99,6 +99,23 @@ async fn panics(_: &ToolContext, (): ()) -> Result<String, ToolError> {
     panic!("as it must not")
 }
 
+#[derive(Deserialize, JsonSchema)]
+struct Word {
+    word: String,
+}
+
+/// Says the word at its second attempt.
+async fn says(ctx: &ToolContext, Word { word }: Word) -> Result<String, ToolError> {
+    second_time_lucky(ctx, ()).await?;
+    Ok(word)
+}
+
+/// Lets `says` say it, in its own session.
+async fn lets_say(ctx: &ToolContext, Word { word }: Word) -> Result<String, ToolError> {
+    let said = ctx.call_tool(ctx.session(), "says", &json!({ "word": word })).await?;
+    Ok(said.as_str().unwrap_or_default().to_owned())
+}
+
 fn server() -> (McpServer, Arc<World>) {
     let world = Arc::new(World::default());
     let breaker = || BreakerOptions::new().minimum_calls(2).open_for(Duration::from_secs(3_600));
@@ -110,6 +127,8 @@ fn server() -> (McpServer, Arc<World>) {
         .tool(Tool::new("by_error_object", "Hinted.", by_error_object).read_only())
         .tool(Tool::new("never_again", "Hinted.", second_time_lucky).read_only().retry(RetryPolicy::never()))
         .tool(Tool::new("talkative", "Hinted, but sends.", talkative).idempotent())
+        .tool(Tool::new("says", "Hinted, and needs its arguments.", says).idempotent())
+        .tool(Tool::new("lets_say", "Calls it.", lets_say))
         .tool(
             Tool::new("price", "Has a fallback.", price).read_only().breaker(breaker()).fallback(last_known),
         )
@@ -125,8 +144,11 @@ fn server() -> (McpServer, Arc<World>) {
 
 /// A call of `tool`, in a session or stateless; the answer.
 async fn call(server: &McpServer, tool: &str, arguments: Value, stateless: bool) -> Value {
-    let engine = server.engine();
-    let session = engine.open().unwrap();
+    call_in(&server.engine().open().unwrap(), tool, arguments, stateless).await
+}
+
+async fn call_in(session: &Session<()>, tool: &str, arguments: Value, stateless: bool) -> Value {
+    let engine = session.engine();
     let mut params = json!({ "name": tool, "arguments": arguments });
     if stateless {
         params["_meta"] = json!({
@@ -137,7 +159,7 @@ async fn call(server: &McpServer, tool: &str, arguments: Value, stateless: bool)
     }
     let request = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params }).to_string();
     let end = TokioRuntime.now() + Duration::from_secs(60);
-    let answer = until(&TokioRuntime, end, engine.process_bytes(&session, request.as_bytes())).await;
+    let answer = until(&TokioRuntime, end, engine.process_bytes(session, request.as_bytes())).await;
     let answer = answer.expect("it must not hang").expect("an answer");
     serde_json::from_slice(&answer).unwrap()
 }
@@ -170,6 +192,26 @@ async fn a_tool_is_run_again_by_its_hints() {
         }
     }
     assert_eq!(server.engine().counters().retries, 6);
+    drop(held);
+}
+
+/// Whether the tool allows another attempt is known only once the first one has its arguments.
+#[tokio::test]
+async fn what_is_run_again_has_its_arguments_again() {
+    let (server, world) = server();
+    let held = world.prices.lock().await.unwrap();
+    for serial in [false, true] {
+        for tool in ["says", "lets_say"] {
+            let session = server.engine().open().unwrap();
+            if serial {
+                session.make_serial();
+            }
+            let answer = call_in(&session, tool, json!({ "word": "again" }), false).await;
+            let text = &answer["result"]["content"][0]["text"];
+            assert_eq!(text, "again", "{tool}, serial: {serial}: {answer}");
+            assert_eq!(world.attempts(), 2);
+        }
+    }
     drop(held);
 }
 

@@ -231,7 +231,7 @@ async fn a_handler_may_have_so_many_calls_open() {
     assert_eq!(result(call(&engine, &session, 1, "three", json!(null)).await), true);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn a_callee_that_asks_its_client_stops_the_clocks_of_its_callers() {
     let (builder, probe) = builder();
     let brief = MethodOptions::new().timeout(Duration::from_millis(300));
