@@ -27,8 +27,8 @@ const BURST: u64 = 50;
 /// More than a burst, so that who reads misses nothing.
 const ROOM: usize = 64;
 const TOPIC: &str = "file:///resource";
-/// A stream of which nothing was taken for so long is full.
-const FULL_FOR: Duration = Duration::from_millis(300);
+/// A stream of which nothing was taken while another client was answered so often is full.
+const FULL_FOR_ANSWERS: usize = 200;
 /// No publishing may take longer, whoever reads or does not. Far above the microseconds that it takes.
 const PUBLISH_AT_MOST: Duration = Duration::from_millis(500);
 
@@ -62,7 +62,9 @@ impl Slow {
         let client = Client::connect(server, transport).await;
         let slow = Self::listen(server, transport, client).await;
         let session = server.session(slow.session());
-        fill(&session).await;
+        let witness = Client::connect(server, transport).await;
+        fill(&session, &witness).await;
+        witness.leave().await;
         assert!(session.subscribe(TOPIC));
         slow
     }
@@ -101,17 +103,18 @@ impl Slow {
     }
 }
 
-/// Sends until nothing more is taken: what lies between a server and a client that does not read is large.
-async fn fill(session: &Session<u64>) {
+/// Sends until nothing more is taken: what lies between a server and a client that does not read is large. Who writes to
+/// the slow one had its turns while the witness was answered.
+async fn fill(session: &Session<u64>, witness: &Client) {
     let filler = json!({ "level": "info", "data": "x".repeat(8 << 10) });
     loop {
-        let has_room = async {
-            while session.lag().waiting >= ROOM - 1 {
-                tokio::time::sleep(Duration::from_millis(1)).await;
+        let mut answers = 0;
+        while session.lag().waiting >= ROOM - 1 {
+            if answers == FULL_FOR_ANSWERS {
+                return;
             }
-        };
-        if tokio::time::timeout(FULL_FOR, has_room).await.is_err() {
-            return;
+            witness.ping().await;
+            answers += 1;
         }
         session.notify("notifications/message", &filler).expect("JSON");
     }

@@ -2,10 +2,7 @@
 
 #![allow(dead_code, reason = "each scenario uses its own part")]
 
-use freehold_scenarios::{
-    ALL_CAPABILITIES, TestServer, Transport,
-    limits::{TIME_LIMIT, prompt},
-};
+use freehold_scenarios::{ALL_CAPABILITIES, TestServer, Transport, limits::prompt};
 use rmcp::{
     ClientHandler, ErrorData, RoleClient, ServiceError, ServiceExt,
     model::{
@@ -118,8 +115,7 @@ pub(crate) async fn ping(sdk: &Sdk) {
     assert!(matches!(answer, Ok(ServerResult::EmptyResult(_))), "{answer:?}");
 }
 
-/// Leaves as a client should. The SDK gives a session that the server has ended already some seconds of its own.
+/// Leaves as a client should.
 pub(crate) async fn leave(mut sdk: Sdk) {
-    let left = tokio::time::timeout(TIME_LIMIT, sdk.close()).await;
-    left.expect("the SDK's client leaves").expect("it does not panic");
+    prompt("the SDK's client leaves", sdk.close()).await.expect("it does not panic");
 }
