@@ -500,6 +500,27 @@ async fn breaker_opens_probes_closes() {
     assert_eq!(lines(&told).into_iter().filter(|line| line.contains("from")).collect::<Vec<_>>(), changes);
 }
 
+/// A call that passes the breaker and is refused for another reason was no probe.
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_is_refused_gives_its_permit_back() {
+    let (builder, _, probe, _) = builder();
+    let one_probe = MethodOptions::new().breaker(breaker().probes(1));
+    let engine = builder.method_with("fragile", one_probe, fragile).method("other", fragile).build().unwrap();
+    let session = engine.open().unwrap();
+    for _ in 0..4 {
+        assert_eq!(code(&engine, &session, "panics").await, INTERNAL);
+    }
+    tokio::time::advance(Duration::from_secs(5)).await;
+    let has_the_id = start(&engine, &session, 10, "other", json!("waits"));
+    probe.entered(1).await;
+    let (refused, _) = error(call(&engine, &session, 10, "fragile", json!("works")).await);
+    assert_eq!((refused, state(&engine)), (ErrorCode::INVALID_REQUEST.0, BreakerState::HalfOpen));
+    assert_eq!(result(call(&engine, &session, 11, "fragile", json!("works")).await), json!(null));
+    assert_eq!(state(&engine), BreakerState::Closed);
+    probe.release(1);
+    within(has_the_id).await.unwrap().expect("an answer");
+}
+
 #[tokio::test]
 async fn what_opens_a_breaker_and_what_does_not() {
     let strict = || breaker().handler_errors(true);
