@@ -39,7 +39,7 @@ pub(crate) struct MirroredArgument {
 
 /// The arguments that carry `x-mcp-header`. One that the protocol does not allow is an error: clients leave such a tool
 /// out, and their programmers would never know why.
-pub(super) fn mirrored_arguments(schema: &Value) -> Result<Vec<MirroredArgument>, SchemaError> {
+pub(crate) fn mirrored_arguments(schema: &Value) -> Result<Vec<MirroredArgument>, SchemaError> {
     let mut search = Search { place: Vec::new(), found: Vec::new() };
     search.visit(schema)?;
     Ok(search.found)
