@@ -6,6 +6,7 @@
 mod asking;
 mod content;
 mod input;
+mod lasting;
 mod prompts;
 mod resources;
 mod schemas;
@@ -20,13 +21,15 @@ use freehold_rmcp::{
         ErrorData, RoleServer, ServerHandler,
         handler::server::router::{prompt::PromptRouter, tool::ToolRouter},
         model::{
-            CompleteRequestParams, CompleteResult, CompletionInfo, GetPromptRequestParams, GetPromptResponse,
-            Implementation, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
-            PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse, RequestStateCodec,
-            ServerCapabilities, ServerConfig, SetLevelRequestParams, SubscribeRequestParams,
-            SubscriptionFilter, UnsubscribeRequestParams,
+            CancelTaskParams, CompleteRequestParams, CompleteResult, CompletionInfo, GetPromptRequestParams,
+            GetPromptResponse, GetTaskParams, GetTaskResult, Implementation, ListPromptsResult,
+            ListResourceTemplatesResult, ListResourcesResult, PaginatedRequestParams,
+            ReadResourceRequestParams, ReadResourceResponse, RequestStateCodec, ServerCapabilities,
+            ServerConfig, SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter,
+            UnsubscribeRequestParams, UpdateTaskParams,
         },
         service::{RequestContext, SubscriptionContext},
+        task_manager::TaskManager,
         tool_handler,
     },
 };
@@ -46,6 +49,8 @@ pub(crate) struct Everything {
     prompt_router: PromptRouter<Self>,
     /// Signs what clients carry from one round to the next.
     states: RequestStateCodec,
+    /// What outlives its request.
+    tasks: TaskManager,
     changes: broadcast::Sender<Changed>,
 }
 
@@ -58,9 +63,11 @@ impl Everything {
                 + Self::telling_router()
                 + Self::asking_router()
                 + Self::input_router()
+                + Self::lasting_router()
                 + Self::schemas_router(),
             prompt_router: Self::prompt_router(),
             states: RequestStateCodec::new(key.to_vec()),
+            tasks: TaskManager::new(),
             changes: broadcast::channel(64).0,
         }
     }
@@ -82,6 +89,7 @@ impl ServerHandler for Everything {
             .enable_resources_subscribe()
             .enable_completions()
             .enable_logging()
+            .enable_tasks()
             .build();
         ServerConfig::new(capabilities)
             .with_server_info(Implementation::new("everything-rmcp", env!("CARGO_PKG_VERSION")))
@@ -167,6 +175,30 @@ impl ServerHandler for Everything {
 
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
         Some(requested.clone())
+    }
+
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        self.tasks.get_task(&request.task_id).map(GetTaskResult::new)
+    }
+
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.tasks.update_task(&request.task_id, request.input_responses)
+    }
+
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.tasks.cancel_task(&request.task_id)
     }
 
     async fn listen(&self, subscription: SubscriptionContext) -> Result<(), ErrorData> {
