@@ -186,11 +186,14 @@ async fn methods_of_the_applications_own() {
     assert_eq!(serde_json::to_value(answer).expect("JSON"), json!({ "asked": "acme/sum" }));
     let error = within(client.sdk.send_request(sum("acme/other"))).await.expect_err("nobody handles it");
     assert!(error.to_string().contains("-32601"), "{error}");
-    let told = CustomNotification::new("notifications/acme/sum", Some(json!({ "of": [1, 2] })));
-    within(client.sdk.send_notification(ClientNotification::CustomNotification(told)))
-        .await
-        .expect("it is sent");
-    audience.hears_of("custom notifications/acme/sum").await;
+    // Without params, rmcp's client writes them as null.
+    for params in [Some(json!({ "of": [1, 2] })), None] {
+        let told = CustomNotification::new("notifications/acme/sum", params.clone());
+        within(client.sdk.send_notification(ClientNotification::CustomNotification(told)))
+            .await
+            .expect("it is sent");
+        audience.hears_of(&format!("custom notifications/acme/sum {params:?}")).await;
+    }
 }
 
 /// SEP-2260: a question goes where the messages of its request go, though the session has a stream of its own.

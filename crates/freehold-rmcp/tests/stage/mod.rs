@@ -265,7 +265,7 @@ impl ServerHandler for Stage {
         notification: CustomNotification,
         _context: NotificationContext<RoleServer>,
     ) {
-        self.say(format!("custom {}", notification.method));
+        self.say(format!("custom {} {:?}", notification.method, notification.params));
     }
 
     async fn on_custom_request(
