@@ -5,7 +5,11 @@
 #[expect(unreachable_pub, reason = "they are public in the crate that they are from")]
 mod arguments;
 #[path = "../../../benches/peers/src/rmcp_tools.rs"]
-#[expect(unreachable_pub, clippy::disallowed_methods, reason = "as above, and it sleeps as a server of rmcp does")]
+#[expect(
+    unreachable_pub,
+    clippy::disallowed_methods,
+    reason = "as above, and it sleeps as a server of rmcp does"
+)]
 mod rmcp_tools;
 
 use arguments::Arguments;

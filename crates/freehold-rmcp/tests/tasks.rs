@@ -88,14 +88,14 @@ async fn state(client: &Client, task: &str) -> TaskPayload {
 }
 
 async fn end(client: &Client, task: &str) -> TaskPayload {
-    within(async {
+    within(Box::pin(async {
         loop {
             let payload = state(client, task).await;
             if payload.status().is_terminal() {
                 return payload;
             }
         }
-    })
+    }))
     .await
 }
 
