@@ -75,6 +75,9 @@ pub const PAGE_ROWS: usize = 24;
 /// Items of each list of an inspection, unless it is asked for another number.
 pub const LISTED: usize = 1_000;
 
+/// The same where an agent asks, unless it says otherwise: what it is told costs it tokens.
+pub const TOLD: usize = 25;
+
 /// The same, at the most.
 pub const LISTED_MOST: usize = 20_000;
 

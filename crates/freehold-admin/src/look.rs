@@ -98,7 +98,7 @@ fn busiest(calls: &[CallSnapshot]) -> Vec<SessionId> {
 pub(crate) struct LastLook(ScopedMutex<Option<Arc<Look>>, lock_order::LastLook>);
 
 impl LastLook {
-    /// A fresh one. On one thread: two that ask at the same time would both look.
+    /// A fresh one. Two threads that ask at the same time may both look: better than that one waits for the other.
     pub(crate) fn fresh(&self, source: &dyn Source) -> Arc<Look> {
         let now = TokioRuntime.now();
         if let Some(last) = self.0.with(|last| last.clone())
