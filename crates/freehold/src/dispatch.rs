@@ -6,7 +6,7 @@ use crate::{
     call::{
         Arrival, Call, CallHandle, CallKey, CallTask, Extension, Refused, Route, Stage, Step,
         effect::{self, Effect},
-        table_refusal,
+        span, table_refusal,
     },
     contain::{Panicked, contain},
     engine::Engine,
@@ -217,6 +217,9 @@ impl<S: State> Engine<S> {
         route: Route,
     ) -> Dispatched<S> {
         self.ended_on_arrival(session, Some(&id), method, outcome);
+        // Only those that exist are named: the client may say anything.
+        let known = || self.inner.methods.find(method).map(|index| self.inner.methods.name(index));
+        span::at_once(session.id(), known, outcome);
         let response = Response { id: Some(id), result: result.map(Cow::Owned) };
         if route == Route::Session {
             session.push(Frame::Answer(response.encode().into()));
