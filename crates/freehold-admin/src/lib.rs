@@ -56,4 +56,4 @@ pub use inspection::{
 };
 pub use metrics::{Kind, METRICS, Metric};
 pub use server::{AdminError, AdminOptions, AdminServer, RunningAdmin};
-pub use telemetry::Telemetry;
+pub use telemetry::{Telemetry, WatchPoolError};

@@ -9,6 +9,9 @@ pub const SERIES: usize = 128;
 /// Lock classes that are exported for themselves; all others are added up as `other`.
 pub const CLASSES: usize = 128;
 
+/// Permit pools that are watched; one more is refused.
+pub const POOLS: usize = 64;
+
 /// Breakers that are exported for themselves. Those of a server with more tools are on the page.
 pub const BREAKERS: usize = 256;
 

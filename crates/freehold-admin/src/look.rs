@@ -5,7 +5,7 @@ use crate::{
     source::{SessionSnapshot, SessionStates, Source},
 };
 use freehold::{
-    BreakerSnapshot, CallSnapshot, Counters, Finding, SessionId,
+    BreakerSnapshot, CallSnapshot, Counters, Finding, SessionId, Stage,
     runtime::{Runtime, TokioRuntime},
 };
 use freehold_sync::{Actor, Observation, Observed, ScopedMutex, observe};
@@ -74,6 +74,16 @@ impl Look {
     /// The call whose activity this is.
     pub(crate) fn call_of(&self, actor: &Actor) -> Option<&CallSnapshot> {
         if actor.tag == 0 { None } else { self.by_tag.get(&actor.tag).map(|index| &self.calls[*index]) }
+    }
+
+    /// The most calls that wait for a slot in one session.
+    pub(crate) fn most_queued(&self) -> usize {
+        let queued = self.calls.iter().filter(|call| call.stage == Stage::Queue);
+        let mut sessions: HashMap<SessionId, usize> = HashMap::new();
+        for call in queued {
+            *sessions.entry(call.session).or_default() += 1;
+        }
+        sessions.into_values().max().unwrap_or(0)
     }
 
     /// What the call holds and waits for.
