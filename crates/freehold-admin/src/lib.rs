@@ -12,6 +12,9 @@
 //! | `/admin/inspect` | an [`Inspection`] as JSON; `?q=TEXT` searches, `?limit=N` bounds each list |
 //! | `/admin/reports`, `/admin/reports/ID` | deadlocks as JSON, text (`.txt`), DOT (`.dot`) and SVG (`.svg`), and as a page |
 //!
+//! With the feature `mcp`, `Telemetry::operators` gives the same inspection as a tool and as resources of an MCP server, for
+//! operators only: see `freehold_mcp::Operators`.
+//!
 //! ```
 //! use freehold::Engine;
 //! use freehold_admin::{AdminOptions, AdminServer, Telemetry};
@@ -36,6 +39,8 @@ mod inspection;
 pub mod limits;
 mod lock_order;
 mod look;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod metrics;
 mod page;
 mod reports;
@@ -51,4 +56,4 @@ pub use inspection::{
 };
 pub use metrics::{Kind, METRICS, Metric};
 pub use server::{AdminError, AdminOptions, AdminServer, RunningAdmin};
-pub use telemetry::Telemetry;
+pub use telemetry::{Telemetry, WatchPoolError};

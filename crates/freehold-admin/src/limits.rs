@@ -9,6 +9,9 @@ pub const SERIES: usize = 128;
 /// Lock classes that are exported for themselves; all others are added up as `other`.
 pub const CLASSES: usize = 128;
 
+/// Permit pools that are watched; one more is refused.
+pub const POOLS: usize = 64;
+
 /// Breakers that are exported for themselves. Those of a server with more tools are on the page.
 pub const BREAKERS: usize = 256;
 
@@ -74,6 +77,9 @@ pub const PAGE_ROWS: usize = 24;
 
 /// Items of each list of an inspection, unless it is asked for another number.
 pub const LISTED: usize = 1_000;
+
+/// The same where an agent asks, unless it says otherwise: what it is told costs it tokens.
+pub const TOLD: usize = 25;
 
 /// The same, at the most.
 pub const LISTED_MOST: usize = 20_000;

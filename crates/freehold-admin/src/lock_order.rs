@@ -11,6 +11,7 @@
 //! | `http::events::Viewer.sender` | `mpsc` | the frames of one page, between its task and its connection, both on the admin thread |
 //! | `server::RunningAdmin.stop` | `watch` | that of the site |
 //! | `server::Site.stop` | `watch` | tokio's own section: one flag and its waiters |
+//! | `telemetry::journal::WatchedPool.pool` | `PermitPool` | the application's own: only the number of its permits is read, none is taken |
 //! | `telemetry::Gathered.news` | `watch` | the same, one number |
 
 use freehold_sync::{LockLevel, sections};
@@ -18,7 +19,7 @@ use freehold_sync::{LockLevel, sections};
 sections! {
     at LockLevel::INNERMOST;
 
-    /// Reports, violations, and what is counted of them. One a telemetry.
+    /// Reports, violations, and what is counted of them; the pools that are watched. One a telemetry.
     pub(crate) Journal = "admin journal";
     /// The last look at the engine. One an admin server.
     pub(crate) LastLook = "admin look";

@@ -5,7 +5,7 @@ use crate::{
     source::{SessionSnapshot, SessionStates, Source},
 };
 use freehold::{
-    BreakerSnapshot, CallSnapshot, Counters, Finding, SessionId,
+    BreakerSnapshot, CallSnapshot, Counters, Finding, SessionId, Stage,
     runtime::{Runtime, TokioRuntime},
 };
 use freehold_sync::{Actor, Observation, Observed, ScopedMutex, observe};
@@ -76,6 +76,16 @@ impl Look {
         if actor.tag == 0 { None } else { self.by_tag.get(&actor.tag).map(|index| &self.calls[*index]) }
     }
 
+    /// The most calls that wait for a slot in one session.
+    pub(crate) fn most_queued(&self) -> usize {
+        let queued = self.calls.iter().filter(|call| call.stage == Stage::Queue);
+        let mut sessions: HashMap<SessionId, usize> = HashMap::new();
+        for call in queued {
+            *sessions.entry(call.session).or_default() += 1;
+        }
+        sessions.into_values().max().unwrap_or(0)
+    }
+
     /// What the call holds and waits for.
     pub(crate) fn member_of(&self, call: &CallSnapshot) -> Option<&Observed> {
         self.members.get(&call.tag).map(|index| &self.observation.members[*index])
@@ -98,7 +108,7 @@ fn busiest(calls: &[CallSnapshot]) -> Vec<SessionId> {
 pub(crate) struct LastLook(ScopedMutex<Option<Arc<Look>>, lock_order::LastLook>);
 
 impl LastLook {
-    /// A fresh one. On one thread: two that ask at the same time would both look.
+    /// A fresh one. Two threads that ask at the same time may both look: better than that one waits for the other.
     pub(crate) fn fresh(&self, source: &dyn Source) -> Arc<Look> {
         let now = TokioRuntime.now();
         if let Some(last) = self.0.with(|last| last.clone())

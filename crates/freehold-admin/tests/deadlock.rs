@@ -1,4 +1,5 @@
-//! A deadlock is on the page, in the metrics, in the inspection, in an alert and in a report within a second, all with one id.
+//! A deadlock is on the page, in the metrics, in the log, in the inspection, in an alert and in a report within a second, all
+//! with one id.
 
 mod watched;
 
@@ -7,11 +8,32 @@ use freehold::{
     runtime::{Runtime, TokioRuntime},
 };
 use freehold_admin::{AdminOptions, Alert, AlertKind, Telemetry};
-use std::{sync::mpsc::channel, time::Duration};
+use std::{
+    io::{self, Write},
+    sync::mpsc::{Sender, channel},
+    time::Duration,
+};
 use watched::{LIMIT, Watched, events, get_with, line_with, value_of};
+
+/// The lines of the log.
+struct Log(Sender<String>);
+
+impl Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let _ = self.0.send(String::from_utf8_lossy(line).into_owned());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deadlock_is_everywhere_within_a_second_with_one_id() {
+    let (write, log) = channel();
+    let writer = move || Log(write.clone());
+    tracing_subscriber::fmt().with_ansi(false).with_writer(writer).init();
     let (tell, alerts) = channel();
     let receiver = move |alert: &Alert| {
         let _ = tell.send(alert.clone());
@@ -33,9 +55,14 @@ async fn a_deadlock_is_everywhere_within_a_second_with_one_id() {
     let scraped = watched.text("/metrics");
     let page = watched.text("/");
     let on_the_page = line_with(&lines, &["\"id\":\"reports\"", &format!("/admin/reports/{id}")]);
-    let took = on_the_page.saturating_duration_since(begun);
+    let logged = std::iter::from_fn(|| log.recv_timeout(LIMIT).ok()).find(|line| line.contains(&id));
+    let took = TokioRuntime.now().max(on_the_page).saturating_duration_since(begun);
     assert!(took < Duration::from_secs(1), "{took:?}");
 
+    let logged = logged.unwrap();
+    assert!(logged.contains("WARN") && logged.contains("PROVEN ring of 2"), "{logged}");
+    let last = format!("freehold_deadlock_last_info{{grade=\"proven\",id=\"{id}\"}}");
+    assert_eq!(value_of(&scraped, &last), Some(1.0), "{scraped}");
     assert_eq!(seen.reports.iter().map(|report| &*report.id).collect::<Vec<_>>(), [&id]);
     assert_eq!(seen.reports[0].grade, "PROVEN");
     assert_eq!(value_of(&scraped, "freehold_deadlocks_total{grade=\"proven\"}"), Some(1.0), "{scraped}");

@@ -3,7 +3,7 @@
 mod watched;
 
 use freehold::{Limits, runtime::pause};
-use freehold_admin::{AdminOptions, Kind, METRICS, Telemetry};
+use freehold_admin::{AdminOptions, Kind, METRICS, Telemetry, WatchPoolError, limits};
 use std::{collections::BTreeMap, time::Duration};
 use watched::{Watched, eventually, value_of};
 
@@ -110,6 +110,7 @@ async fn every_metric_is_exported_and_moves_under_load() {
         ("freehold_detector_walks_total", 1.0),
         ("freehold_threads_blocked_total", 1.0),
         ("freehold_slow_calls_total", 2.0),
+        ("freehold_permits{pool=\"four\"}", 4.0),
         ("freehold_look_seconds", 1e-9),
         ("freehold_uptime_seconds", 1e-3),
     ] {
@@ -126,6 +127,40 @@ async fn every_metric_is_exported_and_moves_under_load() {
     assert_eq!(within, Some(of(&format!("freehold_call_duration_seconds_count{echoes}"))));
     watched.shelf.go.add_permits(2);
     eventually("the end", || watched.metric("freehold_calls_in_flight") == 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn permits_and_queues_show_how_full_they_are() {
+    let limits = Limits { running_per_session: 6, queued_per_session: 4, ..Limits::default() };
+    let watched = Watched::with(Telemetry::new(), AdminOptions::default(), limits);
+    for number in 0..3 {
+        watched.start("permit", number);
+    }
+    let in_use = "freehold_permits_in_use{pool=\"four\"}";
+    eventually("three permits", || watched.metric(in_use) == 3.0).await;
+    assert_eq!(watched.metric("freehold_permits{pool=\"four\"}"), 4.0);
+    assert_eq!(watched.metric("freehold_permit_saturation_ratio{pool=\"four\"}"), 0.75);
+    assert_eq!(watched.metric("freehold_queue_saturation_ratio"), 0.0);
+    // Two wait for a permit, in slots of their own, the third for a slot.
+    for number in 3..7 {
+        watched.start("permit", number);
+    }
+    eventually("the queue", || watched.metric("freehold_queue_saturation_ratio") == 0.25).await;
+    assert_eq!(watched.metric("freehold_permit_saturation_ratio{pool=\"four\"}"), 1.0);
+    assert_eq!(watched.metric("freehold_session_slot_saturation_ratio"), 1.0);
+    watched.shelf.go.add_permits(7);
+    eventually("the end", || watched.metric("freehold_calls_in_flight") == 0.0).await;
+    assert_eq!(watched.metric(in_use), 0.0);
+}
+
+#[test]
+fn pools_that_are_watched_have_names_of_their_own_and_a_bound() {
+    let (telemetry, pool) = (Telemetry::new(), freehold::sync::PermitPool::new(1).into());
+    for number in 0..limits::POOLS {
+        telemetry.watch_pool(&number.to_string(), &pool).unwrap();
+    }
+    assert!(matches!(telemetry.watch_pool("0", &pool), Err(WatchPoolError::Taken(_))));
+    assert!(matches!(telemetry.watch_pool("more", &pool), Err(WatchPoolError::Full(_))));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -211,6 +211,22 @@ pub(crate) struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     alert_webhook: Option<Vec<String>>,
 
+    /// Give the client on standard input and output the tool `freehold_inspect` and the resources `freehold://...`, which
+    /// answer also while all calls are stuck; only with --stdio. Over HTTP there is the admin address, or the library with an
+    /// authorizer.
+    #[arg(
+        long,
+        env = "FREEHOLD_MCP_INSPECTION",
+        help_heading = "Administration",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_name = "BOOL",
+        hide_possible_values = true
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mcp_inspection: Option<bool>,
+
     /// How long a call may take; its progress begins this anew [default: 30s].
     #[arg(long, value_name = "TIME", env = "FREEHOLD_TIMEOUT", help_heading = "Limits")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -325,6 +341,7 @@ mod tests {
                     | "admin-token"
                     | "admin-allow-host"
                     | "alert-webhook"
+                    | "mcp-inspection"
             );
             assert_eq!(told.contains(&format!("[default: {default}]")), has_default, "{name}: {told}");
             let variable = format!("FREEHOLD_{}", name.replace('-', "_").to_uppercase());

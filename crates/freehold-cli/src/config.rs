@@ -28,6 +28,7 @@ pub(crate) struct Config {
     pub(crate) admin_token: Option<String>,
     pub(crate) admin_allow_host: Vec<String>,
     pub(crate) alert_webhook: Vec<String>,
+    pub(crate) mcp_inspection: bool,
     pub(crate) timeout: Period,
     pub(crate) timeout_cap: Period,
     pub(crate) soft_limit: Period,
@@ -93,6 +94,11 @@ pub(crate) enum ConfigError {
          (or --admin-token) to a secret, or listen on loopback with --admin 127.0.0.1:8809, or use --admin off"
     )]
     AdminTokenNeeded(String),
+    #[error(
+        "--mcp-inspection is for the client on standard input and output, so it needs --stdio; over HTTP use the admin \
+         address (--admin), which shows the same"
+    )]
+    InspectionOverHttp,
     #[error("{url:?} cannot get alerts: {error}")]
     Webhook { url: String, error: InvalidWebhook },
 }
@@ -112,6 +118,7 @@ impl Default for Config {
             admin_token: None,
             admin_allow_host: Vec::new(),
             alert_webhook: Vec::new(),
+            mcp_inspection: false,
             timeout: limits.deadline.into(),
             timeout_cap: limits.deadline_cap.into(),
             soft_limit: limits.soft_limit.into(),
@@ -163,6 +170,9 @@ impl Config {
             return Err(ConfigError::Token);
         }
         self.webhooks()?;
+        if self.mcp_inspection && !self.stdio {
+            return Err(ConfigError::InspectionOverHttp);
+        }
         if self.timeout > self.timeout_cap {
             return Err(ConfigError::TimeoutAboveCap { timeout: self.timeout, cap: self.timeout_cap });
         }

@@ -126,6 +126,9 @@ fn server(config: &Config, threads: Option<&Handle>, telemetry: &Telemetry) -> R
         .limits(config.limits())
         .engine(|engine| engine.observer(telemetry.clone()))
         .app(std::sync::Arc::new(ledger));
+    if config.mcp_inspection {
+        builder = builder.operators(telemetry.operators(|asker| asker.is_on_stdio()));
+    }
     if let Some(threads) = threads {
         builder = builder.engine(|engine| engine.handlers_on(threads));
     }

@@ -19,6 +19,7 @@ mod memory;
 mod model;
 mod mrtr;
 mod offer;
+mod operators;
 mod peer;
 mod prompts;
 mod protocol;
@@ -52,6 +53,7 @@ pub use model::{
 };
 pub use mrtr::{RequestStateKey, ShortKey};
 pub use offer::RegisterError;
+pub use operators::{Asker, Operators};
 pub use prompts::{GetPromptResult, Prompt, PromptMessage, PromptOutput, PromptTable};
 pub use protocol::{Implementation, SESSION_VERSIONS, STATELESS_VERSIONS};
 pub use request::{RequestError, RequestHandler};

@@ -11,6 +11,7 @@ use crate::{
     model::{Capabilities, Icon, LogLevel, ServerMeta},
     mrtr::{RequestStateOptions, Rounds},
     offer::{Offer, Offers, RegisterError},
+    operators::{Desk, Operators},
     peer::Peer,
     prompts::{GetPrompt, Prompt, PromptTable},
     protocol::{Implementation, ServerDescription, method, negotiate},
@@ -116,6 +117,7 @@ impl<S: State> McpServer<S> {
             request_state: RequestStateOptions::default(),
             tasks: None,
             delegate: None,
+            operators: None,
         }
     }
 
@@ -179,6 +181,7 @@ pub struct McpServerBuilder<S: State> {
     pub(crate) request_state: RequestStateOptions,
     tasks: Option<TaskLimits>,
     delegate: Option<Delegated<S>>,
+    operators: Option<Operators<S>>,
 }
 
 /// What will come after the build.
@@ -353,6 +356,13 @@ impl<S: State> McpServerBuilder<S> {
         self
     }
 
+    /// Adds what only operators see, and what answers them while everything else is stuck; see [`Operators`]. Without it
+    /// there is nothing of that kind.
+    pub fn operators(mut self, operators: Operators<S>) -> Self {
+        self.operators = Some(operators);
+        self
+    }
+
     /// Configures the engine beneath: hooks, observer, store, methods of the application's own.
     pub fn engine(mut self, configure: impl FnOnce(EngineBuilder<S>) -> EngineBuilder<S>) -> Self {
         self.engine = configure(self.engine);
@@ -412,7 +422,13 @@ impl<S: State> McpServerBuilder<S> {
         };
         let engine = match &delegate {
             Some(delegate) => register(self.engine.answer_cancelled(false), delegate, cancelled).build()?,
-            None => parts.methods(self.engine).build()?,
+            None => {
+                let engine = match self.operators {
+                    None => self.engine,
+                    Some(operators) => parts.operators(self.engine, operators)?,
+                };
+                parts.methods(engine).build()?
+            }
         };
         let Parts { tools, prompts, resources, changes, description, tasks, .. } = parts;
         let inner = Arc::new(ServerState {
@@ -436,6 +452,7 @@ impl<S: State> McpServerBuilder<S> {
             ("a tool", self.tools.is_empty()),
             ("a prompt", self.prompts.is_empty()),
             ("a resource", self.resources.is_empty() && self.templates.is_empty()),
+            ("something for operators", self.operators.is_none()),
         ];
         own.into_iter().find(|(_, none)| !none).map(|(own, _)| own)
     }
@@ -446,7 +463,10 @@ impl<S: State> McpServerBuilder<S> {
             || self.templates.iter().any(ResourceTemplate::completes);
         Offers {
             prompts: self.dynamic.prompts || !self.prompts.is_empty(),
-            resources: self.dynamic.resources || !self.resources.is_empty() || !self.templates.is_empty(),
+            resources: self.dynamic.resources
+                || !self.resources.is_empty()
+                || !self.templates.is_empty()
+                || self.operators.as_ref().is_some_and(Operators::has_resources),
             completions: self.dynamic.prompts || self.dynamic.resources || completed,
             tasks: false,
         }
@@ -489,6 +509,23 @@ impl<S: State> Parts<S> {
             engine = engine.raw_method(method::COMPLETE, MethodOptions::new().read_only(true), handler);
         }
         engine
+    }
+
+    /// Lets operators be answered before all others.
+    fn operators(
+        &self,
+        engine: EngineBuilder<S>,
+        operators: Operators<S>,
+    ) -> Result<EngineBuilder<S>, BuildServerError> {
+        let desk = Desk {
+            operators: operators.checked(&self.tools, &self.resources)?,
+            tools: (self.tools.clone(), self.pages("tools", Cacheable::ToolsList)),
+            resources: self.resources.clone(),
+            resource_pages: self.pages("resources", Cacheable::ResourcesList),
+            template_pages: self.pages("resourceTemplates", Cacheable::ResourceTemplatesList),
+            server_meta: self.server_meta.clone(),
+        };
+        Ok(engine.overtake(move |request| desk.answer(request)))
     }
 
     fn pages(&self, member: &'static str, of: Cacheable) -> ListPages {

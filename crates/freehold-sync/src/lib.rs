@@ -112,6 +112,7 @@ mod signal_cell;
 mod slot;
 mod victim;
 mod wait;
+mod wait_times;
 
 pub use activity::{Activity, ActivityHandle, activity, activity_owning};
 pub use class::{LockClass, all as lock_classes};
@@ -140,6 +141,7 @@ pub use settings::{
 };
 pub use signal::{HasSignal, Signal, SignalWait};
 pub use victim::{Candidate, VictimHook, VictimPolicy};
+pub use wait_times::{WaitTimes, wait_times};
 
 #[cfg(feature = "tokio")]
 #[doc(hidden)]

@@ -9,7 +9,10 @@ use crate::{
     event::{Events, Observer},
     fault::{self, Fault},
     gate::Gate,
-    handler::{Handler, HandlerResult, Method, MethodKind, MethodOptions, RawHandler, Typed, write_result},
+    handler::{
+        Arriving, Handler, HandlerResult, Method, MethodKind, MethodOptions, Overtake, RawHandler, Typed,
+        write_result,
+    },
     hooks::Hooks,
     layer::{Layer, Layers, layered},
     limits::Limits,
@@ -78,6 +81,7 @@ pub struct EngineBuilder<S: State> {
     defaults: Defaults,
     fallbacks: HashMap<Box<str>, Fallback<S>>,
     mark_degraded: MarkDegraded,
+    overtaking: Vec<Overtake<S>>,
 }
 
 impl<S: State> EngineBuilder<S> {
@@ -102,6 +106,7 @@ impl<S: State> EngineBuilder<S> {
             defaults: Defaults::default(),
             fallbacks: HashMap::new(),
             mark_degraded: Box::new(mark_member),
+            overtaking: Vec::new(),
         }
     }
 
@@ -241,6 +246,44 @@ impl<S: State> EngineBuilder<S> {
         };
         let options = MethodOptions::new().without_breaker();
         self.methods.push((name.into(), options, MethodKind::Control(Box::new(function))));
+        self
+    }
+
+    /// Lets `answer` look at each request before anything else does, in the reader, and answer it at once: like a method
+    /// that is [`control`](Self::control), but for some requests of a method only. What it leaves (`None`) goes on its way.
+    /// Of several the first one that answers does. Calls that handlers make do not pass.
+    ///
+    /// It must be quick: it runs for every request, and its reader waits for it. A panic is an internal error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use freehold::{Context, Engine, ErrorObject, Gate};
+    ///
+    /// async fn ask(_: &Context<()>, [what]: [String; 1]) -> Result<String, ErrorObject> {
+    ///     std::future::pending().await
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let engine = Engine::builder(())
+    ///     .method("ask", ask)
+    ///     .overtake(|request| {
+    ///         let urgent = request.params?.get() == r#"["how are you?"]"#;
+    ///         urgent.then(|| freehold::write_result(&"stuck"))
+    ///     })
+    ///     .build()
+    ///     .unwrap();
+    /// let session = engine.open().unwrap();
+    /// let request = br#"{"jsonrpc":"2.0","id":1,"method":"ask","params":["how are you?"]}"#;
+    /// let answer = engine.process_bytes(&session, request).await.unwrap();
+    /// assert!(answer.ends_with(br#""result":"stuck"}"#));
+    /// # }
+    /// ```
+    pub fn overtake(
+        mut self,
+        answer: impl Fn(&Arriving<'_, S>) -> Option<HandlerResult> + Send + Sync + 'static,
+    ) -> Self {
+        self.overtaking.push(Box::new(answer));
         self
     }
 
@@ -397,6 +440,7 @@ impl<S: State> EngineBuilder<S> {
             defaults: self.defaults,
             subjects: Subjects::default(),
             mark_degraded: self.mark_degraded,
+            overtaking: self.overtaking,
             limits: self.limits,
             runtime: self.runtime,
             store: self.store,

@@ -6,14 +6,14 @@ use crate::{
     call::{
         Arrival, Call, CallHandle, CallKey, CallTask, Extension, Refused, Route, Stage, Step,
         effect::{self, Effect},
-        table_refusal,
+        span, table_refusal,
     },
     contain::{Panicked, contain},
     engine::Engine,
     event::{Event, OutcomeKind},
     fault::{self, Fault},
     gate::{NoPlace, Whose},
-    handler::{HandlerResult, MethodKind},
+    handler::{Arriving, HandlerResult, MethodKind},
     message::{
         Decoded, ErrorCode, ErrorObject, Malformed, Message, Notification, Raw, Request, RequestId, Response,
         decode, encode_batch,
@@ -138,6 +138,15 @@ impl<S: State> Engine<S> {
             let (kind, error) = table_refusal(Refused::Closed, session.id(), Some(&id));
             return self.answer_now(session, id, &method, kind, Err(error), route);
         }
+        let arriving = Arriving {
+            session,
+            method: &method,
+            params: params.as_deref(),
+            extension: arrival.extension.as_ref(),
+        };
+        if let Some((kind, result)) = self.overtaken(&arriving) {
+            return self.answer_now(session, id, &method, kind, result, route);
+        }
         let Some(index) = self.inner.methods.find(&method) else {
             let error = ErrorObject::method_not_found(&method);
             return self.answer_now(session, id, &method, OutcomeKind::Failed, Err(error), route);
@@ -156,6 +165,13 @@ impl<S: State> Engine<S> {
         }
     }
 
+    /// What those who may answer before all others say.
+    fn overtaken(&self, arriving: &Arriving<'_, S>) -> Option<(OutcomeKind, HandlerResult)> {
+        let overtaking = &self.inner.overtaking;
+        let said = overtaking.iter().find_map(|answer| contain(|| answer(arriving)).transpose())?;
+        Some(outcome_of(said))
+    }
+
     /// Runs the method at once if it is a control method.
     pub(crate) fn control(
         &self,
@@ -167,11 +183,7 @@ impl<S: State> Engine<S> {
         if fault::control_is_call() {
             return None;
         }
-        Some(match contain(|| control(session, params)) {
-            Ok(Ok(raw)) => (OutcomeKind::Answered, Ok(raw)),
-            Ok(Err(error)) => (OutcomeKind::Failed, Err(error)),
-            Err(Panicked) => (OutcomeKind::Panicked, Err(ErrorObject::internal())),
-        })
+        Some(outcome_of(contain(|| control(session, params))))
     }
 
     fn ended_on_arrival(
@@ -205,6 +217,9 @@ impl<S: State> Engine<S> {
         route: Route,
     ) -> Dispatched<S> {
         self.ended_on_arrival(session, Some(&id), method, outcome);
+        // Only those that exist are named: the client may say anything.
+        let known = || self.inner.methods.find(method).map(|index| self.inner.methods.name(index));
+        span::at_once(session.id(), known, outcome);
         let response = Response { id: Some(id), result: result.map(Cow::Owned) };
         if route == Route::Session {
             session.push(Frame::Answer(response.encode().into()));
@@ -295,6 +310,15 @@ impl<S: State> Engine<S> {
         let call = Call::new(session, key, method, arrival);
         enter(&call).inspect_err(|_| slots.undo(&admitted))?;
         Ok((call.clone(), CallTask::new(call, admitted, params.map(Cow::into_owned))))
+    }
+}
+
+/// The outcome of what ran in the reader.
+fn outcome_of(said: Result<HandlerResult, Panicked>) -> (OutcomeKind, HandlerResult) {
+    match said {
+        Ok(Ok(raw)) => (OutcomeKind::Answered, Ok(raw)),
+        Ok(Err(error)) => (OutcomeKind::Failed, error.into_told()),
+        Err(Panicked) => (OutcomeKind::Panicked, Err(ErrorObject::internal())),
     }
 }
 

@@ -46,7 +46,7 @@ pub use drain::DrainReport;
 pub use engine::{Engine, OpenError};
 pub use event::{Counters, Event, Observer, OutcomeKind};
 pub use gate::Gate;
-pub use handler::{Handler, HandlerResult, MethodOptions, RawHandler, read_params, write_result};
+pub use handler::{Arriving, Handler, HandlerResult, MethodOptions, RawHandler, read_params, write_result};
 pub use inspect::{BreakerSnapshot, CallSnapshot, SessionGauges, StreamLag};
 pub use layer::{Layer, LayeredCall, Next};
 pub use limits::Limits;

@@ -8,11 +8,13 @@ use crate::{
     telemetry::{BOUNDS, CallTimes, Gathered},
 };
 use freehold::{BreakerState, FindingKind, OutcomeKind, Stage};
+use freehold_sync::PermitPool;
 
 pub(super) fn write(out: &mut Exposition, source: &dyn Source, gathered: &Gathered, look: &Look) {
     outcomes(out, look);
     durations(out, &gathered.call_times());
     saturation(out, source, look);
+    permits(out, gathered);
     sessions(out, source, look);
     recovery(out, look);
     breakers(out, look);
@@ -67,6 +69,31 @@ fn saturation(out: &mut Exposition, source: &dyn Source, look: &Look) {
     out.single("freehold_call_saturation_ratio", share(look.call_count, limits.calls_total));
     let of_session = share(look.most_running, limits.running_per_session);
     out.single("freehold_session_slot_saturation_ratio", of_session);
+    out.single("freehold_queue_saturation_ratio", share(look.most_queued(), limits.queued_per_session));
+}
+
+fn permits(out: &mut Exposition, gathered: &Gathered) {
+    let pools = gathered.pools();
+    // Each looked at once, so that the three figures fit each other.
+    let figures: Vec<_> = pools.iter().map(|watched| (&*watched.name, used(&watched.pool))).collect();
+    let mut family = out.family("freehold_permits");
+    for (name, (_, size)) in &figures {
+        family.sample(&[("pool", name)], *size);
+    }
+    let mut family = out.family("freehold_permits_in_use");
+    for (name, (used, _)) in &figures {
+        family.sample(&[("pool", name)], *used);
+    }
+    let mut family = out.family("freehold_permit_saturation_ratio");
+    for (name, (used, size)) in &figures {
+        family.sample(&[("pool", name)], if *size == 0 { 0.0 } else { *used as f64 / *size as f64 });
+    }
+}
+
+/// How many permits are taken, and how many there are.
+fn used(pool: &PermitPool) -> (u64, u64) {
+    let size = u64::from(pool.size());
+    (size.saturating_sub(pool.available().into()), size)
 }
 
 fn sessions(out: &mut Exposition, source: &dyn Source, look: &Look) {

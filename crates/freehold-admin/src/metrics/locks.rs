@@ -163,6 +163,10 @@ fn detector(out: &mut Exposition, gathered: &Gathered) {
     for ((grade, classes), count) in gathered.rings() {
         family.sample(&[("grade", &grade.name().to_lowercase()), ("classes", &classes)], count);
     }
+    let mut family = out.family("freehold_deadlock_last_info");
+    for report in gathered.last_reports() {
+        family.sample(&[("grade", &report.grade.name().to_lowercase()), ("id", &report.id)], 1_u64);
+    }
     let (levels, learned) = gathered.violated();
     let mut family = out.family("freehold_order_violations_total");
     family.sample(&[("rule", "levels")], levels);

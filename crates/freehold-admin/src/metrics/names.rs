@@ -64,6 +64,14 @@ pub const METRICS: &[Metric] = &[
     metric("freehold_calls_shed_total", Counter, "Calls refused at once, by reason."),
     metric("freehold_handlers_abandoned_total", Counter, "Handlers that were dropped after their grace."),
     metric("freehold_calls_while_holding_total", Counter, "Calls that handlers made while they held locks."),
+    metric("freehold_permits", Gauge, "Permits of a pool that is watched (Telemetry::watch_pool), by pool."),
+    metric("freehold_permits_in_use", Gauge, "Those of them that are taken."),
+    metric("freehold_permit_saturation_ratio", Gauge, "Permits in use over all, by pool."),
+    metric(
+        "freehold_queue_saturation_ratio",
+        Gauge,
+        "Calls that wait for a slot over their limit, in the session with most.",
+    ),
     // Sessions and streams.
     metric("freehold_sessions", Gauge, "Sessions by state: initializing, active, idle."),
     metric("freehold_sessions_limit", Gauge, "Sessions that there may be."),
@@ -139,6 +147,12 @@ pub const METRICS: &[Metric] = &[
         "freehold_deadlock_rings_total",
         Counter,
         "Findings by grade and by the lock classes in them, since the server is watched.",
+    ),
+    metric(
+        "freehold_deadlock_last_info",
+        Gauge,
+        "Always 1; the id of the last finding of each grade, under which the page, the log and /admin/reports/ID have it, is a \
+         label.",
     ),
     metric(
         "freehold_order_violations_total",

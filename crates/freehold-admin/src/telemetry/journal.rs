@@ -2,7 +2,7 @@
 
 use crate::limits;
 use freehold::BreakerState;
-use freehold_sync::{Deadlock, Grade, OrderViolation};
+use freehold_sync::{Deadlock, Grade, OrderViolation, PermitPool};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -32,6 +32,25 @@ pub(crate) struct KeptChange {
     pub(crate) to: BreakerState,
 }
 
+/// A permit pool of the application, and what it is called.
+#[derive(Clone)]
+pub(crate) struct WatchedPool {
+    pub(crate) name: Arc<str>,
+    pub(crate) pool: Arc<PermitPool>,
+}
+
+/// A pool was not added to those that are watched.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WatchPoolError {
+    /// Another one has its name.
+    #[error("a permit pool named {0:?} is watched already; choose another name")]
+    Taken(String),
+    /// There are as many as may be.
+    #[error("{most} permit pools are watched already; leave out {0:?} or one of them", most = limits::POOLS)]
+    Full(String),
+}
+
 /// Deadlocks by their grade and the classes in them.
 pub(crate) type Rings = BTreeMap<(Grade, String), u64>;
 
@@ -43,6 +62,7 @@ pub(crate) struct Journal {
     suspected: VecDeque<KeptReport>,
     violations: VecDeque<KeptViolation>,
     changes: VecDeque<KeptChange>,
+    pools: Vec<WatchedPool>,
     rings: Rings,
     levels_violated: u64,
     learned_violated: u64,
@@ -98,6 +118,23 @@ impl Journal {
         keep(&mut self.changes, change)
     }
 
+    /// The pool that was added is given back if there is no place for it.
+    pub(crate) fn watch_pool(&mut self, watched: WatchedPool) -> Result<(), (WatchPoolError, WatchedPool)> {
+        let name = || watched.name.to_string();
+        if self.pools.iter().any(|pool| pool.name == watched.name) {
+            return Err((WatchPoolError::Taken(name()), watched));
+        }
+        if self.pools.len() >= limits::POOLS {
+            return Err((WatchPoolError::Full(name()), watched));
+        }
+        self.pools.push(watched);
+        Ok(())
+    }
+
+    pub(crate) fn pools(&self) -> Vec<WatchedPool> {
+        self.pools.clone()
+    }
+
     /// The newest first.
     pub(crate) fn reports(&self) -> Vec<KeptReport> {
         let mut reports: Vec<_> = self.proven.iter().chain(&self.suspected).cloned().collect();
@@ -113,6 +150,12 @@ impl Journal {
     /// The newest first.
     pub(crate) fn changes(&self) -> Vec<KeptChange> {
         self.changes.iter().rev().cloned().collect()
+    }
+
+    /// The last report that was proven, and the last that was not.
+    pub(crate) fn last_reports(&self) -> impl Iterator<Item = Arc<Deadlock>> + use<> {
+        let last = |kept: &VecDeque<KeptReport>| kept.back().map(|kept| kept.report.clone());
+        [last(&self.proven), last(&self.suspected)].into_iter().flatten()
     }
 
     pub(crate) fn rings(&self) -> Rings {

@@ -3,7 +3,8 @@
 mod journal;
 mod times;
 
-pub(crate) use journal::{KeptChange, KeptReport, KeptViolation, Rings, classes_of};
+pub use journal::WatchPoolError;
+pub(crate) use journal::{KeptChange, KeptReport, KeptViolation, Rings, WatchedPool, classes_of};
 pub(crate) use times::{BOUNDS, CallTimes, Distribution};
 
 use crate::{
@@ -14,7 +15,7 @@ use freehold::{
     Event, Observer, Stage,
     runtime::{Runtime, TokioRuntime},
 };
-use freehold_sync::{ScopedMutex, Subscription};
+use freehold_sync::{PermitPool, ScopedMutex, Subscription};
 use journal::Journal;
 use std::{
     fmt, io,
@@ -93,6 +94,33 @@ impl Telemetry {
         }
         let outlets = receivers.into_iter().map(Outlet::open).collect::<io::Result<_>>()?;
         Ok(Self::with_outlets(outlets))
+    }
+
+    /// Exports how many permits a pool of the application has and how many are taken, under this name. The pool lives as long
+    /// as the telemetry.
+    ///
+    /// # Errors
+    ///
+    /// [`WatchPoolError`], if the name is taken or there are [`limits::POOLS`](crate::limits::POOLS) already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use freehold::{Engine, sync::PermitPool};
+    /// use freehold_admin::Telemetry;
+    /// use std::sync::Arc;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (telemetry, connections) = (Telemetry::new(), Arc::new(PermitPool::new(8)));
+    /// telemetry.watch_pool("database", &connections)?;
+    /// let engine = Engine::builder(()).app(connections).observer(telemetry.clone()).build()?;
+    /// assert!(telemetry.metrics(&engine).contains("freehold_permits{pool=\"database\"} 8"));
+    /// # Ok(()) }
+    /// ```
+    pub fn watch_pool(&self, name: &str, pool: &Arc<PermitPool>) -> Result<(), WatchPoolError> {
+        let watched = WatchedPool { name: name.into(), pool: pool.clone() };
+        let refused = self.0.journal.with(|journal| journal.watch_pool(watched));
+        refused.map_err(|(why, _pool)| why)
     }
 
     fn with_outlets(outlets: Vec<Outlet>) -> Self {
@@ -208,6 +236,14 @@ impl Gathered {
 
     pub(crate) fn changes(&self) -> Vec<KeptChange> {
         self.journal.with(|journal| journal.changes())
+    }
+
+    pub(crate) fn pools(&self) -> Vec<WatchedPool> {
+        self.journal.with(|journal| journal.pools())
+    }
+
+    pub(crate) fn last_reports(&self) -> impl Iterator<Item = Arc<freehold_sync::Deadlock>> + use<> {
+        self.journal.with(|journal| journal.last_reports())
     }
 
     pub(crate) fn rings(&self) -> Rings {

@@ -5,7 +5,7 @@
 use freehold::{
     BreakerOptions, Context, Engine, ErrorCode, ErrorObject, Limits, MethodOptions, Request, Session,
     runtime::{Runtime, TokioRuntime, pause, until},
-    sync::{LockClass, Mutex},
+    sync::{LockClass, Mutex, PermitPool},
 };
 use freehold_admin::{AdminOptions, AdminServer, HttpUrl, Inspection, RunningAdmin, Telemetry};
 use std::{
@@ -31,6 +31,7 @@ pub(crate) struct Shelf {
     one: Mutex<u32>,
     other: Mutex<u32>,
     both: Barrier,
+    pub(crate) pool: Arc<PermitPool>,
     /// Lets `wait` and `hold` return.
     pub(crate) go: Semaphore,
 }
@@ -64,6 +65,12 @@ async fn cross(ctx: &Context<()>, [direction]: [u64; 1]) -> Answer {
     Ok(direction)
 }
 
+/// Takes one of the permits, and keeps it until it may go.
+async fn permit(ctx: &Context<()>, [number]: [u64; 1]) -> Answer {
+    let _permit = ctx.permit(&ctx.app::<Shelf>().pool).await?;
+    wait(ctx, [number]).await
+}
+
 async fn fail(_ctx: &Context<()>, [_]: [u64; 1]) -> Answer {
     Err(ErrorObject::new(ErrorCode(-31_000), "as it was told"))
 }
@@ -94,8 +101,10 @@ impl Watched {
             one: Mutex::with_class(&ONE, 0),
             other: Mutex::with_class(&OTHER, 0),
             both: Barrier::new(2),
+            pool: Arc::new(PermitPool::new(4)),
             go: Semaphore::new(0),
         });
+        telemetry.watch_pool("four", &shelf.pool).unwrap();
         let breaker = MethodOptions::new().breaker(BreakerOptions::new().handler_errors(true));
         let engine = Engine::builder(())
             .limits(limits)
@@ -104,6 +113,7 @@ impl Watched {
             .method("echo", echo)
             .method("wait", wait)
             .method("hold", hold)
+            .method("permit", permit)
             .method("cross", cross)
             .method("block", block)
             .method_with("fail", breaker, fail)

@@ -7,7 +7,7 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use freehold::{ErrorObject, HandlerResult, write_result};
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 /// Answers one of the requests that list a catalog.
 pub(crate) struct ListPages {
@@ -33,36 +33,53 @@ impl ListPages {
         entries: &Snapshot<E>,
         params: Option<&RawValue>,
     ) -> HandlerResult {
+        self.answer_beside(&[], entries, params)
+    }
+
+    /// The same, with what others do not see at the head of the first page.
+    pub(crate) fn answer_beside<E: Listed>(
+        &self,
+        first: &[&Value],
+        entries: &Snapshot<E>,
+        params: Option<&RawValue>,
+    ) -> HandlerResult {
         let stateless = Meta::of(params).claims_stateless();
         let asked: Params<'_> = match params {
             Some(raw) => serde_json::from_str(raw.get()).map_err(ErrorObject::invalid_params)?,
             None => Params::default(),
         };
         if let Some(cursor) = asked.cursor {
-            return self.render(entries, Some(&self.read_cursor(&cursor)?), stateless);
+            return self.render(&[], entries, Some(&self.read_cursor(&cursor)?), stateless);
+        }
+        if !first.is_empty() {
+            return self.render(first, entries, None, stateless);
         }
         let cell = &entries.first_page[usize::from(stateless)];
         if let Some(page) = cell.get() {
             return Ok(page.clone());
         }
-        let page = self.render(entries, None, stateless)?;
+        let page = self.render(&[], entries, None, stateless)?;
         Ok(cell.get_or_init(|| page).clone())
     }
 
     fn render<E: Listed>(
         &self,
+        first: &[&Value],
         entries: &Snapshot<E>,
         after: Option<&str>,
         stateless: bool,
     ) -> HandlerResult {
-        let (page, last) = entries.page(after, stateless, self.page);
+        let (mut page, last) = entries.page(after, stateless, self.page);
+        page.splice(..0, first.iter().copied());
         let mut result = json!({ self.member: page });
         if let Some(last) = last {
             result["nextCursor"] = Value::String(self.cursor(last));
         }
         if stateless {
             result["resultType"] = json!("complete");
-            self.hint.write(&mut result);
+            // What only some see must be in no cache that others share.
+            let hint = if first.is_empty() { self.hint } else { CacheHint::private(Duration::ZERO) };
+            hint.write(&mut result);
             result["_meta"] = json!(&*self.server_meta);
         }
         write_result(&result)

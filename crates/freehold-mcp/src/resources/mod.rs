@@ -17,3 +17,4 @@ pub(crate) use subscribe::{subscribe, unsubscribe};
 pub use table::ResourceTable;
 pub use template::ResourceTemplate;
 pub use uri_template::InvalidUriTemplate;
+pub(crate) use uri_template::is_uri;

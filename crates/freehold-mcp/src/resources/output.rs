@@ -32,7 +32,7 @@ impl ReadResourceResult {
     }
 
     /// The answer as a revision writes it.
-    pub(super) fn wire<'a>(&'a self, hint: CacheHint, stateless: Option<&'a ServerMeta>) -> Wire<'a> {
+    pub(crate) fn wire<'a>(&'a self, hint: CacheHint, stateless: Option<&'a ServerMeta>) -> Wire<'a> {
         let hint = stateless.map(|_| self.cache.unwrap_or(hint));
         Wire {
             result_type: stateless.map(|_| "complete"),
@@ -46,7 +46,7 @@ impl ReadResourceResult {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Wire<'a> {
+pub(crate) struct Wire<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     result_type: Option<&'static str>,
     contents: &'a [ResourceContents],

@@ -129,7 +129,7 @@ impl<S: State> RawHandler<S> for CallTool<S> {
     }
 }
 
-pub(super) fn write(
+pub(crate) fn write(
     outcome: Result<CallToolResult, Failure>,
     stateless: Option<&ServerMeta>,
 ) -> HandlerResult {

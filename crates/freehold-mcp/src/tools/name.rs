@@ -9,7 +9,7 @@ use crate::limits::TOOL_NAME_LONGEST;
 )]
 pub struct InvalidToolName(pub String);
 
-pub(super) fn check(name: &str) -> Result<(), InvalidToolName> {
+pub(crate) fn check(name: &str) -> Result<(), InvalidToolName> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
     if (1..=TOOL_NAME_LONGEST).contains(&name.len()) && name.bytes().all(fits) {
         return Ok(());

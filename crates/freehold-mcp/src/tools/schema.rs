@@ -29,7 +29,7 @@ fn remove_integer_format(schema: &mut Schema) {
 }
 
 /// A schema as tools need it: that of an object. Types without fields (`()`) take none.
-pub(super) fn input_schema_of<A: JsonSchema>() -> Result<Value, SchemaError> {
+pub(crate) fn input_schema_of<A: JsonSchema>() -> Result<Value, SchemaError> {
     let mut schema = schema_of::<A>();
     let root = schema.as_object_mut().ok_or(SchemaError::NotOfObjects)?;
     let object = json!("object");

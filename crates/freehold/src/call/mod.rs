@@ -19,6 +19,7 @@ mod handle;
 mod live;
 pub(crate) mod nested;
 mod server_call;
+pub(crate) mod span;
 mod table;
 mod task;
 mod turn;
@@ -36,6 +37,7 @@ pub(crate) use task::CallTask;
 use attempt::Attempts;
 use breakers::Guarded;
 pub(crate) use deadline::{DeadlineClock, Reading};
+use span::CallSpan;
 
 use crate::{
     engine::EngineState,
@@ -220,6 +222,7 @@ pub(crate) struct Call<S: State> {
     /// With its end comes the answer.
     pub(crate) outbox: Outbox<Response<'static>>,
     pub(crate) watch: CallWatch,
+    pub(crate) span: CallSpan,
 }
 
 impl<S: State> HasSignal for Call<S> {
@@ -288,6 +291,7 @@ impl<S: State> Call<S> {
             extension,
             outbox: Outbox::default(),
             watch: engine.watchdog.call_arrived(engine),
+            span: CallSpan::begin(session.inner.id, engine.methods.name(method)),
         }
     }
 
@@ -534,15 +538,17 @@ impl<S: State> Call<S> {
         let (kind, result) = self.describe(outcome);
         self.session.inner.calls.remove(self);
         self.session.touch_at(now);
-        self.engine().events.emit(&Event::CallEnded {
+        let subject = self.subject().map(AsRef::as_ref);
+        let ended = Event::CallEnded {
             session: self.session.inner.id,
             id: self.id(),
             method: self.method_name(),
-            subject: self.subject().map(AsRef::as_ref),
+            subject,
             outcome: kind,
             stage: self.stage(),
             took: now.saturating_duration_since(self.started),
-        });
+        };
+        self.span.settled(kind, subject, || self.engine().events.emit(&ended));
         match (&self.origin, cancelled) {
             (Some(origin), Some(reason)) => origin.report(Err(CallError::Cancelled(reason))),
             (Some(origin), None) => origin.report(nested::reported(result)),
