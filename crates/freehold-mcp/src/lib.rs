@@ -19,6 +19,7 @@ mod memory;
 mod model;
 mod mrtr;
 mod offer;
+mod owner;
 mod peer;
 mod prompts;
 mod protocol;
@@ -37,7 +38,7 @@ pub use ask::{
     UrlElicitationRequired,
 };
 pub use cache::{CacheHint, CacheScope, Cacheable};
-pub use completion::{Completion, CompletionOutput, CompletionRequest};
+pub use completion::{Completion, CompletionLimits, CompletionOutput, CompletionRequest};
 pub use context::RequestContext;
 pub use delegate::{Delegate, accept_client, has_client};
 pub use freehold;
