@@ -68,11 +68,11 @@ pub use tools::{
     ToolCall, ToolContext, ToolError, ToolHandler, ToolMethod, ToolOutput, ToolTable,
 };
 
-pub use attributes::{tool, tools};
+pub use attributes::{prompt, resource, tool, tools};
 
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::attributes::ContextOfTool;
+    pub use crate::attributes::{ContextOfRequest, ContextOfTool, PromptReturn, ResourceReturn};
     pub use schemars;
     pub use serde;
 }

@@ -437,7 +437,7 @@ impl<S: State> McpServerBuilder<S> {
             Some(delegate) => {
                 let engine = self.engine.answer_cancelled(false);
                 register(engine, delegate, &parts.completions, cancelled).build()?
-            },
+            }
             None => parts.methods(self.engine).build()?,
         };
         let Parts { tools, prompts, resources, changes, description, tasks, .. } = parts;

@@ -12,9 +12,7 @@ mod wire;
 use freehold_mcp::{
     Completion, CompletionLimits, CompletionRequest, Delegate, HttpOptions, McpServer, Prompt,
     RequestContext, RequestError, accept_client,
-    freehold::{
-        BreakerOptions, Context, HandlerResult, MethodOptions, runtime::BoxFuture, write_result,
-    },
+    freehold::{BreakerOptions, Context, HandlerResult, MethodOptions, runtime::BoxFuture, write_result},
 };
 use pipe::Pipe;
 use schemars::JsonSchema;
@@ -130,15 +128,13 @@ async fn until_refused(ask: impl AsyncFn() -> Response) -> Response {
 async fn over_http_a_session_has_its_own_rate_and_stateless_strangers_share_one() {
     let address = serve(&server(), HttpOptions::default()).await;
     let (hasty, other) = (open_session(address).await, open_session(address).await);
-    let in_session = async |session: &str| {
-        Request::post(&message(1, "city")).in_session(session).exchange(address).await
-    };
+    let in_session =
+        async |session: &str| Request::post(&message(1, "city")).in_session(session).exchange(address).await;
     let refused = until_refused(async || in_session(&hasty).await).await;
     assert_eq!(refused.status, 200, "in a session the error is the answer");
     assert_eq!(retry_after(&in_session(&other).await.json()), None);
-    let strange = async || {
-        Request::stateless(1, "completion/complete", params("city")).exchange(address).await
-    };
+    let strange =
+        async || Request::stateless(1, "completion/complete", params("city")).exchange(address).await;
     assert_eq!(retry_after(&strange().await.json()), None);
     assert_eq!(until_refused(strange).await.status, 429);
 }
@@ -151,7 +147,11 @@ impl Delegate<()> for Completes {
         ["initialize", "completion/complete"].map(|name| (name.into(), MethodOptions::new())).into()
     }
 
-    fn start(&self, context: Context<()>, params: Option<Box<RawValue>>) -> BoxFuture<'static, HandlerResult> {
+    fn start(
+        &self,
+        context: Context<()>,
+        params: Option<Box<RawValue>>,
+    ) -> BoxFuture<'static, HandlerResult> {
         Box::pin(async move {
             if context.method() == "initialize" {
                 accept_client(&context, params.as_deref(), "2025-11-25")?;

@@ -143,10 +143,8 @@ mod tests {
         http::{Audience, Principal},
         owner::Owner,
     };
-    use std::{
-        sync::Arc,
-        time::{Duration, Instant},
-    };
+    use freehold::runtime::{Runtime, TokioRuntime};
+    use std::{sync::Arc, time::Duration};
 
     fn client(name: &str) -> Owner {
         Owner::Principal(Arc::new((&Principal::new(name, Audience::Verified)).into()))
@@ -171,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_burst_then_a_rate_and_what_is_refused_does_not_count() {
-        let (rates, start) = (rates(8), Instant::now());
+        let (rates, start) = (rates(8), TokioRuntime.now());
         let ask = |name: &str, at: u32| rates.count(client(name), start + MS * at);
         assert_eq!([ask("a", 0), ask("a", 0), ask("a", 0)], [Ok(()), Ok(()), too_often(100)]);
         assert_eq!([ask("a", 99), ask("a", 99)], [too_often(1), too_often(1)]);
@@ -182,7 +180,7 @@ mod tests {
 
     #[test]
     fn who_is_not_known_shares_one_count() {
-        let (rates, start) = (rates(8), Instant::now());
+        let (rates, start) = (rates(8), TokioRuntime.now());
         let ask = |at: u32| rates.count(Owner::Anybody, start + MS * at);
         assert_eq!([ask(0), ask(0), ask(0), ask(0)], [Ok(()), Ok(()), Ok(()), too_often(50)]);
         assert_eq!([ask(50), ask(50)], [Ok(()), too_often(50)]);
@@ -191,11 +189,15 @@ mod tests {
 
     #[test]
     fn who_finds_no_room_is_unknown_until_somebody_is_forgotten() {
-        let (rates, start) = (rates(2), Instant::now());
+        let (rates, start) = (rates(2), TokioRuntime.now());
         let ask = |name: &str, at: u32| rates.count(client(name), start + MS * at);
         let kept = || rates.counted.with(|counted| counted.clients.len());
         assert_eq!([ask("a", 0), ask("b", 0)], [Ok(()), Ok(())]);
-        assert_eq!([ask("c", 0), ask("d", 0), ask("c", 0)], [Ok(()), Ok(()), Ok(())], "the burst of the unknown");
+        assert_eq!(
+            [ask("c", 0), ask("d", 0), ask("c", 0)],
+            [Ok(()), Ok(()), Ok(())],
+            "the burst of the unknown"
+        );
         assert_eq!([ask("c", 0), ask("d", 0)], [too_often(50), too_often(50)]);
         assert_eq!((ask("a", 0), ask("a", 0), kept()), (Ok(()), too_often(100), 2));
         assert_eq!((ask("c", 300), ask("c", 300), ask("c", 300)), (Ok(()), Ok(()), too_often(100)));
