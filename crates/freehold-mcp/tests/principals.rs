@@ -28,7 +28,7 @@ async fn find(_ctx: &RequestContext<String>, #[complete(things)] thing: String) 
 /// What the server knows of who asks: itself, and what its client and its session said.
 async fn things(ctx: &RequestContext<String>, of: CompletionRequest) -> Result<Vec<String>, RequestError> {
     let who = ctx.principal().map_or("nobody", |principal| &principal.subject).to_owned();
-    Ok(vec![who, ctx.state().clone(), format!("{:?}", of.resolved)])
+    Ok(vec![who, ctx.state().to_string(), format!("{:?}", of.resolved)])
 }
 
 /// A note.
@@ -82,6 +82,9 @@ impl Client {
         let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {} });
         let opened = client.by(Request::post(&message("initialize", params))).exchange(address).await;
         client.session = opened.headers["mcp-session-id"].to_str().expect("it is text").to_owned();
+        let initialized = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+        let request = Request::post(&initialized).in_session(&client.session);
+        assert_eq!(client.by(request).exchange(address).await.status, 202);
         client
     }
 
@@ -230,8 +233,8 @@ async fn what_one_wants_logged_is_none_of_the_others_matter() {
             }
         };
         assert_eq!(
-            (answer["result"]["content"][0]["text"].as_str(), &*logged),
-            (Some("logged"), expected),
+            (answer["result"]["content"][0]["text"].as_str(), json!(logged)),
+            (Some("logged"), json!(expected)),
             "{}",
             client.who
         );

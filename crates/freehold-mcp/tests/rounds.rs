@@ -223,7 +223,7 @@ async fn calls_who_asks(ctx: &ToolContext<()>, (): ()) -> Result<String, ToolErr
 }
 
 async fn calls_name(ctx: &ToolContext<()>, (): ()) -> Result<String, ToolError> {
-    Ok(ctx.call_tool(ctx.session().id(), "name", &json!({})).await?.to_string())
+    Ok(ctx.call_tool(ctx.session(), "name", &json!({})).await?.to_string())
 }
 
 /// Asks first, and passes the answer on.
