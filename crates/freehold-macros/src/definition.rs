@@ -1,25 +1,16 @@
 //! The expression that makes a tool of a function or a method.
 
-use crate::{
-    arguments::Arguments,
-    docs,
-    signature::{self, Parameter, Parameters},
-    tool_name,
-    tool_options::ToolOptions,
-};
-use proc_macro2::{Ident, TokenStream};
+use crate::{arguments::Arguments, callable::Callable, kind::Kind, tool_name, tool_options::ToolOptions};
+use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
-use syn::{Attribute, Error, Result, Signature, Type, ext::IdentExt, spanned::Spanned};
+use syn::{Attribute, Result, Signature, Type, spanned::Spanned};
 
 /// A tool about to be made.
 pub(crate) struct Definition {
     pub(crate) options: ToolOptions,
-    function: Ident,
-    is_async: bool,
     name: String,
     description: String,
-    parameters: Parameters,
-    output: TokenStream,
+    callable: Callable,
 }
 
 impl Definition {
@@ -29,37 +20,16 @@ impl Definition {
         attributes: &[Attribute],
         signature: &mut Signature,
     ) -> Result<Self> {
-        let parameters = signature::read(signature)?;
-        let function = signature.ident.clone();
-        let name = match &options.name {
-            Some(name) => name.value(),
-            None => function.unraw().to_string(),
-        };
-        tool_name::check(&name, function.span())?;
-        let description = match &options.description {
-            Some(description) => description.value(),
-            None => docs::text(attributes),
-        };
-        if description.is_empty() {
-            return Err(Error::new(
-                function.span(),
-                "models read what a tool does; write a doc comment (`/// ...`) above it, or `description = \"...\"`",
-            ));
-        }
-        Ok(Self {
-            options,
-            function,
-            is_async: signature.asyncness.is_some(),
-            name,
-            description,
-            parameters,
-            output: signature::output(signature),
-        })
+        let callable = Callable::read(signature, Kind::Tool)?;
+        let name = callable.name(options.name.as_ref());
+        tool_name::check(&name, callable.function.span())?;
+        let description = callable.description(options.description.as_ref(), attributes, Kind::Tool)?;
+        Ok(Self { options, name, description, callable })
     }
 
     /// The type behind the `&` of the context, if it has one.
     pub(crate) fn context(&self) -> Option<&Type> {
-        self.parameters.context.as_ref()
+        self.callable.parameters.context.as_ref()
     }
 
     /// The expression, for a server whose sessions have the state `state`. `receiver` is the type of `self`, which is then
@@ -70,17 +40,11 @@ impl Definition {
         receiver: Option<&Type>,
         root: &TokenStream,
     ) -> TokenStream {
-        let Self { function, name, description, output, .. } = self;
-        let Arguments { declarations, ty, parts } = Arguments::new(&self.parameters.arguments, name, root);
-        let order = self.parameters.order.iter().map(|parameter| match parameter {
-            Parameter::Context => quote!(context),
-            Parameter::Argument(index) => parts[*index].clone(),
-        });
-        let called = match receiver {
-            Some(receiver) => quote!(<#receiver>::#function(receiver, #(#order),*)),
-            None => quote!(#function(#(#order),*)),
-        };
-        let future = if self.is_async { called } else { quote!(async move { #called }) };
+        let Self { name, description, callable, .. } = self;
+        let Callable { function, output, is_async, parameters } = callable;
+        let Arguments { declarations, ty, parts } = Arguments::new(&parameters.arguments, Some(name), root);
+        let called = callable.called(&parts, receiver);
+        let future = if *is_async { called } else { quote!(async move { #called }) };
         let receiver_parameter = receiver.map(|receiver| quote!(receiver: &'__a #receiver,));
         let generic = state.generic(root);
         let state_type = state.ty();
@@ -110,20 +74,23 @@ impl Definition {
     }
 }
 
-/// The state of the sessions of the server that gets the tools.
+/// The state of the sessions of the server that gets what is made.
 pub(crate) enum State {
     /// As the context of one of them says.
     Of(TokenStream),
     /// None of them asks for it.
     Any,
+    /// There is none.
+    Nothing,
 }
 
 impl State {
-    pub(crate) fn new(context: Option<&Type>, root: &TokenStream) -> Self {
+    pub(crate) fn new(context: Option<&Type>, kind: Kind, root: &TokenStream) -> Self {
+        let has_state = kind.context_trait();
         match context {
-            Some(context) => Self::Of(
-                quote_spanned!(context.span()=> <#context as #root::__private::ContextOfTool>::State),
-            ),
+            Some(context) => {
+                Self::Of(quote_spanned!(context.span()=> <#context as #root::__private::#has_state>::State))
+            }
             None => Self::Any,
         }
     }
@@ -132,6 +99,7 @@ impl State {
         match self {
             Self::Of(ty) => ty.clone(),
             Self::Any => quote!(__S),
+            Self::Nothing => quote!(()),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::{
     definition::{Definition, State, conditions},
+    kind::Kind,
     tool_options::ToolOptions,
 };
 use proc_macro2::TokenStream;
@@ -19,7 +20,7 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStr
     }
     let definition = Definition::read(options, &function.attrs, &mut function.sig)?;
     let root = definition.options.root();
-    let state = State::new(definition.context(), &root);
+    let state = State::new(definition.context(), Kind::Tool, &root);
     let tool = definition.expression(&state, None, &root);
     let (name, vis) = (&function.sig.ident, &function.vis);
     let (generic, state) = (state.generic(&root), state.ty());
@@ -61,6 +62,7 @@ mod tests {
             ("/// Adds.\nasync fn add(a: &ToolContext, b: &u8) {}", "&u8", "one context"),
             ("/// Adds.\nasync fn add((a, b): (u8, u8)) {}", "(a, b)", "needs a name"),
             ("/// Adds.\nasync fn add(#[default] a: u8) {}", "#[default]", "#[default(10)]"),
+            ("/// Adds.\nasync fn add(#[complete(f)] a: A) {}", "#[complete(f)]", "leave #[complete] out"),
             ("/// Adds.\nasync fn add(#[arguments] a: A, b: u8) {}", "a", "the only one"),
             ("/// Adds.\nasync fn add(#[cfg(x)] a: A) {}", "#[cfg(x)]", "put the attribute on the function"),
             ("/// Adds.\nunsafe fn add() {}", "unsafe", "cannot be unsafe"),

@@ -2,16 +2,21 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod callable;
 mod definition;
 mod docs;
 mod function;
+mod kind;
 mod methods;
+mod offer_options;
+mod offered;
 mod options;
 #[cfg(test)]
 mod refusals;
 mod signature;
 mod tool_name;
 mod tool_options;
+mod uri;
 
 use proc_macro::TokenStream;
 use quote::quote;
@@ -30,6 +35,23 @@ pub fn tool(options: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn tools(options: TokenStream, item: TokenStream) -> TokenStream {
     expand(methods::expand, options, item)
+}
+
+/// Makes a prompt of a documented function; `greet` stays what it is, and `greet::prompt()` is the prompt.
+///
+/// The documentation of `freehold_mcp::prompt` has the whole of it.
+#[proc_macro_attribute]
+pub fn prompt(options: TokenStream, item: TokenStream) -> TokenStream {
+    expand(offered::prompt, options, item)
+}
+
+/// Makes a resource, or a template of resources, of a documented function; `readme` stays what it is, and
+/// `readme::resource()` or `readme::resource_template()` is the resource or the template.
+///
+/// The documentation of `freehold_mcp::resource` has the whole of it.
+#[proc_macro_attribute]
+pub fn resource(options: TokenStream, item: TokenStream) -> TokenStream {
+    expand(offered::resource, options, item)
 }
 
 type Expand = fn(proc_macro2::TokenStream, proc_macro2::TokenStream) -> syn::Result<proc_macro2::TokenStream>;

@@ -2,6 +2,7 @@
 
 use crate::{
     definition::{Definition, State, conditions},
+    kind::Kind,
     options,
     tool_options::ToolOptions,
 };
@@ -45,7 +46,7 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStr
     check(&block)?;
     let root = root.map_or_else(|| quote!(::freehold_mcp), |path| quote!(#path));
     let tools = definitions(&mut block)?;
-    let state = State::new(tools.iter().find_map(|(tool, _)| tool.context()), &root);
+    let state = State::new(tools.iter().find_map(|(tool, _)| tool.context()), Kind::Tool, &root);
     let this = &*block.self_ty;
     let made = tools.iter().map(|(tool, conditions)| {
         let tool = tool.expression(&state, Some(this), &root);

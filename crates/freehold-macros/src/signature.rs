@@ -1,6 +1,6 @@
-//! The signature of a tool's function: its context, its arguments, and what must not be there.
+//! The signature of a function: its context, its arguments, and what must not be there.
 
-use crate::arguments::Argument;
+use crate::{arguments::Argument, kind::Kind};
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use quote::quote;
 use syn::{
@@ -25,20 +25,20 @@ pub(crate) enum Parameter {
 }
 
 /// Reads the parameters and takes their attributes away, which only the attribute macro understands.
-pub(crate) fn read(signature: &mut Signature) -> Result<Parameters> {
-    check(signature)?;
+pub(crate) fn read(signature: &mut Signature, kind: Kind) -> Result<Parameters> {
+    check(signature, kind)?;
     let mut read = Parameters { context: None, arguments: Vec::new(), order: Vec::new() };
     for input in &mut signature.inputs {
         let FnArg::Typed(parameter) = input else { continue };
         match &*parameter.ty {
             Type::Reference(reference) => {
-                let context = context(reference, read.context.is_some())?;
+                let context = context(reference, read.context.is_some(), kind)?;
                 read.context = Some(context);
                 read.order.push(Parameter::Context);
             }
             _ => {
                 read.order.push(Parameter::Argument(read.arguments.len()));
-                let argument = Argument::new(name(parameter)?, parameter)?;
+                let argument = Argument::new(name(parameter)?, parameter, kind)?;
                 read.arguments.push(argument);
             }
         }
@@ -55,34 +55,41 @@ pub(crate) fn read(signature: &mut Signature) -> Result<Parameters> {
     Ok(read)
 }
 
-fn check(signature: &Signature) -> Result<()> {
+fn check(signature: &Signature, kind: Kind) -> Result<()> {
+    let what = kind.noun();
     if let Safety::Unsafe(unsafety) = &signature.safety {
-        return Err(Error::new(unsafety.span(), "a tool is called by clients; it cannot be unsafe"));
+        return Err(Error::new(
+            unsafety.span(),
+            format!("a {what} is asked for by clients; it cannot be unsafe"),
+        ));
     }
     if let Some(parameter) = signature.generics.params.first() {
         return Err(Error::new(
             parameter.span(),
-            "a tool has one schema, so its function cannot be generic; name the types (lifetimes can be left out)",
+            format!(
+                "a {what} has one form, so its function cannot be generic; name the types (lifetimes can be left out)"
+            ),
         ));
     }
     if let Some(variadic) = &signature.variadic {
-        return Err(Error::new(variadic.span(), "a tool has a schema, which has no `...`"));
+        return Err(Error::new(variadic.span(), format!("a {what} names its arguments; `...` has no names")));
     }
     Ok(())
 }
 
-fn context(reference: &TypeReference, is_second: bool) -> Result<Type> {
+fn context(reference: &TypeReference, is_second: bool, kind: Kind) -> Result<Type> {
     let owned = match &*reference.elem {
         Type::Path(path) if path.path.is_ident("str") => Some("String"),
         Type::Slice(_) => Some("Vec<..>"),
         _ => None,
     };
     if let Some(owned) = owned {
-        let reason = format!("arguments are read from JSON, so they are owned; write `{owned}`");
+        let reason = format!("arguments are read from a request, so they are owned; write `{owned}`");
         return Err(Error::new(reference.span(), reason));
     }
     if reference.mutability.is_some() {
-        return Err(Error::new(reference.span(), "the context is shared; write `&ToolContext`"));
+        let reason = format!("the context is shared; write `&{}`", kind.context());
+        return Err(Error::new(reference.span(), reason));
     }
     if is_second {
         let reason = "a function has one context, and its arguments are owned; write the type without `&`";
@@ -147,5 +154,5 @@ fn is_ours(attribute: &Group) -> bool {
     let first = attribute.stream().into_iter().next();
     let Some(TokenTree::Ident(name)) = first else { return false };
     // Doc comments are an error on parameters; elsewhere nobody misses them any more.
-    ["doc", "tool", "arguments", "default", "serde", "schemars"].iter().any(|ours| name == ours)
+    ["doc", "tool", "arguments", "default", "complete", "serde", "schemars"].iter().any(|ours| name == ours)
 }

@@ -1,4 +1,4 @@
-//! JSON-RPC's batches, which revision 2025-03-26 has and no other: several messages in one array, whose requests are answered
+//! JSON-RPC's batches, which revision 2025-03-26 has, and 2024-11-05 as far as it is JSON-RPC; no later one: several messages in one array, whose requests are answered
 //! together.
 
 use crate::{
@@ -16,15 +16,15 @@ use std::{
     task::{Context, Poll},
 };
 
-/// The revision that has batches.
-const VERSION: &str = "2025-03-26";
+/// The revisions that have batches.
+const VERSIONS: [&str; 2] = ["2025-03-26", "2024-11-05"];
 
 /// The messages of a batch, each with its own verdict.
 pub(crate) type Parts<'a> = Vec<Result<Message<'a>, Malformed>>;
 
 /// Whether the session speaks a revision with batches.
 pub(crate) fn is_spoken_by<S: State>(session: &Session<S>) -> bool {
-    Peer::of(session).is_some_and(|peer| peer.version == VERSION)
+    Peer::of(session).is_some_and(|peer| VERSIONS.contains(&peer.version))
 }
 
 /// Why a batch is refused as a whole, before any of it runs.

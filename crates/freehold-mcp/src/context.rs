@@ -32,6 +32,8 @@ pub struct RequestContext<S: State = ()> {
     /// What a stateless request says of its client; in a session, the session knows.
     stateless: Option<RequestMeta>,
     trace: Option<Box<TraceContext>>,
+    /// A handler of a stateless request made this call, or one that made it.
+    of_stateless: bool,
     /// By which way its questions go where they are no requests of the server's own.
     asker: Option<Arc<dyn Asker>>,
     /// Of a stateless request that may be sent again.
@@ -54,12 +56,31 @@ impl<S: State> RequestContext<S> {
         let progress = token
             .filter(|token| is_token(token))
             .map(|token| Progress { token: token.to_owned(), last: ScopedMutex::of(f64::NEG_INFINITY) });
-        Self { call, subject, progress, stateless, trace: None, asker: None, round: None }
+        Self {
+            call,
+            subject,
+            progress,
+            stateless,
+            trace: None,
+            of_stateless: false,
+            asker: None,
+            round: None,
+        }
     }
 
     pub(crate) fn of_trace(mut self, trace: Option<TraceContext>) -> Self {
         self.trace = trace.map(Box::new);
         self
+    }
+
+    pub(crate) fn of_stateless(mut self, of_stateless: bool) -> Self {
+        self.of_stateless = of_stateless;
+        self
+    }
+
+    /// Whether nobody can be asked by a call that is made here in the same session.
+    pub(crate) fn is_of_stateless(&self) -> bool {
+        self.is_stateless() || self.of_stateless
     }
 
     /// Questions end the round.
@@ -195,6 +216,7 @@ impl<S: State> RequestContext<S> {
     /// * Questions are told apart by the order in which they are asked, or by [their key](Question::keyed). One that is not
     ///   the same as in the round before (but for a URL) is asked again.
     /// * Several that are asked [at once](Self::ask_all), also by `join!`, are one round.
+    /// * A tool that it calls in its own session cannot ask: ask first, and pass the answer on as an argument.
     ///
     /// # Cancel safety
     ///
@@ -257,6 +279,9 @@ impl<S: State> RequestContext<S> {
         &self,
         question: &Q,
     ) -> Result<(Asked, Option<(Arc<dyn Asker>, String)>), AskError> {
+        if self.of_stateless {
+            return Err(AskError::InNestedCall);
+        }
         let asked = question.asked(&self.respondent())?;
         // Its client polls for questions.
         if self.is_task() {

@@ -1,6 +1,7 @@
 //! A server whose methods somebody else answers: another crate's model of the protocol, driven from the transports here.
 
 use crate::{
+    completion::CompletionRates,
     http::Principal,
     peer::Peer,
     protocol::{SESSION_VERSIONS, method},
@@ -81,11 +82,18 @@ pub(crate) fn already_initialized() -> ErrorObject {
 /// Whom a server delegates to.
 pub(crate) type Delegated<S> = Arc<dyn Delegate<S>>;
 
-struct Answering<S: State>(Delegated<S>);
+struct Answering<S: State> {
+    delegate: Delegated<S>,
+    /// Of the method that is limited.
+    rates: Option<Arc<CompletionRates>>,
+}
 
 impl<S: State> RawHandler<S> for Answering<S> {
     fn start(&self, context: Context<S>, params: Option<Box<RawValue>>) -> BoxFuture<'static, HandlerResult> {
-        self.0.start(context, params)
+        match self.rates.as_ref().map_or(Ok(()), |rates| rates.take(&context)) {
+            Ok(()) => self.delegate.start(context, params),
+            Err(refused) => Box::pin(std::future::ready(Err(refused.into()))),
+        }
     }
 }
 
@@ -93,10 +101,12 @@ impl<S: State> RawHandler<S> for Answering<S> {
 pub(crate) fn register<S: State>(
     mut engine: EngineBuilder<S>,
     delegate: &Delegated<S>,
+    completions: &Arc<CompletionRates>,
     cancel: impl Fn(&Session<S>, Option<&Raw<'_>>) -> Result<(), ErrorObject> + Send + Sync + 'static,
 ) -> EngineBuilder<S> {
     for (name, options) in delegate.methods() {
-        engine = engine.raw_method(&name, options, Answering(delegate.clone()));
+        let rates = (name == method::COMPLETE).then(|| completions.clone());
+        engine = engine.raw_method(&name, options, Answering { delegate: delegate.clone(), rates });
     }
     let (initialized, cancelled) = (delegate.clone(), delegate.clone());
     engine

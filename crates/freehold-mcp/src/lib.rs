@@ -20,6 +20,7 @@ mod model;
 mod mrtr;
 mod offer;
 mod operators;
+mod owner;
 mod peer;
 mod prompts;
 mod protocol;
@@ -38,7 +39,7 @@ pub use ask::{
     UrlElicitationRequired,
 };
 pub use cache::{CacheHint, CacheScope, Cacheable};
-pub use completion::{Completion, CompletionOutput, CompletionRequest};
+pub use completion::{Completion, CompletionLimits, CompletionOutput, CompletionRequest};
 pub use context::RequestContext;
 pub use delegate::{Delegate, accept_client, has_client};
 pub use freehold;
@@ -69,11 +70,11 @@ pub use tools::{
     ToolCall, ToolContext, ToolError, ToolHandler, ToolMethod, ToolOutput, ToolTable,
 };
 
-pub use attributes::{tool, tools};
+pub use attributes::{prompt, resource, tool, tools};
 
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::attributes::ContextOfTool;
+    pub use crate::attributes::{ContextOfRequest, ContextOfTool, PromptReturn, ResourceReturn};
     pub use schemars;
     pub use serde;
 }

@@ -30,6 +30,8 @@ sections! {
     pub(crate) Tasks = "tasks::table tasks";
     /// What a task is at. One a task.
     pub(crate) TaskState = "tasks::task state";
+    /// How many completions each client may still ask for. One a server.
+    pub(crate) CompletionRates = "completion rates";
     /// What a stateless request asks. One a request whose client can be asked.
     pub(crate) Round = "mrtr round";
 }

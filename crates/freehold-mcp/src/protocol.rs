@@ -10,14 +10,12 @@ use freehold::{ErrorCode, ErrorObject, Request};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// The revisions with sessions that this server speaks, newest first.
-pub const SESSION_VERSIONS: [&str; 3] = ["2025-11-25", "2025-06-18", "2025-03-26"];
+/// The revisions with sessions that this server speaks, newest first. The handshake settles which one a session speaks; a
+/// header that names another of these is let pass, since clients are known to send the one that its absence would mean
+/// (2025-03-26).
+pub const SESSION_VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
 /// The stateless revisions that this server speaks, newest first.
 pub const STATELESS_VERSIONS: [&str; 1] = ["2026-07-28"];
-
-/// The revisions with sessions there have been. The handshake settles which one a session speaks; a header that names
-/// another of these is let pass, since clients are known to send the one that its absence would mean (2025-03-26).
-pub(crate) const KNOWN_SESSION_VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
 
 /// Names of methods.
 pub(crate) mod method {
@@ -84,6 +82,8 @@ pub(crate) mod method {
 /// Keys in `_meta`.
 pub(crate) mod key {
     pub(crate) const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+    /// In the `_meta` of a call that a handler of a stateless request makes in its own session.
+    pub(crate) const OF_STATELESS: &str = "io.github.freehold-rs/ofStateless";
     /// In the `_meta` of a result that a fallback gave.
     pub(crate) const DEGRADED: &str = "io.github.freehold-rs/degraded";
     pub(crate) const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";

@@ -4,7 +4,7 @@ use crate::{
     cache::{CacheHint, CacheHints, Cacheable},
     catalog::ListPages,
     changes::{Announcer, Change, ChangeFeed, TellClients, tell_sessions},
-    completion::CompleteArgument,
+    completion::{CompleteArgument, CompletionLimits, CompletionRates},
     delegate::{Delegate, Delegated, already_initialized, register},
     limits::{PAGE_ENTRIES, PAGE_ENTRIES_MOST},
     listen::ListenToChanges,
@@ -116,6 +116,7 @@ impl<S: State> McpServer<S> {
             },
             request_state: RequestStateOptions::default(),
             tasks: None,
+            completions: CompletionLimits::default(),
             delegate: None,
             operators: None,
         }
@@ -180,6 +181,7 @@ pub struct McpServerBuilder<S: State> {
     description: ServerDescription,
     pub(crate) request_state: RequestStateOptions,
     tasks: Option<TaskLimits>,
+    completions: CompletionLimits,
     delegate: Option<Delegated<S>>,
     operators: Option<Operators<S>>,
 }
@@ -287,6 +289,26 @@ impl<S: State> McpServerBuilder<S> {
     /// nobody can guess.
     pub fn tasks(mut self, limits: TaskLimits) -> Self {
         self.tasks = Some(limits);
+        self
+    }
+
+    /// Sets how often clients may ask for completions; beyond, a request gets
+    /// [`ErrorCode::RATE_LIMITED`](freehold::ErrorCode::RATE_LIMITED) at once, which says when to try again. Also what a
+    /// [`Delegate`] completes is limited so.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use freehold_mcp::{CompletionLimits, McpServer};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let limits = CompletionLimits { per_second: 5, ..CompletionLimits::default() };
+    /// let server = McpServer::builder("slow", "1.0.0").completions(limits).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn completions(mut self, limits: CompletionLimits) -> Self {
+        self.completions = limits;
         self
     }
 
@@ -419,9 +441,13 @@ impl<S: State> McpServerBuilder<S> {
             rounds,
             page: self.page,
             tasks,
+            completions: Arc::new(CompletionRates::new(self.completions)),
         };
         let engine = match &delegate {
-            Some(delegate) => register(self.engine.answer_cancelled(false), delegate, cancelled).build()?,
+            Some(delegate) => {
+                let engine = self.engine.answer_cancelled(false);
+                register(engine, delegate, &parts.completions, cancelled).build()?
+            }
             None => {
                 let engine = match self.operators {
                     None => self.engine,
@@ -484,6 +510,7 @@ struct Parts<S: State> {
     rounds: Arc<Rounds>,
     page: usize,
     tasks: Option<Arc<TaskTable<S>>>,
+    completions: Arc<CompletionRates>,
 }
 
 impl<S: State> Parts<S> {
@@ -505,6 +532,7 @@ impl<S: State> Parts<S> {
                 prompts: self.prompts.clone(),
                 resources: self.resources.clone(),
                 server_meta: self.server_meta.clone(),
+                rates: self.completions.clone(),
             };
             engine = engine.raw_method(method::COMPLETE, MethodOptions::new().read_only(true), handler);
         }

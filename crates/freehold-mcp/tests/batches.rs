@@ -1,4 +1,4 @@
-//! Several messages in one array: revision 2025-03-26 has them, the others refuse them.
+//! Several messages in one array: revision 2025-03-26 has them, and 2024-11-05; later ones refuse them.
 
 #[expect(dead_code, reason = "nothing here writes a line that is no JSON")]
 mod pipe;
@@ -90,6 +90,30 @@ async fn requests_are_answered_together() {
     assert_eq!(answers.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!((text(answers[0].1), &answers[1].1["result"]), (&json!("1"), &json!({})));
     assert_eq!(answers[2].1["error"]["code"], -32601);
+}
+
+/// What its clients get: their revision, over both transports, and what JSON-RPC has.
+#[tokio::test]
+async fn a_client_of_the_oldest_revision_is_answered_in_it() {
+    const OLDEST: &str = "2024-11-05";
+    let scene = Scene::with(HttpOptions::default(), OLDEST).await;
+    let answers = scene.exchange(&json!([echo(1), notification(), request(2, "ping")])).await.json();
+    let answers = by_id(&answers);
+    assert_eq!((text(answers[0].1), &answers[1].1["result"]), (&json!("1"), &json!({})));
+    // Its clients know of no header that names it.
+    let one = scene.exchange(&echo(3)).await;
+    assert_eq!((one.status, text(&one.json())), (200, &json!("3")));
+
+    let (server, _audience) = server(Limits::default());
+    let mut pipe = Pipe::new(server);
+    pipe.initialize_as(OLDEST).await;
+    assert_eq!(text(&pipe.ask(&echo(1)).await), "1");
+    let answers = pipe.ask(&json!([echo(2), request(3, "ping")])).await;
+    assert_eq!(by_id(&answers).len(), 2);
+    // What came later nobody takes from it: it has no tasks to create.
+    let mut wants_task = echo(4);
+    wants_task["params"]["task"] = json!({});
+    assert_eq!(text(&pipe.ask(&wants_task).await), "4");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ mod stage;
 mod wire;
 
 use freehold_mcp::{
-    Audience, Authorization, AuthorizeError, HttpOptions, MemoryEventStore, Principal, Resumption,
+    Audience, Authorization, AuthorizeError, HttpOptions, McpServer, MemoryEventStore, Principal, Resumption,
     freehold::Limits,
 };
 use serde_json::{Value, json};
@@ -80,12 +80,19 @@ fn initialize() -> Value {
     json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params })
 }
 
+/// So long that only a failure takes it.
+const LONG: Duration = Duration::from_secs(600);
+/// So short that nobody waits for it. It stands for one thing only at a time, which then takes longer however fast the
+/// machine is; all else has time enough however slow it is.
+const SHORT: Duration = Duration::from_millis(100);
+
 fn options() -> HttpOptions {
     HttpOptions {
         resumption: Some(Resumption::new(Arc::new(MemoryEventStore::default()))),
-        header_timeout: Duration::from_millis(100),
-        body_timeout: Duration::from_millis(100),
-        write_timeout: Duration::from_millis(200),
+        keep_alive: LONG,
+        header_timeout: LONG,
+        body_timeout: LONG,
+        write_timeout: LONG,
         ..HttpOptions::default()
     }
 }
@@ -162,28 +169,40 @@ async fn oversized(address: SocketAddr) -> Section {
     ("Oversized", rows)
 }
 
-async fn slow(address: SocketAddr) -> Section {
-    let session = open_session(address).await;
-    let mut rows =
-        vec![raw(address, "a head that never ends", b"POST /mcp HTTP/1.1\r\nHost: localhost\r\n").await];
-    rows.push(raw(address, "a connection that never says anything", b"").await);
-    let head = "POST /mcp HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\nContent-Type: application/json\r\n";
-    rows.push(
-        raw(address, "a body that never ends", format!("{head}Content-Length: 9\r\n\r\n{{").as_bytes()).await,
-    );
+async fn slow(server: &McpServer, address: SocketAddr) -> Section {
+    const HALF_A_HEAD: &[u8] = b"POST /mcp HTTP/1.1\r\nHost: localhost\r\n";
+    let half_a_body = "POST /mcp HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\nContent-Type: application/json\r\n\
+        Content-Length: 9\r\n\r\n{";
     // More than all buffers on the way hold.
-    let flood = Request::stateless_call(1, "flood", json!({ "n": 4_000, "bytes": 8 << 10 }));
-    let mut unread = flood.send(address).await;
-    unread.ends_unread().await;
-    rows.push(Row { what: "a stream that its client leaves unread", gets: CLOSED.to_owned() });
+    let flood = || Request::stateless_call(1, "flood", json!({ "n": 4_000, "bytes": 8 << 10 }));
+    // Where nobody loses patience with them, an honest one comes.
+    let beside = [
+        Connection::open(address, HALF_A_HEAD).await,
+        Connection::open(address, b"").await,
+        Connection::open(address, half_a_body.as_bytes()).await,
+        flood().send(address).await,
+    ];
+    let session = open_session(address).await;
     let echo = Request::call(&session, 9, "echo", json!({ "text": "hi" }));
-    let gets = outcome(&mut echo.send(address).await).await;
-    rows.push(Row { what: "an honest request beside all of these", gets });
+    let honest = outcome(&mut echo.send(address).await).await;
+    drop(beside);
+
+    let heads = serve(server, HttpOptions { header_timeout: SHORT, ..options() }).await;
+    let bodies = serve(server, HttpOptions { body_timeout: SHORT, ..options() }).await;
+    let writes = serve(server, HttpOptions { write_timeout: SHORT, ..options() }).await;
+    let mut rows = vec![
+        raw(heads, "a head that never ends", HALF_A_HEAD).await,
+        raw(heads, "a connection that never says anything", b"").await,
+        raw(bodies, "a body that never ends", half_a_body.as_bytes()).await,
+    ];
+    flood().send(writes).await.ends_unread().await;
+    rows.push(Row { what: "a stream that its client leaves unread", gets: CLOSED.to_owned() });
+    rows.push(Row { what: "an honest request beside all of these", gets: honest });
     ("Slow", rows)
 }
 
 async fn too_many() -> Row {
-    let address = serve(&server(limits()).0, HttpOptions { connections: 1, ..HttpOptions::default() }).await;
+    let address = serve(&server(limits()).0, HttpOptions { connections: 1, ..options() }).await;
     let _first = Connection::open(address, b"POST /mcp HTTP/1.1\r\n").await;
     let gets = outcome(&mut Request::post(&initialize()).send(address).await).await;
     Row { what: "a connection more than the limit", gets }
@@ -375,8 +394,9 @@ somebody else's gets byte for byte what does not exist gets (tests `resumption` 
 
 #[tokio::test]
 async fn what_abuse_gets_is_what_the_document_says() {
-    let address = serve(&server(limits()).0, options()).await;
-    let mut sections = vec![malformed(address).await, oversized(address).await, slow(address).await];
+    let (server, _audience) = server(limits());
+    let address = serve(&server, options()).await;
+    let mut sections = vec![malformed(address).await, oversized(address).await, slow(&server, address).await];
     sections[2].1.push(too_many().await);
     sections.push(mismatched(address).await);
     sections.push(wrong_session(address).await);

@@ -217,6 +217,25 @@ async fn about(ctx: &ToolContext<()>, args: About) -> Result<String, ToolError> 
     Ok(args.what)
 }
 
+/// Has another tool ask, by way of a third.
+async fn calls_who_asks(ctx: &ToolContext<()>, (): ()) -> Result<String, ToolError> {
+    Ok(ctx.call_tool(ctx.session(), "calls_name", &json!({})).await?.to_string())
+}
+
+async fn calls_name(ctx: &ToolContext<()>, (): ()) -> Result<String, ToolError> {
+    Ok(ctx.call_tool(ctx.session(), "name", &json!({})).await?.to_string())
+}
+
+/// Asks first, and passes the answer on.
+async fn asks_and_calls(ctx: &ToolContext<()>, (): ()) -> Result<String, ToolError> {
+    let name = ctx.ask(named()).await?.into_accepted()?["name"].clone();
+    Ok(ctx.call_tool(ctx.session(), "says", &json!({ "what": name })).await?.to_string())
+}
+
+async fn says(_ctx: &ToolContext<()>, args: About) -> Result<String, ToolError> {
+    Ok(args.what)
+}
+
 /// What it asks about changes from run to run.
 async fn fickle(ctx: &ToolContext<()>, (): ()) -> Result<String, ToolError> {
     let stage = ctx.app::<Stage>();
@@ -306,7 +325,11 @@ fn builder() -> (McpServerBuilder<()>, mpsc::UnboundedReceiver<&'static str>, Ar
         .tool(Tool::new("impatient", "Does without the answer.", impatient))
         .tool(Tool::new("holding", "Holds a lock while it asks.", holding))
         .tool(Tool::new("to_url", "Needs something done at a URL.", to_url))
-        .tool(Tool::new("with_tools", "Needs a model with tools.", with_tools));
+        .tool(Tool::new("with_tools", "Needs a model with tools.", with_tools))
+        .tool(Tool::new("calls_who_asks", "Calls what calls who asks.", calls_who_asks))
+        .tool(Tool::new("calls_name", "Calls who asks.", calls_name))
+        .tool(Tool::new("asks_and_calls", "Asks, then calls with the answer.", asks_and_calls))
+        .tool(Tool::new("says", "Says its argument.", says));
     (builder, told, stage)
 }
 
@@ -343,6 +366,23 @@ async fn a_question_ends_the_request_and_its_answer_comes_with_the_next() {
             let answer = client.again("name", &asked, json!({ "form-1": response })).await;
             assert_eq!(text(&answer), result);
         }
+    }
+}
+
+/// In a stateless request only its own handler can ask; who is called is told so, however deep, and what to do instead works.
+#[tokio::test]
+async fn a_tool_that_is_called_by_another_is_told_to_leave_the_question_to_it() {
+    const TOLD: &str = "a tool that a stateless request's handler calls cannot ask the client: \
+        ask in that handler, and pass the answer on as an argument";
+    for mut client in clients(&server()).await {
+        for tool in ["calls_name", "calls_who_asks"] {
+            let answer = client.round(tool, json!({}), &Value::Null, Value::Null).await;
+            assert_eq!(answer["result"]["isError"], true, "{answer}");
+            assert_eq!(text(&answer), TOLD, "{tool}");
+        }
+        let asked = client.asks("asks_and_calls").await;
+        let answers = json!({ "form-1": accept(json!({ "name": "Ann" })) });
+        assert_eq!(text(&client.again("asks_and_calls", &asked, answers).await), "\"Ann\"");
     }
 }
 

@@ -50,7 +50,7 @@ fn build(page_size: Option<usize>) -> Result<McpServer, Box<dyn Error>> {
         builder = builder.page_size(entries);
     }
     let server = builder
-        .resource_template(resources::template())
+        .resource_template(resources::data::resource_template())
         .cache(Cacheable::ToolsList, CacheHint::public(Duration::from_secs(60)))
         .build()?;
     // Nobody else sets it.

@@ -3,7 +3,7 @@
 use crate::content::PNG;
 use freehold_mcp::{
     Completion, CompletionRequest, Content, Field, Form, Prompt, PromptMessage, Question, RequestContext,
-    RequestError,
+    RequestError, prompt,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -11,10 +11,7 @@ use serde::Deserialize;
 pub(crate) fn prompts() -> Vec<Prompt<()>> {
     vec![
         Prompt::new("test_simple_prompt", "A prompt without arguments.", simple),
-        Prompt::new("test_prompt_with_arguments", "A prompt of two arguments.", with_arguments)
-            .title("Prompt with arguments")
-            .complete("arg1", word)
-            .complete("arg2", word),
+        with_arguments::prompt(),
         Prompt::new("test_prompt_with_embedded_resource", "A prompt that embeds a resource.", embedded),
         Prompt::new("test_prompt_with_image", "A prompt with a picture.", image),
         Prompt::new("test_input_required_result_prompt", "A prompt that asks first.", asking),
@@ -25,17 +22,17 @@ async fn simple(_ctx: &RequestContext<()>, (): ()) -> Result<&'static str, Reque
     Ok("This is a simple prompt for testing.")
 }
 
-#[derive(Deserialize, JsonSchema)]
-struct Arguments {
+/// A prompt of two arguments.
+#[prompt(name = "test_prompt_with_arguments", title = "Prompt with arguments")]
+async fn with_arguments(
     /// First test argument.
+    #[complete(word)]
     arg1: String,
     /// Second test argument.
+    #[complete(word)]
     arg2: String,
-}
-
-async fn with_arguments(_ctx: &RequestContext<()>, args: Arguments) -> Result<String, RequestError> {
-    let Arguments { arg1, arg2 } = args;
-    Ok(format!("Prompt with arguments: arg1='{arg1}', arg2='{arg2}'"))
+) -> String {
+    format!("Prompt with arguments: arg1='{arg1}', arg2='{arg2}'")
 }
 
 async fn word(_ctx: &RequestContext<()>, of: CompletionRequest) -> Result<Completion, RequestError> {

@@ -29,6 +29,12 @@ pub enum AskError {
     /// This request is none that can be answered by a question.
     #[error("a question cannot be asked here: only tools, prompts and the reading of resources may ask")]
     NotHere,
+    /// A tool that the handler of a stateless request called asks. The answer would come with the request's next round, which
+    /// runs another call.
+    #[error(
+        "a tool that a stateless request's handler calls cannot ask the client: ask in that handler, and pass the answer on as an argument"
+    )]
+    InNestedCall,
     /// The request was sent again too often.
     #[error("the request has asked its client {rounds} times already; begin it anew")]
     TooManyRounds {

@@ -1,6 +1,7 @@
 use super::{
     handler::{Completers, Completing, CompletionRequest},
     output::{Completion, Wire},
+    rates::CompletionRates,
 };
 use crate::{
     model::ServerMeta, prompts::PromptTable, request::Said, resources::ResourceTable,
@@ -16,6 +17,7 @@ pub(crate) struct CompleteArgument<S: State> {
     pub(crate) prompts: Arc<PromptTable<S>>,
     pub(crate) resources: Arc<ResourceTable<S>>,
     pub(crate) server_meta: Arc<ServerMeta>,
+    pub(crate) rates: Arc<CompletionRates>,
 }
 
 #[derive(Deserialize)]
@@ -80,6 +82,8 @@ impl<S: State> CompleteArgument<S> {
         context: Context<S>,
         params: Option<&RawValue>,
     ) -> Result<(Completing, bool), ErrorObject> {
+        // First of all, so that guessing names is no cheaper than completing them.
+        self.rates.take(&context)?;
         let params = params.ok_or_else(|| ErrorObject::invalid_params("ref and argument are missing"))?;
         let Params { of, argument, context: resolved, meta } =
             serde_json::from_str(params.get()).map_err(ErrorObject::invalid_params)?;

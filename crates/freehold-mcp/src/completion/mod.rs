@@ -2,9 +2,13 @@
 
 mod complete;
 mod handler;
+mod limits;
 mod output;
+mod rates;
 
 pub(crate) use complete::CompleteArgument;
 pub use handler::CompletionRequest;
 pub(crate) use handler::{Completers, erased};
+pub use limits::CompletionLimits;
 pub use output::{Completion, CompletionOutput};
+pub(crate) use rates::CompletionRates;

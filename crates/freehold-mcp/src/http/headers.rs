@@ -3,7 +3,7 @@
 use crate::{
     delegate::mirrored_of,
     model::Meta,
-    protocol::{HEADER_MISMATCH, KNOWN_SESSION_VERSIONS, method, unsupported_version},
+    protocol::{HEADER_MISMATCH, SESSION_VERSIONS, method, unsupported_version},
     server::ServerState,
     tools::MirroredArgument,
 };
@@ -67,7 +67,7 @@ pub(super) fn check_version(headers: &HeaderMap, meta: &Meta<'_>) -> Result<(), 
 pub(super) fn check_session_version(headers: &HeaderMap) -> Result<(), ErrorObject> {
     match single(headers, PROTOCOL_VERSION) {
         Ok(None) => Ok(()),
-        Ok(Some(version)) if KNOWN_SESSION_VERSIONS.contains(&version) => Ok(()),
+        Ok(Some(version)) if SESSION_VERSIONS.contains(&version) => Ok(()),
         Ok(Some(version)) => Err(unsupported_version(version)),
         Err(Unclear) => Err(unclear(PROTOCOL_VERSION)),
     }

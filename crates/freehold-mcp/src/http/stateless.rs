@@ -93,6 +93,7 @@ fn status_of_code(code: ErrorCode) -> StatusCode {
         ErrorCode::OVERLOADED | ErrorCode::STOPPING | ErrorCode::CIRCUIT_OPEN => {
             StatusCode::SERVICE_UNAVAILABLE
         }
+        ErrorCode::RATE_LIMITED => StatusCode::TOO_MANY_REQUESTS,
         _ => StatusCode::OK,
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     protocol::{STATELESS_VERSIONS, unsupported_version},
 };
 use freehold::ErrorObject;
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -24,6 +24,8 @@ pub(crate) struct Meta<'a> {
     client_info: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "io.modelcontextprotocol/logLevel")]
     log_level: Option<&'a RawValue>,
+    #[serde(default, rename = "io.github.freehold-rs/ofStateless")]
+    of_stateless: Option<IgnoredAny>,
     #[serde(borrow, default)]
     traceparent: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -63,7 +65,7 @@ impl Capabilities {
 
 impl<'de> Deserialize<'de> for Capabilities {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        type Declared = Option<serde::de::IgnoredAny>;
+        type Declared = Option<IgnoredAny>;
         #[derive(Default, Deserialize)]
         struct Sampling {
             #[serde(default)]
@@ -128,6 +130,11 @@ struct MetaOnly<'a> {
 }
 
 impl<'a> Meta<'a> {
+    /// Whether a handler of a stateless request makes this call in its own session.
+    pub(crate) fn is_of_stateless(&self) -> bool {
+        self.of_stateless.is_some()
+    }
+
     /// `_meta` of some params; absent or malformed ones say nothing.
     pub(crate) fn of(params: Option<&'a RawValue>) -> Self {
         let only = params.and_then(|params| serde_json::from_str::<MetaOnly<'a>>(params.get()).ok());

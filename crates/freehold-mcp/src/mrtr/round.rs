@@ -72,6 +72,7 @@ impl Rounds {
             round.as_ref().map(|round| (round.clone(), self.clone(), context.engine().runtime().clone()));
         let context = RequestContext::new(context, subject, meta.progress_token, stateless)
             .of_trace(meta.trace())
+            .of_stateless(meta.is_of_stateless())
             .in_round(round);
         let end = End::new(context.span(), of_round);
         Ok((context, end))

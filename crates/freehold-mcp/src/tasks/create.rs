@@ -1,9 +1,10 @@
 //! How a task comes from a `tools/call`.
 
-use super::{Owner, Task, TaskStart, TaskSupport, TaskTable, ToolTasks, runner, table::Full, wire};
+use super::{Task, TaskStart, TaskSupport, TaskTable, ToolTasks, runner, table::Full, wire};
 use crate::{
     context::RequestContext,
     model::ServerMeta,
+    owner::Owner,
     peer::Peer,
     protocol::{MISSING_CAPABILITY, key, method},
 };

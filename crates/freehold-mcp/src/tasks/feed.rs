@@ -1,13 +1,13 @@
 //! What a subscription hears of tasks.
 
 use super::{
-    Owner, Task, TaskTable,
+    Task, TaskTable,
     create::{declares_tasks, missing_extension},
     id::TaskId,
     task::{TaskStatus, View},
     wire,
 };
-use crate::protocol::key;
+use crate::{owner::Owner, protocol::key};
 use freehold::{Context, ErrorObject, RequestId, State, runtime::BoxFuture};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use serde::Serialize;

@@ -2,13 +2,14 @@
 //! cancelling.
 
 use super::{
-    Owner, Task, TaskTable,
+    Task, TaskTable,
     create::{TASK_VERSIONS, declares_tasks, missing_extension},
     id::TaskId,
     wire,
 };
 use crate::{
     model::{Meta, ServerMeta},
+    owner::Owner,
     peer::Peer,
     protocol::method,
 };

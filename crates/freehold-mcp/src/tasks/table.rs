@@ -1,5 +1,5 @@
-use super::{Owner, Task, TaskLimits, id::TaskId, limits::PAGE};
-use crate::lock_order;
+use super::{Task, TaskLimits, id::TaskId, limits::PAGE};
+use crate::{lock_order, owner::Owner};
 use foldhash::fast::RandomState;
 use freehold::{SessionId, State};
 use freehold_sync::ScopedMutex;

@@ -1,11 +1,10 @@
 use super::{
-    Owner,
     id::TaskId,
     limits::{MESSAGE_CHARACTERS, WAITING_MESSAGES},
     messages::{Question, failure_in, read_question, related_message, related_result},
     wire,
 };
-use crate::{lock_order, protocol::method};
+use crate::{lock_order, owner::Owner, protocol::method};
 use freehold::{
     ErrorCode, ErrorObject, Frame, HandlerResult, Message, Response, Route, Session, State, runtime::Runtime,
 };

@@ -1,11 +1,11 @@
 //! Tasks as both eras write them.
 
 use super::{
-    Owner, Task,
+    Task,
     id::TaskId,
     task::{TaskStatus, View},
 };
-use crate::model::ServerMeta;
+use crate::{model::ServerMeta, owner::Owner};
 use freehold::{ErrorObject, State};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;

@@ -244,12 +244,8 @@ impl Client {
     /// The answer to a request; what comes before it on a pipe is kept.
     pub(crate) async fn answer_of(&mut self, pending: &mut Pending) -> Value {
         let Pending::Pipe(id) = pending else {
-            loop {
-                let message = self.next(pending).await;
-                if message.get("method").is_none() {
-                    return message;
-                }
-            }
+            // A server that says ever more must not keep the test, either.
+            return within(self.answer_on_its_stream(pending)).await;
         };
         let id = json!(*id);
         let is_answer = |message: &Value| message["id"] == id && message.get("method").is_none();
@@ -258,13 +254,25 @@ impl Client {
         {
             return heard.remove(at).expect("it is there");
         }
-        loop {
-            let message = self.read_line().await;
-            if is_answer(&message) {
-                return message;
+        let read = async {
+            loop {
+                let message = self.read_line().await;
+                if is_answer(&message) {
+                    return message;
+                }
+                if let Way::Pipe { heard, .. } = &mut self.way {
+                    heard.push_back(message);
+                }
             }
-            if let Way::Pipe { heard, .. } = &mut self.way {
-                heard.push_back(message);
+        };
+        within(read).await
+    }
+
+    async fn answer_on_its_stream(&mut self, pending: &mut Pending) -> Value {
+        loop {
+            let message = self.next(pending).await;
+            if message.get("method").is_none() {
+                return message;
             }
         }
     }

@@ -380,16 +380,19 @@ async fn a_task_of_a_session_asks_who_waits_for_it() {
         let mut client = Client::of(&server, line, Era::Session).await;
         let task = client.create("ask", json!({})).await;
         let mut waiting = client.start("tasks/result", json!({ "taskId": task })).await;
-        let question = loop {
-            let message = client.next(&mut waiting).await;
-            match message["method"].as_str() {
-                Some("notifications/tasks/status") => {
-                    assert_eq!(message["params"]["status"], "input_required", "{message}");
-                    assert!(message["params"].get("_meta").is_none(), "{message}");
+        let asked = async {
+            loop {
+                let message = client.next(&mut waiting).await;
+                match message["method"].as_str() {
+                    Some("notifications/tasks/status") => {
+                        assert_eq!(message["params"]["status"], "input_required", "{message}");
+                        assert!(message["params"].get("_meta").is_none(), "{message}");
+                    }
+                    _ => return message,
                 }
-                _ => break message,
             }
         };
+        let question = within(asked).await;
         assert_eq!(question["method"], "elicitation/create");
         assert_eq!(question["params"]["message"], "Your name?");
         assert_eq!(question["params"]["_meta"], related(&task));

@@ -4,7 +4,10 @@ use crate::stage::within;
 use bytes::{Buf, Bytes, BytesMut};
 use freehold_mcp::{
     HttpOptions, McpServer,
-    freehold::runtime::{Runtime, TokioRuntime, pause},
+    freehold::{
+        State,
+        runtime::{Runtime, TokioRuntime, pause},
+    },
 };
 use http::{HeaderMap, HeaderName};
 use serde_json::{Value, json};
@@ -18,7 +21,7 @@ use tokio::{
 pub(crate) const STATELESS: &str = "2026-07-28";
 
 /// Serves on a free port until the test's runtime ends.
-pub(crate) async fn serve(server: &McpServer, options: HttpOptions) -> SocketAddr {
+pub(crate) async fn serve<S: State>(server: &McpServer<S>, options: HttpOptions) -> SocketAddr {
     let listener = server.bind_http("127.0.0.1:0", options).await.expect("a port is free");
     let address = listener.address();
     TokioRuntime.spawn("server", Box::pin(listener.serve()));

@@ -45,6 +45,8 @@ impl ErrorCode {
     /// The circuit breaker of the method, or of what it was asked for, is open: too many calls of it failed of late. Try
     /// again after `data.retryAfterMs`.
     pub const CIRCUIT_OPEN: Self = Self(-31010);
+    /// This client sends too many requests of a kind. Try again after `data.retryAfterMs`; others are not concerned.
+    pub const RATE_LIMITED: Self = Self(-31011);
     /// Handlers called handlers too deep.
     pub const CALLS_TOO_DEEP: Self = Self(-31020);
     /// A session that the handler called cannot be reached. Nothing happened there; try again.

@@ -2,7 +2,7 @@ use crate::http::Principal;
 use freehold::{Session, SessionId, State};
 use std::sync::Arc;
 
-/// Who may see and cancel a task.
+/// Whose something is: a task, which others may neither see nor cancel; a count of requests.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Owner {
     /// A session: its tasks are in the form of revisions with sessions, and end with it.
