@@ -33,6 +33,10 @@ fn real_now() -> Instant {
 #[cfg(not(any(loom, shuttle)))]
 #[inline]
 pub(crate) fn now() -> Ticks {
+    #[cfg(feature = "simulation")]
+    if let Some(at) = crate::simulation::now() {
+        return of(at);
+    }
     // The start first: the other way round the first call of all would be before it, at tick zero.
     let start = start();
     real_now().saturating_duration_since(start).as_nanos() as u64

@@ -107,6 +107,9 @@ pub(crate) struct Slot {
     below: PlainPtr<Slot>,
     /// The blocking wait of the thread that polls, while `PARKED`.
     pub(crate) parked_in: AtomicPtr<WaitCell>,
+    /// Whose time its ticks are: that of the system, or of a simulation.
+    #[cfg(all(feature = "simulation", not(any(loom, shuttle))))]
+    pub(crate) clock: PlainU64,
 }
 
 // SAFETY: `parent` is guarded by invariant 5; everything else is atomic or behind a lock.
@@ -149,6 +152,8 @@ impl Slot {
             suspected: AtomicTicks::new(0),
             below: PlainPtr::new(ptr::null_mut()),
             parked_in: AtomicPtr::new(ptr::null_mut()),
+            #[cfg(all(feature = "simulation", not(any(loom, shuttle))))]
+            clock: PlainU64::new(crate::simulation::NONE),
         }
     }
 
@@ -178,6 +183,8 @@ impl Slot {
     }
 
     fn begin_use(&self, flags: u64) {
+        #[cfg(all(feature = "simulation", not(any(loom, shuttle))))]
+        self.clock.store(crate::simulation::here(), Ordering::Relaxed);
         let epoch = self.state.load(Ordering::Relaxed) & !(EPOCH - 1);
         // Release: who sees the slot in use sees whose it is.
         self.state.store(epoch.wrapping_add(EPOCH) | flags, Ordering::Release);

@@ -2,6 +2,7 @@
 
 use super::{BusError, RemoteCall, RemoteNotification, RemoteResult};
 use crate::{
+    hash::Hashing,
     call::{
         Call, CallError, CallId, CancelReason, Origin,
         nested::{self, Wanted},
@@ -14,7 +15,6 @@ use crate::{
     session::{Session, SessionId},
     state::State,
 };
-use foldhash::fast::RandomState;
 use freehold_sync::ScopedMutex;
 use std::{
     collections::HashMap,
@@ -45,7 +45,7 @@ pub trait Inbound: Send + Sync + 'static {
 
 /// Calls of other engines that run here, by their ids.
 pub(crate) struct InboundCalls<S: State>(
-    ScopedMutex<HashMap<CallId, Arc<Call<S>>, RandomState>, lock_order::InboundCalls>,
+    ScopedMutex<HashMap<CallId, Arc<Call<S>>, Hashing>, lock_order::InboundCalls>,
 );
 
 impl<S: State> Default for InboundCalls<S> {

@@ -5,6 +5,7 @@ use super::{
     RemoteCall, RemoteNotification, RemoteResult,
 };
 use crate::{
+    hash::Hashing,
     builder::{BuildError, EngineBuilder},
     call::CallId,
     engine::Engine,
@@ -12,7 +13,6 @@ use crate::{
     session::SessionId,
     state::State,
 };
-use foldhash::fast::RandomState;
 use papaya::HashMap;
 use std::sync::{
     Arc,
@@ -29,8 +29,8 @@ pub struct MemoryCluster {
 
 #[derive(Default)]
 struct Cluster {
-    nodes: HashMap<NodeId, Arc<dyn Inbound>, RandomState>,
-    sessions: HashMap<SessionId, NodeId, RandomState>,
+    nodes: HashMap<NodeId, Arc<dyn Inbound>, Hashing>,
+    sessions: HashMap<SessionId, NodeId, Hashing>,
     next: AtomicU64,
 }
 
