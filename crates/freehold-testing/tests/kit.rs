@@ -164,7 +164,7 @@ fn a_lock_that_is_left_behind_is_found() {
                     std::mem::forget(ctx.lock(&world.locks[0]).await);
                     std::future::pending::<()>().await;
                 });
-                held.named("forgetful").await;
+                let _ = held.named("forgetful").await;
             });
             sim.pause(Duration::from_millis(1)).await;
         })
