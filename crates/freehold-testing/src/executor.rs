@@ -75,7 +75,8 @@ impl<'a> Executor<'a> {
     fn poll(&mut self, cx: &mut Context<'_>, ended: &dyn Fn(&Self) -> bool) -> Poll<bool> {
         self.world.driven_by(cx.waker());
         for _ in 0..limits::STEPS_IN_A_ROW {
-            for Spawned { task, name, future } in self.world.with(|inner| std::mem::take(&mut inner.spawned)) {
+            for Spawned { task, name, future } in self.world.with(|inner| std::mem::take(&mut inner.spawned))
+            {
                 self.add(task, name, future);
             }
             if ended(self) {

@@ -5,6 +5,7 @@ use crate::{
     trace::Trace,
 };
 use std::{
+    collections::BTreeMap,
     fmt,
     future::Future,
     num::NonZero,
@@ -106,6 +107,10 @@ impl Rules {
             Finding::CalledWhileHolding { .. } => self.calls_while_holding,
             _ => false,
         }
+    }
+
+    fn not_allowed(&self, run: &Run) -> Vec<Finding> {
+        run.findings.iter().filter(|finding| !self.allows(finding)).cloned().collect()
     }
 }
 
@@ -211,6 +216,7 @@ impl Explore {
         let last = self.first + number("FREEHOLD_SCHEDULES").unwrap_or(self.schedules);
         let (next, failed) = (AtomicU64::new(self.first), AtomicU64::new(u64::MAX));
         let sum = Mutex::new(Explored::default());
+        let first_seen = Mutex::new(BTreeMap::new());
         let work = || {
             loop {
                 let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -219,8 +225,10 @@ impl Explore {
                     return;
                 }
                 let run = simulation::run(seed, &self.rules, false, &program);
-                if run.findings.iter().any(|finding| !self.rules.allows(finding)) {
+                let findings = self.rules.not_allowed(&run);
+                if !findings.is_empty() {
                     failed.fetch_min(seed, Ordering::Relaxed);
+                    first_seen.lock().unwrap_or_else(PoisonError::into_inner).insert(seed, findings);
                 }
                 sum.lock().unwrap_or_else(PoisonError::into_inner).add(&run);
             }
@@ -230,10 +238,13 @@ impl Explore {
                 scope.spawn(work);
             }
         });
-        match failed.into_inner() {
-            u64::MAX => Ok(sum.into_inner().unwrap_or_else(PoisonError::into_inner)),
-            seed => self.replay(seed, program).map(|(explored, _)| explored),
-        }
+        let lowest = first_seen.into_inner().unwrap_or_else(PoisonError::into_inner).pop_first();
+        let Some((seed, findings)) = lowest else {
+            return Ok(sum.into_inner().unwrap_or_else(PoisonError::into_inner));
+        };
+        let (_, trace) = self.replay(seed, program)?;
+        let test = thread::current().name().map(str::to_owned);
+        Err(Box::new(Failure { seed, findings, trace, test, repeats: false }))
     }
 
     /// Runs one seed alone, and records it.
@@ -248,15 +259,16 @@ impl Explore {
     {
         let test = thread::current().name().map(str::to_owned);
         // On a thread of its own: this one may be in a runtime of tokio's.
-        let run = thread::scope(|scope| scope.spawn(|| simulation::run(seed, &self.rules, true, &program)).join());
+        let run =
+            thread::scope(|scope| scope.spawn(|| simulation::run(seed, &self.rules, true, &program)).join());
         let run = run.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let mut explored = Explored::default();
         explored.add(&run);
-        let findings: Vec<_> = run.findings.into_iter().filter(|finding| !self.rules.allows(finding)).collect();
+        let findings = self.rules.not_allowed(&run);
         if findings.is_empty() {
             return Ok((explored, run.trace));
         }
-        Err(Box::new(Failure { seed, findings, trace: run.trace, test }))
+        Err(Box::new(Failure { seed, findings, trace: run.trace, test, repeats: true }))
     }
 }
 
@@ -264,6 +276,11 @@ fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok().filter(|text| !text.is_empty())?;
     Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
 }
+
+const NOT_AGAIN: &str = "
+It did not show that when it was run again: something of it does not follow from the seed, such as a thread, the clock of
+the system, a static that several runs share, or the order of a hash map.
+";
 
 /// What an exploration came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -298,6 +315,8 @@ pub struct Failure {
     pub findings: Vec<Finding>,
     /// How it came to it.
     pub trace: Trace,
+    /// Whether it showed the same when it was run again.
+    pub repeats: bool,
     /// The test, by the name of its thread.
     test: Option<String>,
 }
@@ -306,10 +325,17 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines: Vec<_> = self.trace.lines().collect();
         let told = &lines[lines.len().saturating_sub(limits::PRINTED_LINES)..];
-        writeln!(f, "the schedule of seed {} shows what is not allowed.\n\nThe end of its trace:", self.seed)?;
+        writeln!(
+            f,
+            "the schedule of seed {} shows what is not allowed.\n\nThe end of its trace:",
+            self.seed
+        )?;
         told.iter().try_for_each(|line| writeln!(f, "{line}"))?;
         for finding in &self.findings {
             writeln!(f, "\n{finding}")?;
+        }
+        if !self.repeats {
+            f.write_str(NOT_AGAIN)?;
         }
         let test = self.test.as_deref().filter(|name| *name != "main").unwrap_or_default();
         write!(f, "\nTo run it again, with the whole trace:\n  FREEHOLD_SEED={} cargo test ", self.seed)?;

@@ -57,6 +57,9 @@ impl Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |f: &mut fmt::Formatter<'_>, all: &[String]| {
+            if all.is_empty() {
+                return f.write_str("\n  nobody in its engines or at a lock; it waits for something else");
+            }
             all.iter().take(limits::PRINTED_LINES).try_for_each(|one| write!(f, "\n  {one}"))
         };
         match self {
@@ -91,7 +94,8 @@ impl Findings {
     pub(crate) fn add(&mut self, finding: Finding) -> Option<Finding> {
         self.deadlocks += u64::from(matches!(finding, Finding::Deadlock(_)));
         let kind = std::mem::discriminant(&finding);
-        if self.all.iter().filter(|other| std::mem::discriminant(*other) == kind).count() >= limits::FINDINGS {
+        if self.all.iter().filter(|other| std::mem::discriminant(*other) == kind).count() >= limits::FINDINGS
+        {
             return Some(finding);
         }
         self.all.push(finding);

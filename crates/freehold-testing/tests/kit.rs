@@ -69,7 +69,12 @@ fn engine(sim: &Simulation) -> (Engine<u64>, Arc<World>) {
     (sim.engine(builder), world)
 }
 
-fn client(sim: &Simulation, session: &Session<u64>, method: &'static str, params: impl serde::Serialize + Send + Sync + 'static) -> freehold_testing::Joined<Result<(), i32>> {
+fn client(
+    sim: &Simulation,
+    session: &Session<u64>,
+    method: &'static str,
+    params: impl serde::Serialize + Send + Sync + 'static,
+) -> freehold_testing::Joined<Result<(), i32>> {
     let (sim, session) = (sim.clone(), session.clone());
     sim.clone().spawn("client", async move {
         sim.call(&session, method, &params).await.result.map(drop).map_err(|error| error.code.0)
@@ -104,7 +109,12 @@ fn a_deadlock_is_found_told_and_can_be_had_again() {
     let failure = deadlocks(&Explore::new().schedules(100));
     let text = failure.to_string();
     assert!(failure.findings.iter().any(|found| matches!(found, Finding::Deadlock(_))), "{text}");
-    for part in ["a deadlock:", "FREEHOLD_SEED=", "a_deadlock_is_found_told_and_can_be_had_again -- --exact", "(client)"] {
+    for part in [
+        "a deadlock:",
+        "FREEHOLD_SEED=",
+        "a_deadlock_is_found_told_and_can_be_had_again -- --exact",
+        "(client)",
+    ] {
         assert!(text.contains(part), "{part} is missing:\n{text}");
     }
     let again = Explore::new().replay(failure.seed, |sim| pair(sim, [(0, 1), (1, 0)])).expect_err("again");
@@ -120,7 +130,8 @@ fn the_lowest_seed_is_told_whatever_the_number_of_threads() {
 #[test]
 fn a_deadlock_that_is_allowed_is_broken() {
     let explore = Explore::new().schedules(100).allow_deadlocks();
-    let told = explore.try_run(|sim| pair(sim, [(0, 1), (1, 0)])).expect_err("the order is a finding of its own");
+    let told =
+        explore.try_run(|sim| pair(sim, [(0, 1), (1, 0)])).expect_err("the order is a finding of its own");
     assert!(told.findings.iter().all(|found| matches!(found, Finding::Order(_))), "{told}");
     let explored = explore.allow_order_violations().run(|sim| pair(sim, [(0, 1), (1, 0)]));
     assert!(explored.deadlocks > 10, "{explored:?}");
@@ -191,6 +202,19 @@ fn an_assertion_that_fails_is_told_with_its_seed() {
         .expect_err("from 17 on");
     assert_eq!(failure.seed, 17);
     assert!(failure.to_string().contains("program panicked: too high"), "{failure}");
+}
+
+#[test]
+fn what_does_not_follow_from_the_seed_is_told_all_the_same() {
+    let runs = std::sync::atomic::AtomicU64::new(0);
+    let failure = Explore::new()
+        .schedules(1)
+        .try_run(|_| {
+            let first = runs.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+            async move { assert!(!first, "the first time only") }
+        })
+        .expect_err("it failed once");
+    assert!(!failure.repeats && failure.to_string().contains("It did not show that when"), "{failure}");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The table of methods: built once, then only read.
 
 use crate::{
-    hash::Hashing,
     handler::{Method, MethodKind, MethodOptions},
+    hash::Hashing,
     recovery::Treatment,
     state::State,
 };

@@ -103,12 +103,7 @@ fn learn_pair(held: u32, wanted: u32, site: Site) -> (Option<Option<Site>>, bool
     with_learned(|learned| learn_pair_in(learned, held, wanted, site))
 }
 
-fn learn_pair_in(
-    learned: &mut Learned,
-    held: u32,
-    wanted: u32,
-    site: Site,
-) -> (Option<Option<Site>>, bool) {
+fn learn_pair_in(learned: &mut Learned, held: u32, wanted: u32, site: Site) -> (Option<Option<Site>>, bool) {
     if learned.after.get(&held).is_some_and(|after| after.contains_key(&wanted)) {
         return (None, false);
     }

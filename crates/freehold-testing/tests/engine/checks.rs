@@ -7,7 +7,7 @@ use crate::{
 };
 use freehold::{
     CloseReason, Dispatched, Engine, ErrorCode, Frame, Limits, Listener, MemoryStore, Message, MethodOptions,
-    OutcomeKind, Request, RequestId, Response, Route, Session, SessionId, Step,
+    OutcomeKind, Request, RequestId, Response, Route, Session, SessionId, Stage, Step,
     cluster::{FaultyStore, Injections},
     runtime::{Runtime, until},
     sync::{Action, Deadlock},
@@ -25,6 +25,8 @@ use std::{
 const DEADLINE: Duration = Duration::from_secs(20);
 const GRACE: Duration = Duration::from_millis(200);
 const QUESTIONS: Duration = Duration::from_secs(3);
+const DRAIN: Duration = Duration::from_millis(50);
+const TIME_TO_LIVE: Duration = Duration::from_secs(60);
 /// Time goes in milliseconds.
 const MARGIN: Duration = Duration::from_millis(20);
 /// Steps of tasks in five seconds in which nobody does anything: sweeps of sessions.
@@ -41,6 +43,7 @@ fn limits() -> Limits {
         questions_per_session: 3,
         question_timeout: Duration::from_secs(2),
         question_total: QUESTIONS,
+        session_ttl: TIME_TO_LIVE,
         ..Limits::default()
     }
 }
@@ -105,7 +108,11 @@ pub(crate) async fn run(sim: &Simulation, plan: &Plan) {
         let run = run.clone();
         sim.spawn("drainer", async move {
             run.sim.pause(at).await;
-            run.engine.drain(Duration::from_millis(50)).await
+            let begun = run.sim.elapsed();
+            let report = run.engine.drain(DRAIN).await;
+            let took = run.sim.elapsed() - begun;
+            assert!(took <= DRAIN + 2 * GRACE + MARGIN, "a drain has an end: {took:?}, {report:?}");
+            report
         })
     });
     let clients = plan.requests.iter().cloned().map(|sent| {
@@ -130,7 +137,7 @@ pub(crate) async fn run(sim: &Simulation, plan: &Plan) {
     run.states_are_what_was_said();
     run.it_goes_on().await;
     run.nothing_spins().await;
-    run.all_close().await;
+    run.all_close(plan).await;
 }
 
 impl Run {
@@ -152,7 +159,12 @@ impl Run {
     /// kit sees to it).
     async fn nothing_is_left(&self) {
         self.sim.pause(GRACE + MARGIN).await;
-        assert_eq!((self.engine.call_count(), self.engine.calls().len()), (0, 0), "{:?}", self.engine.calls());
+        assert_eq!(
+            (self.engine.call_count(), self.engine.calls().len()),
+            (0, 0),
+            "{:?}",
+            self.engine.calls()
+        );
         for session in &*self.sessions {
             let gauges = session.gauges();
             assert_eq!((gauges.running, gauges.in_flight, gauges.questions), (0, 0, 0));
@@ -179,9 +191,19 @@ impl Run {
     fn nothing_takes_longer_than_it_may(&self, plan: &Plan) {
         for ended in self.record.all() {
             assert!(ended.took <= DEADLINE + QUESTIONS + MARGIN, "{ended:?}");
+            if ended.method == "ping" {
+                assert!(
+                    ended.took <= MARGIN && ended.stage == Stage::Arrival,
+                    "a ping waits for nobody: {ended:?}"
+                );
+            }
             if plan.calm {
                 assert_ne!(ended.outcome, OutcomeKind::DeadlineExceeded, "{ended:?}, at {:?}", ended.stage);
-                assert!(ended.took < DEADLINE / 10, "{} waited for nobody knows what: {ended:?}", ended.method);
+                assert!(
+                    ended.took < DEADLINE / 10,
+                    "{} waited for nobody knows what: {ended:?}",
+                    ended.method
+                );
             }
         }
     }
@@ -244,7 +266,14 @@ impl Run {
         assert!(steps < IDLE_STEPS, "{steps} steps in five idle seconds");
     }
 
-    async fn all_close(&self) {
+    /// Sessions that nobody uses end by themselves, the others when they are closed.
+    async fn all_close(&self, plan: &Plan) {
+        self.sim.pause(2 * TIME_TO_LIVE).await;
+        let is_read = |(session, (_, reader)): &(&Session<u64>, &(bool, Reader))| {
+            *reader != Reader::Absent && session.closed().is_none()
+        };
+        let read = self.sessions.iter().zip(&plan.sessions).filter(is_read).count();
+        assert_eq!(self.engine.session_count(), read, "only sessions that are read live on");
         for session in self.engine.sessions() {
             session.close(CloseReason::Server);
         }

@@ -79,7 +79,8 @@ impl Plan {
                 (random.chance(1, 3), reader)
             })
             .collect();
-        let requests = (0..random.within(3..24)).map(|_| Self::request(random, sessions.len(), calm)).collect();
+        let requests =
+            (0..random.within(3..24)).map(|_| Self::request(random, sessions.len(), calm)).collect();
         let closes = (0..random.below(3))
             .filter(|_| !calm)
             .map(|_| (random.below(sessions.len()), within(random, 40_000)))

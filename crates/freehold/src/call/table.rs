@@ -2,8 +2,8 @@
 
 use super::Call;
 use crate::{
-    hash::Hashing,
     event::OutcomeKind,
+    hash::Hashing,
     lock_order,
     message::{ErrorCode, ErrorObject, RequestId},
     session::{SessionId, SessionNotFound},

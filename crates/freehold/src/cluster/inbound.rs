@@ -2,12 +2,12 @@
 
 use super::{BusError, RemoteCall, RemoteNotification, RemoteResult};
 use crate::{
-    hash::Hashing,
     call::{
         Call, CallError, CallId, CancelReason, Origin,
         nested::{self, Wanted},
     },
     engine::{Engine, EngineState},
+    hash::Hashing,
     lock_order,
     message::{ErrorCode, ErrorObject, encode_notification},
     outbox::{Frame, Pushed},

@@ -5,10 +5,10 @@ use super::{
     RemoteCall, RemoteNotification, RemoteResult,
 };
 use crate::{
-    hash::Hashing,
     builder::{BuildError, EngineBuilder},
     call::CallId,
     engine::Engine,
+    hash::Hashing,
     runtime::BoxFuture,
     session::SessionId,
     state::State,

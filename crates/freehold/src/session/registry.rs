@@ -8,7 +8,7 @@
 //! 3. A closed session is found by nobody, and nobody loads it anew while its entry stays.
 
 use super::{SessionId, SessionState};
-use crate::{hash::Hashing, fault, state::State};
+use crate::{fault, hash::Hashing, state::State};
 use freehold_sync::{HasSignal, Signal};
 use papaya::{Guard, HashMap};
 use std::{

@@ -1,4 +1,4 @@
-use crate::{hash::Hashing, contain::Contained, runtime::BoxFuture, session::SessionId};
+use crate::{contain::Contained, hash::Hashing, runtime::BoxFuture, session::SessionId};
 use papaya::{Compute, Guard, HashMap, Operation};
 use std::sync::Arc;
 
