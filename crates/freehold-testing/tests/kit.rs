@@ -245,6 +245,33 @@ fn locks_are_waited_for_in_virtual_time() {
     });
 }
 
+#[test]
+fn waits_in_other_threads_are_not_of_this_time() {
+    use freehold::sync::{activity, observe};
+    let lock = Arc::new(Mutex::new(0_u64));
+    let held = lock.try_lock().expect("nobody else has it");
+    let wanted = lock.clone();
+    let waits = std::thread::spawn(move || {
+        let wait = activity(async |ctx| ctx.lock(&wanted).await.map(|guard| *guard)).named("in real time");
+        tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(wait)
+    });
+    while !observe().members.iter().any(|member| member.actor.name == "in real time") {
+        std::thread::yield_now();
+    }
+    // An hour and more than one wait at its limit: whoever looked at that wait by this time would end it.
+    Explore::new().schedules(1).time_limit(Duration::MAX / 4).run(|sim| async move {
+        let (engine, world) = engine(&sim);
+        let taken = world.locks[0].try_lock().unwrap();
+        let session = engine.open().unwrap();
+        assert!(client(&sim, &session, "both", (0, 1)).await.unwrap().is_err());
+        sim.pause(Duration::from_secs(3_600)).await;
+        assert!(observe().members.is_empty(), "nor is it seen here");
+        drop(taken);
+    });
+    drop(held);
+    assert!(matches!(waits.join().unwrap(), Ok(Ok(0))));
+}
+
 fn trace(seed: u64) -> Trace {
     let explore = Explore::new().allow_deadlocks().allow_order_violations();
     explore.replay(seed, |sim| pair(sim, [(0, 1), (1, 0)])).expect("allowed").1

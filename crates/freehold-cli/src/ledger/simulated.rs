@@ -59,7 +59,10 @@ async fn traffic(sim: Simulation) {
     // What was given up is given back by a step of its own.
     sim.pause(Duration::from_millis(1)).await;
     let audit = ledger.audit().await;
-    assert!(audit.balanced && audit.in_transit == 0 && audit.total == paid_in, "{audit:?}, {paid_in} paid in");
+    assert!(
+        audit.balanced && audit.in_transit == 0 && audit.total == paid_in,
+        "{audit:?}, {paid_in} paid in"
+    );
 }
 
 #[test]
