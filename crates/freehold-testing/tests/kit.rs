@@ -1,5 +1,7 @@
 //! The kit finds what it is there to find, and runs of one seed are one run.
 
+#![allow(clippy::disallowed_methods, reason = "handlers of users sleep by tokio, too")]
+
 use freehold::{
     CancelReason, Context, Engine, ErrorObject, Limits, Session,
     sync::{Mutex, PermitPool},

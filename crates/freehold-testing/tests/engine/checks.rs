@@ -3,6 +3,7 @@
 use crate::{
     program::{Fate, Plan, Reader, Sent},
     record::Record,
+    slow_store::SlowStore,
     world::{PERMITS, World, obeys, pair, wander},
 };
 use freehold::{
@@ -23,6 +24,8 @@ use std::{
 
 /// Far from what a calm program takes, and so short that the others come to it.
 const DEADLINE: Duration = Duration::from_secs(20);
+/// Beyond which no progress carries a call.
+const CAP: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_millis(200);
 const QUESTIONS: Duration = Duration::from_secs(3);
 const DRAIN: Duration = Duration::from_millis(50);
@@ -38,6 +41,7 @@ fn limits() -> Limits {
         queued_per_session: 6,
         nesting: 4,
         deadline: DEADLINE,
+        deadline_cap: CAP,
         cancel_grace: GRACE,
         stream_messages: 8,
         questions_per_session: 3,
@@ -73,7 +77,7 @@ fn start(sim: &Simulation, plan: &Plan) -> Run {
         .app(world.clone())
         .limits(limits())
         .observer(record.clone())
-        .store(Arc::new(FaultyStore::new(MemoryStore::default(), &failures)))
+        .store(Arc::new(SlowStore::new(sim, plan, FaultyStore::new(MemoryStore::default(), &failures))))
         .method("wander", wander)
         .method_with("pair", MethodOptions::new().idempotent(true), pair)
         .method("obeys", obeys)
@@ -187,10 +191,10 @@ impl Run {
         assert_eq!(self.record.ends(), sent, "the ends of requests, and what was sent");
     }
 
-    /// What is calm ends for its own reasons; everything else at its deadline, or when its questions' time is over.
+    /// What is calm ends for its own reasons; everything else within the cap and the time of its questions.
     fn nothing_takes_longer_than_it_may(&self, plan: &Plan) {
         for ended in self.record.all() {
-            assert!(ended.took <= DEADLINE + QUESTIONS + MARGIN, "{ended:?}");
+            assert!(ended.took <= CAP + QUESTIONS + MARGIN, "{ended:?}");
             if ended.method == "ping" {
                 assert!(
                     ended.took <= MARGIN && ended.stage == Stage::Arrival,
@@ -300,6 +304,9 @@ fn has_a_culprit(report: &Deadlock) {
 /// Reads a session's stream, and answers what it is asked.
 async fn read(run: Run, mut listener: Listener<u64>, reader: Reader) {
     while let Some(frame) = listener.next().await {
+        if let Reader::Slow(after) = reader {
+            run.sim.pause(after).await;
+        }
         answer(&run, listener.session(), &frame, reader).await;
     }
 }

@@ -7,6 +7,7 @@
 mod checks;
 mod program;
 mod record;
+mod slow_store;
 mod world;
 
 use freehold_testing::{Explore, Simulation, Trace};

@@ -32,6 +32,8 @@ pub(crate) struct Sent {
 pub(crate) enum Reader {
     /// Answers each question after so long.
     Answers(Duration),
+    /// Reads one message, then nothing for so long, then the next.
+    Slow(Duration),
     /// Reads, and answers nothing.
     Mute,
     /// Never reads.
@@ -50,6 +52,8 @@ pub(crate) struct Plan {
     /// A drain in the middle.
     pub(crate) drains: Option<Duration>,
     pub(crate) store: Vec<Option<Injected>>,
+    /// How long the store takes for a commit, at most.
+    pub(crate) store_takes: Duration,
 }
 
 /// What a store may do wrong.
@@ -71,9 +75,10 @@ impl Plan {
         let calm = random.chance(1, 2);
         let sessions: Vec<_> = (0..random.within(1..5))
             .map(|_| {
-                let reader = match random.below(4) {
+                let reader = match random.below(5) {
                     0 if !calm => Reader::Mute,
                     1 if !calm => Reader::Absent,
+                    2 if !calm => Reader::Slow(within(random, 50_000)),
                     _ => Reader::Answers(within(random, 5_000)),
                 };
                 (random.chance(1, 3), reader)
@@ -89,7 +94,8 @@ impl Plan {
         let failing = random.chance(1, 2);
         let store = (0..40).map(|_| (failing && random.chance(1, 3)).then(|| *random.pick(&FAILURES)));
         let store = store.collect();
-        Self { calm, sessions, requests, closes, drains, store }
+        let store_takes = if random.chance(1, 2) { within(random, 3_000) } else { Duration::ZERO };
+        Self { calm, sessions, requests, closes, drains, store, store_takes }
     }
 
     fn request(random: &mut Random, sessions: usize, calm: bool) -> Sent {
