@@ -53,7 +53,7 @@ impl Simulation {
         self.world.program_random()
     }
 
-    /// The runtime of this run, for engines that are not built by [`engine`](Self::engine). Those are not watched.
+    /// The runtime of this run: its time, its tasks, its random numbers.
     #[must_use]
     pub fn runtime(&self) -> Arc<dyn Runtime> {
         Arc::new(SimulatedRuntime(self.world.clone()))
@@ -65,22 +65,35 @@ impl Simulation {
     ///
     /// If it cannot be built.
     pub fn engine<S: State>(&self, builder: EngineBuilder<S>) -> Engine<S> {
+        let engine = self.configure(builder).build();
+        let engine = engine.unwrap_or_else(|error| panic!("the engine cannot be built: {error}"));
+        self.watch(&engine);
+        engine
+    }
+
+    /// Gives an engine that somebody else builds the runtime of this run, and notes what its handlers do wrong. Once it is
+    /// built it is to be [watched](Self::watch). For a server of `freehold-mcp`:
+    ///
+    /// ```ignore
+    /// let server = builder.engine(|engine| sim.configure(engine)).build()?;
+    /// sim.watch(server.engine());
+    /// let session = server.engine().open()?;
+    /// sim.call(&session, "initialize", &initialize).await;
+    /// let answer = sim.call(&session, "tools/call", &json!({ "name": "transfer", "arguments": arguments })).await;
+    /// ```
+    pub fn configure<S: State>(&self, builder: EngineBuilder<S>) -> EngineBuilder<S> {
         let world = Arc::downgrade(&self.world);
-        let observe = move |event: &Event<'_>| {
+        builder.runtime(self.runtime()).observer(move |event: &Event<'_>| {
             let Some(world) = world.upgrade() else { return };
             world.log(&format!("{event:?}"));
             if let Event::CalledWhileHolding { caller, method, held, .. } = event {
                 let (caller, method) = ((*caller).to_owned(), (*method).to_owned());
                 world.found(Finding::CalledWhileHolding { caller, method, held: *held });
             }
-        };
-        let engine = builder.runtime(self.runtime()).observer(observe).build();
-        let engine = engine.unwrap_or_else(|error| panic!("the engine cannot be built: {error}"));
-        self.watch(&engine);
-        engine
+        })
     }
 
-    /// Watches an engine that runs in this run by its [`runtime`](Self::runtime): whether its calls end with the program.
+    /// Watches an engine of this run: its calls must end with the program.
     pub fn watch<S: State>(&self, engine: &Engine<S>) {
         self.world.watch(Arc::new(engine.clone()));
     }

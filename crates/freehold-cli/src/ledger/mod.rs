@@ -57,7 +57,10 @@ impl Ledger {
     }
 
     /// The same with an engine that `build` builds.
-    fn built(most_accounts: usize, build: impl FnOnce(EngineBuilder<Account>) -> Engine<Account>) -> Self {
+    pub(crate) fn built(
+        most_accounts: usize,
+        build: impl FnOnce(EngineBuilder<Account>) -> Engine<Account>,
+    ) -> Self {
         // Accounts are for ever.
         let limits = Limits {
             sessions: most_accounts,
