@@ -42,7 +42,7 @@ pub(crate) fn for_each(mut visit: impl FnMut(&'static Slot)) {
 }
 
 /// As [`for_each`], those only whose times are of this thread's clock: that of the system, or a simulated one. In a
-/// simulation in the order of their birth, which is the same in each run.
+/// simulation in the order in which they were taken into use, which is the same in each run.
 #[cfg(all(feature = "simulation", not(any(loom, shuttle))))]
 pub(crate) fn for_each_here(mut visit: impl FnMut(&'static Slot)) {
     let here = crate::simulation::here();
@@ -60,7 +60,7 @@ pub(crate) fn for_each_here(mut visit: impl FnMut(&'static Slot)) {
             all.push(slot);
         }
     });
-    all.sort_by_key(|slot| slot.birth.load(Ordering::Relaxed));
+    all.sort_by_key(|slot| slot.begun.load(Ordering::Relaxed));
     all.into_iter().for_each(visit);
 }
 
