@@ -109,6 +109,8 @@ mod settings;
 mod shim;
 mod signal;
 mod signal_cell;
+#[cfg(all(feature = "simulation", not(any(loom, shuttle))))]
+pub mod simulation;
 mod slot;
 mod victim;
 mod wait;

@@ -17,6 +17,7 @@ mod fault;
 pub mod fault;
 mod gate;
 mod handler;
+mod hash;
 mod hooks;
 mod inspect;
 mod layer;

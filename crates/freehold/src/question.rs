@@ -104,7 +104,7 @@ pub(crate) struct Questions {
 
 #[derive(Default)]
 struct Table {
-    open: HashMap<i64, Arc<Question>, foldhash::fast::RandomState>,
+    open: HashMap<i64, Arc<Question>, crate::hash::Hashing>,
     closed: bool,
 }
 
