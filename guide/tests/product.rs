@@ -61,7 +61,12 @@ fn the_table_of_features_is_that_of_the_manifests() {
 fn documents_name_the_rust_version_of_the_manifest() {
     let manifest: toml::Table = file("Cargo.toml").parse().unwrap();
     let oldest = manifest["workspace"]["package"]["rust-version"].as_str().unwrap();
-    for document in ["README.md", "guide/src/versions.md", "Dockerfile", "crates/freehold-sync/README.md"] {
-        assert!(file(document).contains(oldest), "{document} does not name Rust {oldest}");
+    for (document, sentence) in [
+        ("README.md", format!("({oldest} or newer)")),
+        ("crates/freehold-sync/README.md", format!("Rust {oldest} or newer")),
+        ("guide/src/versions.md", format!("The oldest version supported is {oldest} ")),
+        ("Dockerfile", format!("FROM rust:{oldest}-")),
+    ] {
+        assert!(file(document).contains(&sentence), "{document} does not say {sentence:?}");
     }
 }
