@@ -29,6 +29,18 @@ Examples:
   freehold inspect --json | jq '.calls.listed[] | select(.waits != [])'
   curl -s http://127.0.0.1:8809/admin/reports/FH-1.json | freehold check -";
 
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  freehold completions bash > ~/.local/share/bash-completion/completions/freehold
+  freehold completions zsh > \"${fpath[1]}/_freehold\"
+  freehold completions fish > ~/.config/fish/completions/freehold.fish";
+
+const MAN_EXAMPLES: &str = "\
+Examples:
+  freehold man | man -l -
+  freehold man serve > freehold-serve.1
+  freehold man --dir ~/.local/share/man/man1";
+
 const SERVE_EXAMPLES: &str = "\
 Examples:
   freehold serve
@@ -67,6 +79,45 @@ pub(crate) enum Command {
     Inspect(InspectArguments),
     /// Explain a deadlock report: a JSON file, as an admin server and a log have it.
     Check(CheckArguments),
+    /// Ask a running server's admin address whether it is alive: exit code 0 if it is, 1 if not.
+    #[command(mut_args = |argument| argument.hide_env(true))]
+    Health(HealthArguments),
+    /// Write the completions of a shell to standard output.
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions(CompletionsArguments),
+    /// Write a manual page to standard output, or all of them into a folder.
+    #[command(after_help = MAN_EXAMPLES)]
+    Man(ManArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HealthArguments {
+    /// The admin address of the server.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8809/", env = "FREEHOLD_ADMIN_URL")]
+    pub(crate) url: HttpUrl,
+    /// Its token.
+    #[arg(long, value_name = "TOKEN", env = "FREEHOLD_ADMIN_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    /// Ask whether it should get requests (`/readyz`) rather than whether it answers at all (`/livez`).
+    #[arg(long)]
+    pub(crate) ready: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArguments {
+    /// The shell.
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArguments {
+    /// The command whose page is wanted; without it that of `freehold` itself.
+    #[arg(value_name = "COMMAND", conflicts_with = "dir")]
+    pub(crate) command: Option<String>,
+    /// Write the pages of all commands into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

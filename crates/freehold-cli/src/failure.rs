@@ -1,10 +1,11 @@
 //! Why the command failed, and with which exit code.
 
-use crate::{check::ReportError, config::ConfigError};
+use crate::{check::ReportError, config::ConfigError, generate::NoSuchCommand};
 use freehold_admin::HttpUrl;
 use freehold_mcp::{BuildServerError, StdioError};
 use std::{
     io::{self, Write},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -17,7 +18,7 @@ pub(crate) enum Failure {
     Config(#[from] ConfigError),
     #[error(
         "cannot listen on {address}: another program listens there already, perhaps another freehold; \
-         stop it, or choose another address with --http (for example --http 127.0.0.1:8809)"
+         stop it, or choose another address with --http (for example --http 127.0.0.1:8810)"
     )]
     AddressInUse { address: String },
     #[error("cannot listen on {address}: {reason}; choose another address with --http")]
@@ -37,6 +38,12 @@ pub(crate) enum Failure {
     WrongToken { url: HttpUrl },
     #[error("{url} is no admin address of freehold: {reason}")]
     NoInspection { url: HttpUrl, reason: String },
+    #[error("{url} is not well: it answered with status {status}: {said}")]
+    NotWell { url: HttpUrl, status: u16, said: String },
+    #[error(transparent)]
+    NoSuchCommand(#[from] NoSuchCommand),
+    #[error("cannot write the manual pages into {}: {reason}", dir.display())]
+    Pages { dir: PathBuf, reason: io::Error },
     #[error(transparent)]
     Report(#[from] ReportError),
     #[error(transparent)]
@@ -52,6 +59,10 @@ impl Failure {
     pub(crate) fn report(&self) -> ExitCode {
         // Nobody reads a closed standard error.
         let _ = writeln!(io::stderr(), "error: {self}");
-        ExitCode::from(if matches!(self, Self::Config(_) | Self::Report(_)) { USAGE } else { RUNTIME })
+        ExitCode::from(if matches!(self, Self::Config(_) | Self::Report(_) | Self::NoSuchCommand(_)) {
+            USAGE
+        } else {
+            RUNTIME
+        })
     }
 }

@@ -9,6 +9,8 @@ mod config;
 mod connect_hints;
 mod demo;
 mod failure;
+mod generate;
+mod health;
 mod inspect;
 mod ledger;
 mod logging;
@@ -26,6 +28,9 @@ fn main() -> ExitCode {
         cli::Command::Demo(arguments) => demo::command(&arguments),
         cli::Command::Inspect(arguments) => inspect::command(&arguments),
         cli::Command::Check(arguments) => check::command(&arguments),
+        cli::Command::Health(arguments) => health::command(&arguments),
+        cli::Command::Completions(arguments) => generate::completions(&arguments),
+        cli::Command::Man(arguments) => generate::man(&arguments),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

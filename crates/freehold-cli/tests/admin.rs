@@ -3,13 +3,12 @@
 mod freehold_process;
 
 use freehold_admin::HttpUrl;
-use freehold_process::{Server, freehold, run};
+use freehold_process::{Server, freehold, other, run};
 use serde_json::json;
 use std::{
     fs,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
-    process::Command,
     time::Duration,
 };
 
@@ -27,18 +26,6 @@ fn get(admin: &str, path: &str) -> (u16, String) {
     let url: HttpUrl = format!("http://{admin}{path}").parse().unwrap();
     let answer = url.get(None, PATIENCE).unwrap();
     (answer.status, String::from_utf8(answer.body).unwrap())
-}
-
-/// A command other than `serve`, without settings from the environment of the tests.
-fn other(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_freehold"));
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("FREEHOLD_") {
-            command.env_remove(name);
-        }
-    }
-    command.args(arguments);
-    command
 }
 
 /// Sends a stateless call of a tool; returns its connection.
@@ -89,6 +76,10 @@ fn it_is_not_ready_while_it_drains_and_answers_until_the_end() {
     let (status, why) = get(&admin, "/readyz");
     assert!(status == 503 && why.contains("draining"), "{status} {why}");
     assert_eq!(get(&admin, "/livez").0, 200);
+    let url = format!("http://{admin}/");
+    assert_eq!(run(other(&["health", "--url", &url])), (Some(0), "alive\n".to_owned(), String::new()));
+    let (code, _, errors) = run(other(&["health", "--ready", "--url", &url]));
+    assert!(code == Some(1) && errors.contains("status 503: not ready; draining"), "{code:?} {errors}");
     server.signal("TERM");
     assert_eq!(server.ended(), Some(143));
 }
