@@ -79,7 +79,7 @@ impl Served {
         let options = HttpOptions { authorization: Some(authorization), ..HttpOptions::default() };
         let listener = server.bind_http("127.0.0.1:0", options).await.unwrap();
         let address = listener.address();
-        tokio::spawn(listener.serve());
+        server.engine().runtime().spawn("serve", Box::pin(listener.serve()));
         Self { server, address }
     }
 
@@ -167,11 +167,14 @@ async fn it_answers_while_the_server_drains() {
     let _call = served.start("stuck").await;
     eventually("the call", || served.server.engine().call_count() == 1).await;
     let engine = served.server.engine().clone();
-    let draining = tokio::spawn(async move { engine.drain(watched::LIMIT).await });
+    let draining = async move { engine.drain(watched::LIMIT).await };
+    let (over, drained) = tokio::sync::oneshot::channel();
+    let draining = async move { over.send(draining.await).unwrap() };
+    served.server.engine().runtime().spawn("drain", Box::pin(draining));
     eventually("the drain", || served.server.engine().is_draining()).await;
     assert_eq!(served.inspect(json!({})).await["server"]["draining"], true);
     drop(_call);
-    draining.await.unwrap();
+    drained.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

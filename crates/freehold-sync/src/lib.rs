@@ -143,7 +143,7 @@ pub use settings::{
 };
 pub use signal::{HasSignal, Signal, SignalWait};
 pub use victim::{Candidate, VictimHook, VictimPolicy};
-pub use wait_times::{WaitTimes, wait_times};
+pub use wait_times::{WaitTimes, WaitWatch, wait_times};
 
 #[cfg(feature = "tokio")]
 #[doc(hidden)]

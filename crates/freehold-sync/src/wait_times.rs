@@ -4,7 +4,7 @@
 //! what was polled; so counts for the thread are enough, and a wait that nobody wants to know of costs one look at a flag.
 
 use crate::{clock, slot::cell::WaitCell};
-use std::{cell::Cell, time::Duration};
+use std::{cell::Cell, marker::PhantomData, time::Duration};
 
 /// Waits that ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,20 +51,37 @@ thread_local! {
 /// # }
 /// ```
 pub fn wait_times<R>(poll: impl FnOnce() -> R) -> (R, WaitTimes) {
-    /// Puts back what was there before, also when `poll` panics.
-    struct Before(Option<WaitTimes>);
+    let watch = WaitWatch::begin();
+    let output = poll();
+    (output, watch.end())
+}
 
-    impl Drop for Before {
-        fn drop(&mut self) {
-            WANTED.set(self.0);
-        }
+/// [`wait_times`] in two steps, for one who does not always want to know.
+#[derive(Debug)]
+#[must_use = "what ends while it is there is counted"]
+pub struct WaitWatch {
+    /// What is put back at the end, also by a panic.
+    before: Option<WaitTimes>,
+    of_this_thread: PhantomData<*const ()>,
+}
+
+impl WaitWatch {
+    /// Begins. To be ended on this thread, and after what was begun later.
+    pub fn begin() -> Self {
+        Self { before: WANTED.replace(Some(WaitTimes::default())), of_this_thread: PhantomData }
     }
 
-    let before = Before(WANTED.replace(Some(WaitTimes::default())));
-    let output = poll();
-    let times = WANTED.get().unwrap_or_default();
-    drop(before);
-    (output, times)
+    /// The waits that ended since.
+    #[must_use]
+    pub fn end(self) -> WaitTimes {
+        WANTED.get().unwrap_or_default()
+    }
+}
+
+impl Drop for WaitWatch {
+    fn drop(&mut self) {
+        WANTED.set(self.before);
+    }
 }
 
 /// The future that waited in `wait` is done with it.

@@ -62,6 +62,9 @@ pub struct Operators<S: State = ()> {
 type RunTool<S> =
     Box<dyn Fn(&Engine<S>, &RawValue) -> Result<crate::CallToolResult, ToolError> + Send + Sync>;
 
+type Read<S> = Box<dyn Fn(&Engine<S>) -> String + Send + Sync>;
+type ReadOneOf<S> = Box<dyn Fn(&Engine<S>, &str) -> Option<String> + Send + Sync>;
+
 struct OperatorTool<S: State> {
     name: String,
     shown: Value,
@@ -72,7 +75,7 @@ struct OperatorResource<S: State> {
     uri: String,
     mime_type: String,
     shown: Value,
-    read: Box<dyn Fn(&Engine<S>) -> String + Send + Sync>,
+    read: Read<S>,
 }
 
 /// Resources whose URIs differ in their end.
@@ -80,7 +83,7 @@ struct Family<S: State> {
     prefix: String,
     mime_type: String,
     shown: Value,
-    read: Box<dyn Fn(&Engine<S>, &str) -> Option<String> + Send + Sync>,
+    read: ReadOneOf<S>,
 }
 
 impl<S: State> Operators<S> {

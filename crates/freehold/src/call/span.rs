@@ -2,9 +2,9 @@
 //! handler. Who does not listen pays for a look at a flag and a word in each call.
 
 use crate::{event::OutcomeKind, session::SessionId};
-use freehold_sync::wait_times;
+use freehold_sync::WaitWatch;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tracing::{Span, field::Empty};
+use tracing::{Span, field::Empty, level_filters::LevelFilter, span::Entered};
 
 /// What stands for a method that a client made up: spans are not to be filled by strangers.
 const UNKNOWN: &str = "(unknown)";
@@ -38,6 +38,15 @@ impl CallSpan {
     /// Its parent is the span that whoever makes the call is in.
     #[inline]
     pub(crate) fn begin(session: SessionId, method: &str) -> Self {
+        if LevelFilter::current() < LevelFilter::DEBUG {
+            Self(None)
+        } else {
+            Self::begin_traced(session, method)
+        }
+    }
+
+    #[cold]
+    fn begin_traced(session: SessionId, method: &str) -> Self {
         let span = span!(session, method);
         if span.is_none() {
             return Self(None);
@@ -48,10 +57,13 @@ impl CallSpan {
     /// Runs a part of the call's work in its span, and counts the waits that end in it.
     #[inline]
     pub(crate) fn work<R>(&self, work: impl FnOnce() -> R) -> R {
-        match &self.0 {
-            None => work(),
-            Some(traced) => traced.work(work),
+        // Not a branch with the work in each arm: it would be in the program twice, and in neither place inlined.
+        let entered = self.0.as_deref().map(Traced::enter);
+        let output = work();
+        if let Some(entered) = entered {
+            entered.leave();
         }
+        output
     }
 
     /// Tells of the outcome, within the span.
@@ -76,15 +88,26 @@ impl CallSpan {
 }
 
 impl Traced {
-    fn work<R>(&self, work: impl FnOnce() -> R) -> R {
-        let _entered = self.span.enter();
-        let (output, times) = wait_times(work);
-        if times.count > 0 {
-            let nanos = u64::try_from(times.total.as_nanos()).unwrap_or(u64::MAX);
-            self.waits.fetch_add(times.count, Ordering::Relaxed);
-            self.waited_nanos.fetch_add(nanos, Ordering::Relaxed);
-        }
-        output
+    #[cold]
+    fn enter(&self) -> Working<'_> {
+        Working { traced: self, watch: WaitWatch::begin(), _entered: self.span.enter() }
+    }
+}
+
+/// Work that is done in a span.
+struct Working<'a> {
+    traced: &'a Traced,
+    watch: WaitWatch,
+    _entered: Entered<'a>,
+}
+
+impl Working<'_> {
+    #[cold]
+    fn leave(self) {
+        let times = self.watch.end();
+        let nanos = u64::try_from(times.total.as_nanos()).unwrap_or(u64::MAX);
+        self.traced.waits.fetch_add(times.count, Ordering::Relaxed);
+        self.traced.waited_nanos.fetch_add(nanos, Ordering::Relaxed);
     }
 }
 
@@ -95,6 +118,9 @@ pub(crate) fn at_once<'a>(
     method: impl FnOnce() -> Option<&'a str>,
     outcome: OutcomeKind,
 ) {
+    if LevelFilter::current() < LevelFilter::DEBUG {
+        return;
+    }
     let span = span!(session, method().unwrap_or(UNKNOWN));
     if !span.is_none() {
         span.record("outcome", outcome.name());
