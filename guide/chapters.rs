@@ -7,7 +7,6 @@
 macro_rules! chapters {
     ($($chapter:ident = $file:literal;)+) => {$(
         #[doc = include_str!(concat!("src/", $file))]
-        #[expect(rustdoc::broken_intra_doc_links, reason = "links of a book lead to files")]
         pub mod $chapter {}
     )+};
 }
