@@ -161,7 +161,10 @@ impl<S: State> Engine<S> {
                 Dispatched::Nothing
             }
             Ok((call, task)) => Dispatched::Running(CallHandle::new(call, task)),
-            Err((kind, error)) => self.answer_now(session, id, &method, kind, Err(error), route),
+            Err((kind, error)) => {
+                self.ended_on_arrival(session, Some(&id), &method, kind);
+                give_now(session, id, Err(error), route)
+            }
         }
     }
 
@@ -206,7 +209,7 @@ impl<S: State> Engine<S> {
         });
     }
 
-    /// A request that ends before it became a call.
+    /// A request that ends before it could become a call.
     fn answer_now(
         &self,
         session: &Session<S>,
@@ -220,12 +223,19 @@ impl<S: State> Engine<S> {
         // Only those that exist are named: the client may say anything.
         let known = || self.inner.methods.find(method).map(|index| self.inner.methods.name(index));
         span::at_once(session.id(), known, outcome);
-        let response = Response { id: Some(id), result: result.map(Cow::Owned) };
-        if route == Route::Session {
-            session.push(Frame::Answer(response.encode().into()));
-            return Dispatched::Nothing;
-        }
-        Dispatched::Answer(response)
+        give_now(session, id, result, route)
+    }
+
+    /// A request that is refused before there is a call.
+    fn refuse(
+        &self,
+        session: &Session<S>,
+        method: usize,
+        outcome: OutcomeKind,
+        error: ErrorObject,
+    ) -> Refusal {
+        span::at_once(session.id(), || Some(self.inner.methods.name(method)), outcome);
+        (outcome, error)
     }
 
     fn dispatch_notification(&self, session: &Session<S>, notification: Notification<'_>, arrival: Arrival) {
@@ -268,7 +278,7 @@ impl<S: State> Engine<S> {
         let admitted = if engine.total.enter(&engine.limits) {
             self.admit_counted(session, key, method, params, arrival)
         } else {
-            Err((OutcomeKind::Overloaded, engine.overloaded()))
+            Err(self.refuse(session, method, OutcomeKind::Overloaded, engine.overloaded()))
         };
         if admitted.is_err() {
             engine.call_left();
@@ -290,14 +300,14 @@ impl<S: State> Engine<S> {
         if engine.drain.has_begun() {
             let error =
                 ErrorObject::new(ErrorCode::STOPPING, "the server is shutting down and takes no new calls");
-            return Err((OutcomeKind::Stopping, error));
+            return Err(self.refuse(session, method, OutcomeKind::Stopping, error));
         }
         if engine.methods.options(method).beside {
             let call = Call::new(session, key, method, arrival);
             enter(&call)?;
             return Ok((call.clone(), CallTask::beside(call, params.map(Cow::into_owned))));
         }
-        let overloaded = || (OutcomeKind::Overloaded, engine.overloaded());
+        let overloaded = || self.refuse(session, method, OutcomeKind::Overloaded, engine.overloaded());
         let place = Whose::enter_session(&session.inner, &engine.limits).map_err(|NoPlace| overloaded())?;
         if let Some(place) = place {
             let call = Call::new(session, key, method, arrival);
@@ -322,11 +332,29 @@ fn outcome_of(said: Result<HandlerResult, Panicked>) -> (OutcomeKind, HandlerRes
     }
 }
 
-/// Lets a call pass its breaker, and enters it in its session's table.
+/// Gives the answer of a request that is no call where its route says.
+fn give_now<S: State>(
+    session: &Session<S>,
+    id: RequestId,
+    result: HandlerResult,
+    route: Route,
+) -> Dispatched<S> {
+    let response = Response { id: Some(id), result: result.map(Cow::Owned) };
+    if route == Route::Session {
+        session.push(Frame::Answer(response.encode().into()));
+        return Dispatched::Nothing;
+    }
+    Dispatched::Answer(response)
+}
+
+/// Lets a call pass its breaker, and enters it in its session's table; the span of one that is refused has its outcome.
 fn enter<S: State>(call: &Arc<Call<S>>) -> Result<(), Refusal> {
-    call.pass_breaker().map_err(|error| (OutcomeKind::CircuitOpen, error))?;
-    call.session.inner.calls.insert(call).map_err(|refused| {
-        call.give_up();
-        table_refusal(refused, call.session.id(), call.id())
-    })
+    let passed = call.pass_breaker().map_err(|error| (OutcomeKind::CircuitOpen, error));
+    let entered = passed.and_then(|()| {
+        call.session.inner.calls.insert(call).map_err(|refused| {
+            call.give_up();
+            table_refusal(refused, call.session.id(), call.id())
+        })
+    });
+    entered.inspect_err(|(outcome, _)| call.span.settled(*outcome, None, || ()))
 }

@@ -1,8 +1,9 @@
 //! Each request is one span for `tracing`, which tells its session, method, outcome and waits.
 
 use freehold::{
-    Context, Engine, ErrorCode, ErrorObject, Request, Session,
-    runtime::{Runtime as _, TokioRuntime, pause, until},
+    CallHandle, CancelReason, Context, Dispatched, Engine, ErrorCode, ErrorObject, Limits, Request, Route,
+    Session, Step,
+    runtime::{Runtime as _, TokioRuntime, until},
     sync::Mutex,
 };
 use std::{
@@ -14,7 +15,10 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::Semaphore;
+use tokio::{
+    sync::{Mutex as TokioMutex, Semaphore},
+    task::yield_now,
+};
 use tracing::{
     Event, Id, Subscriber,
     field::{Field, Visit},
@@ -28,6 +32,10 @@ use tracing_subscriber::{
 };
 
 type Fields = BTreeMap<String, String>;
+
+/// One test after the other: `tracing` remembers for the whole process what is listened to, and while only one thread has a
+/// subscriber, it takes the word of the thread that comes first.
+static ALONE: TokioMutex<()> = TokioMutex::const_new(());
 
 /// Keeps the fields of spans that were closed, and with each event the method of the span it is in.
 #[derive(Clone, Default)]
@@ -140,8 +148,13 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
+        Self::with(Limits::default())
+    }
+
+    fn with(limits: Limits) -> Self {
         let shelf = Arc::<Shelf>::default();
         let engine = Engine::builder(())
+            .limits(limits)
             .app(shelf.clone())
             .method("hold", hold)
             .method("wait", wait)
@@ -156,6 +169,15 @@ impl Scene {
         Self { engine, session, shelf }
     }
 
+    fn begin(&self, id: i64, method: &str) -> CallHandle<()> {
+        let request = Request::new(id, method, &()).unwrap();
+        let Dispatched::Running(handle) = self.engine.dispatch(&self.session, request.into(), Route::Call)
+        else {
+            panic!("{method} is a call");
+        };
+        handle
+    }
+
     async fn call(&self, id: i64, method: &str) {
         let request = Request::new(id, method, &()).unwrap();
         self.engine.process(&self.session, request.into()).await.unwrap();
@@ -164,6 +186,7 @@ impl Scene {
 
 #[tokio::test(flavor = "current_thread")]
 async fn a_request_is_a_span_that_tells_its_outcome_and_its_waits() {
+    let _alone = ALONE.lock().await;
     let captured = Captured::default();
     let subscriber = tracing_subscriber::registry().with(captured.clone()).with(LevelFilter::DEBUG);
     let _listening = tracing::subscriber::set_default(subscriber);
@@ -183,14 +206,6 @@ async fn a_request_is_a_span_that_tells_its_outcome_and_its_waits() {
     for (id, method) in ["echo", "fail", "ping", "made up by a client", "outer"].into_iter().enumerate() {
         scene.call(id as i64 + 4, method).await;
     }
-    // Who answers does not wait for all others to let go of the call.
-    let closed = async {
-        while captured.closed.lock().unwrap().len() < 9 {
-            pause(&TokioRuntime, Duration::from_millis(1)).await;
-        }
-    };
-    let limit = TokioRuntime.now() + Duration::from_secs(30);
-    until(&TokioRuntime, limit, closed).await;
     for (method, outcome, waits) in [
         ("hold", "answered", Some("0")),
         ("wait", "answered", Some("1")),
@@ -216,8 +231,67 @@ async fn a_request_is_a_span_that_tells_its_outcome_and_its_waits() {
     assert!(events.contains(&("echo".to_owned(), "in the handler".to_owned())), "{events:?}");
 }
 
+/// Until its answer.
+async fn answered(handle: &mut CallHandle<()>) {
+    while !matches!(handle.next().await, Step::End(_)) {}
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_span_is_over_with_its_call_whoever_still_has_that() {
+    let _alone = ALONE.lock().await;
+    let captured = Captured::default();
+    let subscriber = tracing_subscriber::registry().with(captured.clone()).with(LevelFilter::DEBUG);
+    let _listening = tracing::subscriber::set_default(subscriber);
+    let scene = Scene::with(Limits { cancel_grace: Duration::from_secs(60), ..Limits::default() });
+    for method in ["echo", "outer", "fail"] {
+        let mut handle = scene.begin(1, method);
+        answered(&mut handle).await;
+        assert_eq!(captured.of(method)["outcome"], if method == "fail" { "failed" } else { "answered" });
+        drop(handle);
+    }
+    // That which `outer` made.
+    captured.of("echo");
+
+    // One that was cancelled works on in its span until its handler is gone.
+    let mut handle = scene.begin(1, "hold");
+    assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(handle.poll_next(cx).is_pending())).await);
+    assert!(handle.cancel(CancelReason::Client));
+    answered(&mut handle).await;
+    yield_now().await;
+    assert!(captured.closed.lock().unwrap().is_empty(), "its handler has its grace");
+    scene.shelf.go.0.add_permits(1);
+    let closed = async {
+        while captured.closed.lock().unwrap().is_empty() {
+            yield_now().await;
+        }
+    };
+    let limit = TokioRuntime.now() + Duration::from_secs(30);
+    until(&TokioRuntime, limit, closed).await;
+    assert_eq!(captured.of("hold")["outcome"], "cancelled");
+    drop(handle);
+    assert!(captured.closed.lock().unwrap().is_empty(), "{:?}", captured.closed);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_request_that_is_refused_is_one_span() {
+    let _alone = ALONE.lock().await;
+    let captured = Captured::default();
+    let subscriber = tracing_subscriber::registry().with(captured.clone()).with(LevelFilter::DEBUG);
+    let _listening = tracing::subscriber::set_default(subscriber);
+    let scene = Scene::with(Limits { running_per_session: 1, queued_per_session: 1, ..Limits::default() });
+    let _running = scene.begin(1, "hold");
+    // An id that is in use; a place that is not there.
+    scene.call(1, "echo").await;
+    let _queued = scene.begin(2, "hold");
+    scene.call(3, "wait").await;
+    assert_eq!(captured.of("echo")["outcome"], "duplicate_id");
+    assert_eq!(captured.of("wait")["outcome"], "overloaded");
+    assert!(captured.closed.lock().unwrap().is_empty(), "{:?}", captured.closed);
+}
+
 #[tokio::test(flavor = "current_thread")]
 async fn where_nobody_listens_there_is_no_span() {
+    let _alone = ALONE.lock().await;
     let scene = Scene::new();
     scene.call(1, "echo").await;
     assert!(!scene.shelf.listened.load(Ordering::Relaxed));

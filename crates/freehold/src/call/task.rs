@@ -314,7 +314,12 @@ impl<S: State> CallTask<S> {
 
     /// The call has its outcome, and is over.
     fn end(&mut self, outcome: Outcome) -> bool {
-        let forgotten = fault::active(Fault::PanicForgetsAnswer) && matches!(outcome, Outcome::Panicked);
+        let panicked = matches!(outcome, Outcome::Panicked);
+        // One that panicked may still have values to drop.
+        if !panicked {
+            self.call.span.finished();
+        }
+        let forgotten = fault::active(Fault::PanicForgetsAnswer) && panicked;
         if !forgotten {
             self.call.settle(outcome);
         }
