@@ -12,7 +12,7 @@
 //! | `server::RunningAdmin.stop` | `watch` | that of the site |
 //! | `server::Site.stop` | `watch` | tokio's own section: one flag and its waiters |
 //! | `telemetry::journal::WatchedPool.pool` | `PermitPool` | the application's own: only the number of its permits is read, none is taken |
-//! | `telemetry::Gathered.news` | `watch` | the same, one number |
+//! | `telemetry::Gathered.news` | `watch` | the same, one instant |
 
 use freehold_sync::{LockLevel, sections};
 

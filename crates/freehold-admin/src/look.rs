@@ -121,10 +121,34 @@ impl LastLook {
         drop(old);
         look
     }
+
+    /// Until when the last look serves, if it was before `news`, which it may not show.
+    pub(crate) fn serves_without(&self, news: Instant) -> Option<Instant> {
+        let last = self.0.with(|last| last.clone())?;
+        (last.at < news).then(|| last.at + last.fresh_for())
+    }
 }
 
 impl Look {
     fn fresh_for(&self) -> Duration {
         (self.took * limits::LOOK_COST_FACTOR).clamp(limits::LOOK_FRESH, limits::LOOK_STALE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use freehold::Engine;
+
+    #[tokio::test]
+    async fn a_look_that_may_not_show_the_news_says_when_the_next_one_is() {
+        let (engine, last) = (Engine::builder(()).build().unwrap(), LastLook::default());
+        let before = TokioRuntime.now();
+        assert_eq!(last.serves_without(before), None, "nobody has looked");
+        let look = last.fresh(&engine);
+        assert_eq!(last.serves_without(before), None, "it has seen what was there");
+        assert_eq!(last.serves_without(look.at), None);
+        let next = last.serves_without(TokioRuntime.now().max(look.at + Duration::from_nanos(1)));
+        assert_eq!(next, Some(look.at + look.fresh_for()));
     }
 }

@@ -26,7 +26,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::watch;
 
@@ -207,6 +207,11 @@ impl Site {
 
     fn look(&self) -> Arc<Look> {
         self.look.fresh(&*self.source)
+    }
+
+    /// When there is another look, if the last one may not show `news`.
+    pub(crate) fn looks_again(&self, news: Instant) -> Option<Instant> {
+        self.look.serves_without(news)
     }
 
     pub(crate) fn metrics(&self) -> String {

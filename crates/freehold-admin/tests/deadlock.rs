@@ -61,8 +61,8 @@ async fn a_deadlock_is_everywhere_within_a_second_with_one_id() {
 
     let logged = logged.unwrap();
     assert!(logged.contains("WARN") && logged.contains("PROVEN ring of 2"), "{logged}");
-    let last = format!("freehold_deadlock_last_info{{grade=\"proven\",id=\"{id}\"}}");
-    assert_eq!(value_of(&scraped, &last), Some(1.0), "{scraped}");
+    let last = value_of(&scraped, "freehold_deadlock_last_number{grade=\"proven\"}").unwrap();
+    assert_eq!(format!("FH-{last}"), id, "{scraped}");
     assert_eq!(seen.reports.iter().map(|report| &*report.id).collect::<Vec<_>>(), [&id]);
     assert_eq!(seen.reports[0].grade, "PROVEN");
     assert_eq!(value_of(&scraped, "freehold_deadlocks_total{grade=\"proven\"}"), Some(1.0), "{scraped}");

@@ -16,7 +16,7 @@ const SIDE: f64 = 60.0;
 const STYLE: &str = "svg{background:#fff;font:12px ui-monospace,monospace}\
 .node rect{fill:#f2f4f7;stroke:#667}.node text{fill:#111}.node .detail{fill:#556}\
 .ring rect{fill:#fde0e0;stroke:#c02020}.victim rect{fill:#c02020}.victim text,.victim .detail{fill:#fff}\
-.arrow path{fill:none;stroke:#667;stroke-width:1.5}.arrow text{fill:#334}.arrow .head{fill:#667;stroke:none}\
+.arrow path{fill:none;stroke:#667;stroke-width:1.5}.arrow text{fill:#334;paint-order:stroke;stroke:#fff;stroke-width:6px}.arrow .head{fill:#667;stroke:none}\
 .arrow.ring path{stroke:#c02020;stroke-width:2.5}.arrow.ring .head{fill:#c02020}.arrow.ring text{fill:#a01010}";
 
 struct Place {

@@ -7,9 +7,9 @@ use freehold::runtime::{Runtime, TokioRuntime, pause, until};
 use std::{
     collections::HashMap,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// Says that a page is there to be kept up to date, until it is dropped.
 struct Place(Arc<Site>);
@@ -51,10 +51,12 @@ impl Viewer {
         let mut news = site.gathered().news();
         let mut stop = site.stopped();
         loop {
-            news.mark_unchanged();
+            let told = *news.borrow_and_update();
             let begun = TokioRuntime.now();
             let events = self.changed();
             let cost = TokioRuntime.now().saturating_duration_since(begun);
+            // In a full house a look serves for long; what is news must not wait for as long as the page rests.
+            let again = told.and_then(|told| site.looks_again(told));
             let end = TokioRuntime.now() + limits::UNREAD;
             // A comment if nothing changed: so a viewer that is gone is noticed.
             let sent = until(&TokioRuntime, end, self.sender.send(events)).await;
@@ -62,7 +64,7 @@ impl Viewer {
                 return;
             }
             tokio::select! {
-                () = rest(cost, &mut news) => {}
+                () = rest(cost, again, &mut news) => {}
                 _ = stop.wait_for(|stopped| *stopped) => return,
                 () = self.sender.closed() => return,
             }
@@ -84,12 +86,13 @@ impl Viewer {
     }
 }
 
-/// Waits for as long as a page rests that took `cost`; less if there is news.
-async fn rest(cost: Duration, news: &mut tokio::sync::watch::Receiver<u64>) {
+/// Waits for as long as a page rests that took `cost`; less if there is news, or if there was some that `again` will show.
+async fn rest(cost: Duration, again: Option<Instant>, news: &mut watch::Receiver<Option<Instant>>) {
     let whole = (cost * limits::PAGE_COST_FACTOR).max(limits::PAGE_EVERY);
     let early = limits::NEWS_EVERY.max(cost * limits::LOOK_COST_FACTOR).min(limits::PAGE_EVERY);
     pause(&TokioRuntime, early).await;
     let end = TokioRuntime.now() + whole.saturating_sub(early);
+    let end = again.map_or(end, |again| end.min(again));
     // Nobody tells news any more when the telemetry is gone: then the end is as good.
     let _ = until(&TokioRuntime, end, async {
         if news.changed().await.is_err() {

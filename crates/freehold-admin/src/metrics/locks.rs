@@ -163,9 +163,9 @@ fn detector(out: &mut Exposition, gathered: &Gathered) {
     for ((grade, classes), count) in gathered.rings() {
         family.sample(&[("grade", &grade.name().to_lowercase()), ("classes", &classes)], count);
     }
-    let mut family = out.family("freehold_deadlock_last_info");
-    for report in gathered.last_reports() {
-        family.sample(&[("grade", &report.grade.name().to_lowercase()), ("id", &report.id)], 1_u64);
+    let mut family = out.family("freehold_deadlock_last_number");
+    for (grade, number) in gathered.last_numbers() {
+        family.sample(&[("grade", &grade.name().to_lowercase())], number);
     }
     let (levels, learned) = gathered.violated();
     let mut family = out.family("freehold_order_violations_total");

@@ -149,10 +149,10 @@ pub const METRICS: &[Metric] = &[
         "Findings by grade and by the lock classes in them, since the server is watched.",
     ),
     metric(
-        "freehold_deadlock_last_info",
+        "freehold_deadlock_last_number",
         Gauge,
-        "Always 1; the id of the last finding of each grade, under which the page, the log and /admin/reports/ID have it, is a \
-         label.",
+        "The number of the last report, by grade: 7 is FH-7, the id under which the page, the log and /admin/reports/FH-7 have \
+         it; 0 while there is none.",
     ),
     metric(
         "freehold_order_violations_total",

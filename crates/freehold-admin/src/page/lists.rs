@@ -98,7 +98,7 @@ fn oldest(calls: &Calls) -> Markup {
                 td class="mono" { (call.session) }
                 td class="mono" { (call.id.as_deref().unwrap_or("-")) }
                 td { (call.stage) @if call.settled { " (ending)" } }
-                td class="what" { (waits_of(call)) }
+                td class="what long" { (waits_of(call)) }
                 td class="what mono" { (holds_of(call)) }
                 td class="n" { (text::time(call.remaining)) }
             }
@@ -200,8 +200,8 @@ pub(super) fn locks(locks: &[LockRow]) -> Markup {
         @for lock in locks.iter().take(limits::PAGE_ROWS) {
             tr {
                 td class="what mono" { (lock.class) br; small { (lock.address) } }
-                td class="what mono" { (some_of(&lock.holders, lock.held_by)) }
-                td class="what mono" { (some_of(&lock.waiters, lock.waited_for_by)) }
+                td class="what long mono" { (some_of(&lock.holders, lock.held_by)) }
+                td class="what long mono" { (some_of(&lock.waiters, lock.waited_for_by)) }
             }
         }
     };

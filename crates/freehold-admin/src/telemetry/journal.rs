@@ -51,7 +51,7 @@ pub enum WatchPoolError {
     Full(String),
 }
 
-/// Deadlocks by their grade and the classes in them.
+/// Findings by their grade and the classes in them.
 pub(crate) type Rings = BTreeMap<(Grade, String), u64>;
 
 /// What is kept, and counts that are kept with it.
@@ -82,10 +82,18 @@ fn keep<T>(kept: &mut VecDeque<T>, new: T) -> Evicted<T> {
 
 /// The classes that a report is about, each once, by name.
 pub(crate) fn classes_of(report: &Deadlock) -> String {
-    let mut classes: Vec<_> = report.edges.iter().map(|edge| edge.lock.class).collect();
+    listed(report.edges.iter().map(|edge| edge.lock.class).collect())
+}
+
+fn listed(mut classes: Vec<&'static str>) -> String {
     classes.sort_unstable();
     classes.dedup();
     classes.join(", ")
+}
+
+/// The number in a report's id, which is `FH-` and that number.
+fn number_of(report: &Deadlock) -> u64 {
+    report.id.rsplit('-').next().and_then(|number| number.parse().ok()).unwrap_or_default()
 }
 
 impl Journal {
@@ -95,10 +103,7 @@ impl Journal {
         report: Arc<Deadlock>,
         classes: String,
     ) -> Evicted<KeptReport> {
-        let key = (report.grade, classes);
-        let room = self.rings.len() < limits::RINGS || self.rings.contains_key(&key);
-        let key = if room { key } else { (report.grade, "other".to_owned()) };
-        *self.rings.entry(key).or_default() += 1;
+        self.count_ring(report.grade, classes);
         let kept = match report.grade {
             Grade::Proven => &mut self.proven,
             _ => &mut self.suspected,
@@ -106,9 +111,19 @@ impl Journal {
         keep(kept, KeptReport { at, report })
     }
 
+    fn count_ring(&mut self, grade: Grade, classes: String) {
+        let key = (grade, classes);
+        let room = self.rings.len() < limits::RINGS || self.rings.contains_key(&key);
+        let key = if room { key } else { (grade, "other".to_owned()) };
+        *self.rings.entry(key).or_default() += 1;
+    }
+
     pub(crate) fn violation(&mut self, kept: KeptViolation) -> Evicted<KeptViolation> {
         match kept.violation.rule {
-            freehold_sync::Rule::Learned(_) => self.learned_violated += 1,
+            freehold_sync::Rule::Learned(_) => {
+                self.learned_violated += 1;
+                self.count_ring(Grade::Potential, listed(vec![kept.violation.held, kept.violation.wanted]));
+            }
             _ => self.levels_violated += 1,
         }
         keep(&mut self.violations, kept)
@@ -152,10 +167,10 @@ impl Journal {
         self.changes.iter().rev().cloned().collect()
     }
 
-    /// The last report that was proven, and the last that was not.
-    pub(crate) fn last_reports(&self) -> impl Iterator<Item = Arc<Deadlock>> + use<> {
-        let last = |kept: &VecDeque<KeptReport>| kept.back().map(|kept| kept.report.clone());
-        [last(&self.proven), last(&self.suspected)].into_iter().flatten()
+    /// The numbers of the last report that was proven, and of the last that was not; zero where there was none.
+    pub(crate) fn last_numbers(&self) -> [(Grade, u64); 2] {
+        let last = |kept: &VecDeque<KeptReport>| kept.back().map_or(0, |kept| number_of(&kept.report));
+        [(Grade::Proven, last(&self.proven)), (Grade::Suspected, last(&self.suspected))]
     }
 
     pub(crate) fn rings(&self) -> Rings {

@@ -15,7 +15,7 @@ use freehold::{
     Event, Observer, Stage,
     runtime::{Runtime, TokioRuntime},
 };
-use freehold_sync::{PermitPool, ScopedMutex, Subscription};
+use freehold_sync::{Grade, PermitPool, ScopedMutex, Subscription};
 use journal::Journal;
 use std::{
     fmt, io,
@@ -51,8 +51,8 @@ pub(crate) struct Gathered {
     times: CallTimesTable,
     journal: ScopedMutex<Journal, lock_order::Journal>,
     outlets: Outlets,
-    /// Grows with each thing that a page should show at once.
-    news: watch::Sender<u64>,
+    /// When the last thing happened that a page should show at once.
+    news: watch::Sender<Option<Instant>>,
     started: Instant,
     /// Of the locks' events; there once the telemetry is.
     subscription: OnceLock<Subscription>,
@@ -128,7 +128,7 @@ impl Telemetry {
             times: CallTimesTable::default(),
             journal: ScopedMutex::default(),
             outlets: Outlets::new(outlets),
-            news: watch::Sender::new(0),
+            news: watch::Sender::new(None),
             started: TokioRuntime.now(),
             subscription: OnceLock::new(),
         });
@@ -200,11 +200,11 @@ impl Gathered {
     }
 
     fn tell_pages(&self) {
-        self.news.send_modify(|news| *news += 1);
+        self.news.send_replace(Some(TokioRuntime.now()));
     }
 
     /// Changes when there is news.
-    pub(crate) fn news(&self) -> watch::Receiver<u64> {
+    pub(crate) fn news(&self) -> watch::Receiver<Option<Instant>> {
         self.news.subscribe()
     }
 
@@ -242,8 +242,8 @@ impl Gathered {
         self.journal.with(|journal| journal.pools())
     }
 
-    pub(crate) fn last_reports(&self) -> impl Iterator<Item = Arc<freehold_sync::Deadlock>> + use<> {
-        self.journal.with(|journal| journal.last_reports())
+    pub(crate) fn last_numbers(&self) -> [(Grade, u64); 2] {
+        self.journal.with(|journal| journal.last_numbers())
     }
 
     pub(crate) fn rings(&self) -> Rings {
