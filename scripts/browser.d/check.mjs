@@ -19,18 +19,32 @@ const url = await within('the address of the page', new Promise(found => {
 const does = line => server.stdin.write(`${line}\n`);
 const browser = await startChromium(chromium);
 
-async function content(page) {
-  // The first one starts the browser's own machinery.
+// One of them may come at a bad moment for the machine.
+const LOADS = 7;
+const FIRST_PAINT_MS = 300;
+
+const median = figures => figures.toSorted((a, b) => a - b)[Math.floor(figures.length / 2)];
+
+// From the click to the first content, as the browser measures it.
+async function firstPaint(page) {
   await page.open(url);
-  await page.open(url);
-  await page.until('the live badge', `document.getElementById('live').textContent === 'live'`);
-  check('the page says that it is live and the server ready', await page.evaluate(
-    `document.title === 'Freehold' && document.getElementById('status').textContent.trim() === 'ready'`));
-  const paint = await page.evaluate(`new Promise(done => new PerformanceObserver(list => {
+  return page.evaluate(`new Promise(done => new PerformanceObserver(list => {
     const first = list.getEntriesByName('first-contentful-paint')[0];
     if (first) done(first.startTime);
   }).observe({ type: 'paint', buffered: true }))`);
-  check('first paint within 300 ms', paint <= 300, `${Math.round(paint)} ms`);
+}
+
+async function content(page) {
+  // The first one starts the browser's own machinery.
+  await page.open(url);
+  const paints = [];
+  for (let load = 0; load < LOADS; load += 1) paints.push(await firstPaint(page));
+  const paint = median(paints);
+  check(`first paint within ${FIRST_PAINT_MS} ms, in the median of ${LOADS} loads`, paint <= FIRST_PAINT_MS,
+    `${Math.round(paint)} ms; ${paints.map(Math.round).join(', ')}`);
+  await page.until('the live badge', `document.getElementById('live').textContent === 'live'`);
+  check('the page says that it is live and the server ready', await page.evaluate(
+    `document.title === 'Freehold' && document.getElementById('status').textContent.trim() === 'ready'`));
   for (const [id, text] of [['calls', 'report'], ['classes', 'index'], ['breakers', 'upstream'], ['sessions', 'in all'], ['locks', 'ledger']]) {
     await page.until(`${text} in ${id}`, `document.getElementById('${id}').textContent.includes('${text}')`);
   }
@@ -100,7 +114,8 @@ try {
   check('10,000 handlers are one row', await page.evaluate(
     `[...document.querySelectorAll('#calls tbody tr')].some(row => row.textContent.includes('sleep') && row.textContent.includes('10,000'))`));
   await shot(page, 'crowd');
-  does('block 3000');
+  // Far longer than a look serves where there is so much to look at.
+  does('block 5000');
   await page.until('the finding', `document.getElementById('findings').textContent.includes('blocks the thread')`);
   check('not ready while a thread is blocked', await page.evaluate(`document.getElementById('status').textContent.includes('not ready')`));
   await shot(page, 'blocked');
