@@ -122,7 +122,22 @@ impl EchoEngine {
     ///
     /// As there.
     pub fn watched() -> Result<Self> {
-        Self::of(Engine::builder(()).observer(Telemetry::new()).method("tools/call", call))
+        Self::watched_by(Telemetry::new())
+    }
+
+    /// The same with this telemetry.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn watched_by(telemetry: Telemetry) -> Result<Self> {
+        Self::of(Engine::builder(()).observer(telemetry).method("tools/call", call))
+    }
+
+    /// The engine itself.
+    #[must_use]
+    pub fn engine(&self) -> &Engine<()> {
+        &self.engine
     }
 
     fn of(builder: EngineBuilder<()>) -> Result<Self> {
