@@ -14,7 +14,10 @@ export const within = (what, promise, limit = LIMIT_MS) => {
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 };
 
-export async function startChromium(binary) {
+// It crashes at its start now and then, which is no verdict on the page.
+const STARTS = 3;
+
+async function launch(binary) {
   const profile = mkdtempSync(join(tmpdir(), 'freehold-browser-'));
   const child = spawn(binary, [
     '--headless=new', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--hide-scrollbars', '--no-first-run',
@@ -29,6 +32,22 @@ export async function startChromium(binary) {
     });
     child.on('exit', () => fail(new Error(`the browser ended: ${text}`)));
   }));
+  return { child, profile, address };
+}
+
+async function launched(binary) {
+  for (let start = 1; ; start += 1) {
+    try {
+      return await launch(binary);
+    } catch (error) {
+      if (start === STARTS) throw error;
+      console.error(`start ${start} of ${STARTS} failed: ${error.message}`);
+    }
+  }
+}
+
+export async function startChromium(binary) {
+  const { child, profile, address } = await launched(binary);
   const socket = new WebSocket(address);
   await within('the browser', new Promise((open, fail) => { socket.onopen = open; socket.onerror = fail; }));
   const waiting = new Map();
