@@ -156,17 +156,17 @@ fn key(name: &str, mut labels: Vec<(String, String)>) -> String {
     format!("{name}{labels:?}")
 }
 
-/// What the text has. Its labels have no comma in them here.
+/// What the text has. Its labels have nothing in them here that is escaped.
 fn of_text(text: &str) -> Samples {
     let samples = text.lines().filter(|line| !line.starts_with('#'));
     samples
         .map(|line| {
             let (sample, value) = line.rsplit_once(' ').unwrap();
             let (name, labels) = sample.split_once('{').unwrap_or((sample, ""));
-            let labels = labels.trim_end_matches('}').split(',').filter(|pair| !pair.is_empty());
+            let labels = labels.trim_end_matches('}').split("\",").filter(|pair| !pair.is_empty());
             let labels = labels.map(|pair| {
-                let (name, value) = pair.split_once('=').unwrap();
-                (name.to_owned(), value.trim_matches('"').to_owned())
+                let (name, value) = pair.split_once("=\"").unwrap();
+                (name.to_owned(), value.trim_end_matches('"').to_owned())
             });
             (key(name, labels.collect()), value.parse().unwrap())
         })
@@ -283,7 +283,7 @@ async fn all_that_is_scraped_arrives_with_the_same_values() {
         assert!(fits, "{sample} is {value}, not {low} to {high}");
     }
     // And this was not all nothing.
-    assert!(arrived.len() > 500 && metrics(&request).len() > 50, "{} samples", arrived.len());
+    assert!(arrived.len() > 250 && metrics(&request).len() > 50, "{} samples", arrived.len());
     let echoes =
         ["method", "outcome"].map(String::from).into_iter().zip(["echo", "answered"].map(String::from));
     assert_eq!(arrived[&key("freehold_call_duration_seconds_count", echoes.collect())], 500.0);
