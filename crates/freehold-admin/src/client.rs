@@ -217,7 +217,6 @@ struct Head {
     /// Of the body; all there is if that is not said.
     length: u64,
     /// When to come back, if that is said in seconds.
-    #[cfg_attr(not(feature = "otlp"), expect(dead_code, reason = "only those who come back ask"))]
     retry_after: Option<Duration>,
 }
 
