@@ -87,9 +87,9 @@ fn variables_for_others_are_warned_of_and_a_flag_turns_them_off() {
     let mut command = freehold(&SERVE);
     command.env(elsewhere.0, elsewhere.1);
     let server = Server::start(command);
+    server.stderr.until("http://127.0.0.1");
     let warning = server.stderr.until("no export of metrics");
     assert!(warning.contains("elsewhere.test"), "{warning}");
-    server.stderr.until("http://");
     let mut command = freehold(&[&SERVE[..], &["--otlp", "off", "--print-config"]].concat());
     command.env(elsewhere.0, elsewhere.1);
     let (code, config, errors) = run(command);
