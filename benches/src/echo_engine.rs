@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use freehold::message::{Decoded, Message, decode};
 use freehold::{BreakerOptions, Context, Engine, EngineBuilder, ErrorObject, Limits, MethodOptions, Session};
+use freehold_admin::Telemetry;
 use serde::{Deserialize, Serialize};
 
 /// The parameters of a `tools/call`.
@@ -113,6 +114,30 @@ impl EchoEngine {
     pub fn recovering() -> Result<Self> {
         let options = MethodOptions::new().idempotent(true).breaker(BreakerOptions::new());
         Self::of(Engine::builder(()).method_with("tools/call", options, call))
+    }
+
+    /// The same with telemetry: what metrics, the admin page and alerts are made of.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn watched() -> Result<Self> {
+        Self::watched_by(Telemetry::new())
+    }
+
+    /// The same with this telemetry.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn watched_by(telemetry: Telemetry) -> Result<Self> {
+        Self::of(Engine::builder(()).observer(telemetry).method("tools/call", call))
+    }
+
+    /// The engine itself.
+    #[must_use]
+    pub fn engine(&self) -> &Engine<()> {
+        &self.engine
     }
 
     fn of(builder: EngineBuilder<()>) -> Result<Self> {

@@ -85,7 +85,7 @@ impl Members {
         let fits = |method: &Value| method.as_str().is_some_and(|method| method.len() <= limits.method_bytes);
         let structured = match self.find("params") {
             Found::Nowhere => true,
-            Found::Once(params) => params.is_object() || params.is_array(),
+            Found::Once(params) => params.is_object() || params.is_array() || params.is_null(),
             Found::Twice => false,
         };
         // An escape may hide in the version, and makes names longer than they are.

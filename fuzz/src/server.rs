@@ -1,7 +1,7 @@
 //! The server that is fuzzed over both transports, and the runtime it lives on.
 
 use freehold_mcp::{
-    LogLevel, McpServer, Tool, ToolContext, ToolError,
+    LogLevel, McpServer, RawQuestion, Tool, ToolContext, ToolError,
     freehold::{AtCap, Limits, runtime},
 };
 use schemars::JsonSchema;
@@ -46,7 +46,7 @@ async fn report(ctx: &ToolContext<()>, args: Report) -> Result<String, ToolError
 
 async fn ask(ctx: &ToolContext<()>, (): ()) -> Result<String, ToolError> {
     let form = json!({ "message": "?", "requestedSchema": { "type": "object", "properties": {} } });
-    Ok(ctx.elicit::<Value>(&form).await?.to_string())
+    Ok(ctx.ask(RawQuestion::<Value>::elicitation(form)).await?.to_string())
 }
 
 async fn slow(ctx: &ToolContext<()>, args: Slow) -> Result<String, ToolError> {

@@ -1,7 +1,7 @@
 //! The tools that several scenarios call.
 
 use crate::{Ctx, Probe};
-use freehold_mcp::{Tool, ToolError};
+use freehold_mcp::{RawQuestion, Tool, ToolError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -74,7 +74,7 @@ async fn ask(ctx: &Ctx, args: Ask) -> Result<String, ToolError> {
         "message": format!("question {}", args.n),
         "requestedSchema": { "type": "object", "properties": {} },
     });
-    match ctx.elicit::<Value>(&question).await {
+    match ctx.ask(RawQuestion::<Value>::elicitation(question)).await {
         Ok(answer) => Ok(answer.to_string()),
         Err(error) => {
             probe.log(format!("ask failed: {error:?}"));

@@ -5,7 +5,7 @@
 mod sdk;
 
 use freehold_mcp::{
-    Tool, ToolError,
+    RawQuestion, Tool, ToolError,
     freehold::{Limits, OutcomeKind},
 };
 use freehold_scenarios::{
@@ -48,13 +48,13 @@ fn sampled(text: &str) -> Value {
 /// Asks the client's model, and says what it said.
 async fn asks(ctx: &Ctx, depth: Depth) -> Result<String, ToolError> {
     ctx.app::<freehold_scenarios::Probe>().enter();
-    let answer: Value = ctx.sample(&question(depth.n)).await?;
+    let answer: Value = ctx.ask(RawQuestion::sampling(question(depth.n))).await?;
     Ok(format!("{} < {}", depth.n, answer["content"]["text"].as_str().unwrap_or_default()))
 }
 
 /// Asks five times at once.
 async fn asks_five(ctx: &Ctx, (): ()) -> Result<String, ToolError> {
-    let ask = |n| ctx.sample::<Value>(Box::leak(Box::new(question(n))));
+    let ask = |n| ctx.ask(RawQuestion::<Value>::sampling(question(n)));
     let (a, b, c, d, e) = tokio::join!(ask(1), ask(2), ask(3), ask(4), ask(5));
     let texts: Vec<_> = [a?, b?, c?, d?, e?].iter().map(|answer| answer["content"]["text"].clone()).collect();
     Ok(json!(texts).to_string())

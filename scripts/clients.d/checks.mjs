@@ -1,5 +1,5 @@
-// What every scripted client checks, written once for both TypeScript generations. A client file brings
-// `connect()`, which returns a session: revision, serverName(), ping(), listTools(), call(), close(), ended().
+// What every scripted client checks of `freehold serve`, written once for both TypeScript generations, and what features.mjs
+// shares with it. A client file brings `connect()`, which returns a session: revision, serverName(), ping(), listTools(), call(), close(), ended().
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 
@@ -12,7 +12,7 @@ const TOOLS = ['echo', 'slow', 'open_account', 'deposit', 'transfer', 'balance',
 const LEDGER = JSON.parse(readFileSync(new URL('ledger.json', import.meta.url), 'utf8'));
 
 /** Fails, and only fails, when `promise` takes longer than the limit. */
-function within(promise, what) {
+export function within(promise, what) {
   let timer;
   const limit = new Promise((_, reject) => {
     timer = setTimeout(() => reject(new Error(`${what}: no answer in ${WAIT_LIMIT_MS} ms`)), WAIT_LIMIT_MS);
@@ -20,7 +20,7 @@ function within(promise, what) {
   return Promise.race([promise, limit]).finally(() => clearTimeout(timer));
 }
 
-function text(result) {
+export function text(result) {
   assert.ok(!result.isError, `tool error: ${JSON.stringify(result.content)}`);
   return result.content.filter(block => block.type === 'text').map(block => block.text).join('');
 }
@@ -111,7 +111,7 @@ function progressIsOrdered(notifications) {
 }
 
 /** What a client prints as a warning during the whole run is a finding about the server. */
-function collectWarnings() {
+export function collectWarnings() {
   const warnings = [];
   for (const level of ['warn', 'error']) {
     console[level] = (...words) => { warnings.push(words.map(String).join(' ')); };
@@ -167,9 +167,9 @@ function checksOf({ transport, revision, connect }, warnings) {
 }
 
 /** Runs rows of [name, applies, check]: one line each on stderr, one JSON line on stdout for the table. */
-export async function runRows({ client, transport, revision }, rows) {
+export async function runRows({ client, transport, revision, server }, rows) {
   const log = line => process.stderr.write(`${line}\n`);
-  const tally = { client, transport, revision, passed: 0, total: 0, failed: [], without: [] };
+  const tally = { client, transport, revision, server, passed: 0, total: 0, failed: [], without: [] };
   for (const [name, applies, check] of rows) {
     if (!applies) {
       tally.without.push(name);
@@ -193,17 +193,18 @@ export async function runRows({ client, transport, revision }, rows) {
 
 /** The checks of a client library. */
 export function run(subject) {
-  return runRows(subject, checksOf(subject, collectWarnings()));
+  return runRows({ ...subject, server: 'freehold' }, checksOf(subject, collectWarnings()));
 }
 
-/** `--revision R (--http URL | --stdio COMMAND...)` of a client file. */
+/** `--server (freehold|everything) --revision R (--http URL | --stdio COMMAND...)` of a client file. */
 export function subjectFromArguments() {
-  const [flag, revision, transport, ...rest] = process.argv.slice(2);
-  assert.ok(flag === '--revision' && (transport === '--http' || transport === '--stdio') && rest.length > 0,
-    'usage: FILE --revision REVISION (--http URL | --stdio COMMAND...)');
+  const [server, name, flag, revision, transport, ...rest] = process.argv.slice(2);
+  assert.ok(server === '--server' && ['freehold', 'everything'].includes(name) && flag === '--revision'
+    && ['--http', '--stdio'].includes(transport) && rest.length > 0,
+  'usage: FILE --server (freehold|everything) --revision REVISION (--http URL | --stdio COMMAND...)');
   return transport === '--http'
-    ? { revision, transport: 'http', url: new URL(rest[0]) }
-    : { revision, transport: 'stdio', command: rest[0], args: rest.slice(1) };
+    ? { server: name, revision, transport: 'http', url: new URL(rest[0]) }
+    : { server: name, revision, transport: 'stdio', command: rest[0], args: rest.slice(1) };
 }
 
 /**

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { listsTheTools, runRows, subjectFromArguments } from './checks.mjs';
+import { FEATURES } from './features.mjs';
 
 const CALL_LIMIT_MS = 60_000;
 const TRANSFERS = 40;
@@ -88,7 +89,8 @@ const UNREACHABLE = [
   'ping', 'echo overtakes slow, same session', 'echo overtakes slow, other session', 'progress', 'cancel, go on', 'close',
 ];
 
-await runRows({ client: 'inspector cli 2', ...subject }, [
+/** What `freehold serve` is asked. */
+const OF_FREEHOLD = [
   ['connect', true, async () => {
     const answer = await result('--method', 'initialize');
     assert.equal(answer.protocolVersion, subject.revision);
@@ -105,4 +107,48 @@ await runRows({ client: 'inspector cli 2', ...subject }, [
   // Over stdio every call has a server of its own, so no account outlives its call.
   ['transfers keep the total', http, transfersKeepTheTotal],
   ...UNREACHABLE.map(name => [name, false]),
-]);
+];
+
+async function content() {
+  const call = tool => result(...toolOptions(tool, {}));
+  assert.equal((await call('test_image_content')).content[0].mimeType, 'image/png');
+  assert.equal((await call('test_audio_content')).content[0].mimeType, 'audio/wav');
+  assert.ok((await call('test_embedded_resource')).content[0].resource.text);
+}
+
+async function resources() {
+  const uris = (await result('--method', 'resources/list')).resources.map(({ uri }) => uri);
+  assert.ok(uris.includes('test://static-text') && uris.includes('test://static-binary'), uris.join());
+  const read = async uri => (await result('--method', 'resources/read', '--uri', uri)).contents[0];
+  assert.ok((await read('test://static-text')).text);
+  assert.equal(Buffer.from((await read('test://static-binary')).blob, 'base64').subarray(1, 4).toString(), 'PNG');
+  assert.match((await read('test://template/123/data')).text, /123/);
+  const { resourceTemplates } = await result('--method', 'resources/templates/list');
+  assert.ok(resourceTemplates.some(({ uriTemplate }) => uriTemplate === 'test://template/{id}/data'));
+  assert.notEqual((await inspect('--method', 'resources/read', '--uri', 'test://nobody')).code, 0);
+}
+
+async function prompts() {
+  const names = (await result('--method', 'prompts/list')).prompts.map(({ name }) => name);
+  assert.ok(names.includes('test_simple_prompt') && names.includes('test_prompt_with_arguments'), names.join());
+  const { messages } = await result('--method', 'prompts/get', '--prompt-name', 'test_prompt_with_arguments',
+    '--prompt-args', 'arg1=hello', 'arg2=world');
+  assert.match(messages[0].content.text, /hello.*world/);
+  assert.notEqual((await inspect('--method', 'prompts/get', '--prompt-name', 'no_such_prompt')).code, 0);
+}
+
+const has = feature => FEATURES[subject.revision].includes(feature);
+const OUT_OF_REACH = ['progress', 'sampling', 'elicitation', 'roots', 'list changed', 'resource updates', 'completion', 'pagination', 'tasks'];
+
+/** What `examples/everything` is asked. */
+const OF_EVERYTHING = [
+  ['content', true, content],
+  ['errors of tools', true, () => refuses('test_error_handling', {})],
+  ['tools/list, portable schemas', true, () => result('--method', 'tools/list', '--strict')],
+  ['logging', has('logging') && era === 'legacy', () => result('--method', 'logging/setLevel', '--log-level', 'debug')],
+  ['resources', has('resources'), resources],
+  ['prompts', has('prompts'), prompts],
+  ...OUT_OF_REACH.map(name => [name, false]),
+];
+
+await runRows({ client: 'inspector cli 2', ...subject }, subject.server === 'freehold' ? OF_FREEHOLD : OF_EVERYTHING);

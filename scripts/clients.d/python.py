@@ -1,291 +1,89 @@
-"""Python mcp 2.x, in the stateless era (what `auto` picks) and in the session one: the checks of checks.mjs."""
-
-import asyncio
-import json
-import logging
-import sys
-import traceback
-import warnings
-from pathlib import Path
+"""Python mcp 2.x, in the stateless era (what `auto` picks) and in the session one."""
 
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
+from mcp.types import PromptReference
 
-WAIT_LIMIT_S = 60
-SLOW_MS = 3_000
-ABANDONED_MS = 20_000
-TRANSFERS = 32
-OPENING_BALANCE = 1_000
-TOOLS = ["echo", "slow", "open_account", "deposit", "transfer", "balance", "audit"]
-LEDGER = json.loads((Path(__file__).parent / "ledger.json").read_text())
+import checks
+import features
 
 
-async def within(awaitable, what):
-    """Fails, and only fails, when `awaitable` takes longer than the limit."""
-    try:
-        return await asyncio.wait_for(awaitable, WAIT_LIMIT_S)
-    except TimeoutError:
-        raise AssertionError(f"{what}: no answer in {WAIT_LIMIT_S} s") from None
+class Session(checks.LivingSession):
+    def __init__(self, subject, person):
+        where = subject.where
+        target = where[0] if subject.transport == "http" else StdioServerParameters(command=where[0], args=where[1:])
+        self.notices = features.Notices()
+        super().__init__(Client(target, mode=subject.mode, **self._handlers(subject, person)))
 
+    def _handlers(self, subject, person):
+        if person is None:
+            return {}
 
-class Session:
-    """One connected client. Its context lives in a task of its own, as anyio wants it left where it was entered."""
+        async def sample(_context, params):
+            return person.sample(params)
 
-    def __init__(self, target, mode):
-        self._client = Client(target, mode=mode)
-        self._leave = asyncio.Event()
-        self._entered = asyncio.get_running_loop().create_future()
-        self._task = asyncio.create_task(self._live())
+        async def elicit(_context, params):
+            return person.elicit(params)
 
-    async def _live(self):
-        try:
-            async with self._client:
-                self._entered.set_result(None)
-                await self._leave.wait()
-        except Exception as error:
-            if self._entered.done():
-                raise
-            self._entered.set_exception(error)
+        async def roots(_context):
+            return person.roots()
 
-    @classmethod
-    async def connect(cls, target, mode):
-        session = cls(target, mode)
-        await within(session._entered, "connect")
-        return session
+        return {
+            "sampling_callback": sample,
+            "elicitation_callback": elicit,
+            "list_roots_callback": roots,
+            "logging_callback": self.notices.logged,
+            "message_handler": self.notices.told,
+            # In the stateless era each request says which messages it wants, and this client says the same for all.
+            "log_level": "debug" if subject.mode == "auto" else None,
+        }
 
-    @property
-    def client(self):
-        return self._client
+    protocol_version = property(lambda self: self.client.protocol_version)
+    server_info = property(lambda self: self.client.server_info)
+    capabilities = property(lambda self: self.client.server_capabilities)
 
     async def call(self, tool, arguments, progress=None):
-        return await self._client.call_tool(tool, arguments, progress_callback=progress)
+        return await self.client.call_tool(tool, arguments, progress_callback=progress)
 
-    async def close(self):
-        self._leave.set()
-        await within(self._task, "close")
-
-
-def text(result):
-    assert not result.is_error, f"tool error: {result.content}"
-    return "".join(block.text for block in result.content if block.type == "text")
-
-
-async def echo(session, message):
-    assert text(await within(session.call("echo", {"text": message}), "echo")) == message
-
-
-class Slow:
-    """A started `slow` call; `begun` waits for its first progress notification, so that it surely runs."""
-
-    def __init__(self, session, ms):
-        self.progress = []
-        self._first = asyncio.Event()
-        self.task = asyncio.create_task(session.call("slow", {"ms": ms}, self._on_progress))
-
-    async def _on_progress(self, progress, total, _message):
-        self.progress.append((progress, total))
-        self._first.set()
-
-    async def begun(self):
-        first = asyncio.create_task(self._first.wait())
-        await within(asyncio.wait([first, self.task], return_when=asyncio.FIRST_COMPLETED), "first progress of slow")
-        if not first.done():
-            first.cancel()
-            await self.task
-            raise AssertionError("slow ended without any progress")
-
-
-async def echo_overtakes(slow_session, echo_session):
-    slow = Slow(slow_session, SLOW_MS)
-    await slow.begun()
-    await echo(echo_session, "overtakes")
-    assert not slow.task.done(), "echo came back after slow"
-    text(await within(slow.task, "slow"))
-
-
-async def refuses(session, tool, arguments):
-    """An error may be a JSON-RPC error or a result with is_error; which one is the revision's choice."""
-    try:
-        result = await within(session.call(tool, arguments), tool)
-    except AssertionError:
-        raise
-    except Exception:
-        return
-    assert result.is_error, f"{tool}({arguments}) was accepted"
-
-
-async def ledger(session, tool, arguments, field):
-    result = await within(session.call(tool, arguments), tool)
-    text(result)
-    structured = result.structured_content or {}
-    assert LEDGER[field] in structured, f"{tool} has no {LEDGER[field]} in {structured}"
-    return structured[LEDGER[field]]
-
-
-async def transfers_keep_the_total(session):
-    first, second = [
-        await ledger(session, "open_account", {"owner": owner, "balance": OPENING_BALANCE}, "account")
-        for owner in ("first", "second")
-    ]
-    text(await within(session.call("deposit", {"account": first, "amount": 5}), "deposit"))
-    before = await ledger(session, "audit", {}, "total")
-    pairs = [(first, second) if index % 2 == 0 else (second, first) for index in range(TRANSFERS)]
-    calls = [
-        session.call("transfer", {"from": source, "to": to, "amount": 1 + index % 7, "pause_ms": 5})
-        for index, (source, to) in enumerate(pairs)
-    ]
-    for result in await within(asyncio.gather(*calls), "transfers"):
-        text(result)
-    assert await ledger(session, "audit", {}, "total") == before, "audit total changed"
-    balances = [await ledger(session, "balance", {"account": account}, "balance") for account in (first, second)]
-    assert sum(balances) == 2 * OPENING_BALANCE + 5, balances
-    await refuses(session, "transfer", {"from": first, "to": second, "amount": 10 * OPENING_BALANCE})
-
-
-async def cancel_and_go_on(session):
-    slow = Slow(session, ABANDONED_MS)
-    await slow.begun()
-    slow.task.cancel()
-    try:
-        await within(slow.task, "cancelled slow")
-    except asyncio.CancelledError:
-        pass
-    else:
-        raise AssertionError("the cancelled call returned a result")
-    await echo(session, "after a cancel")
-
-
-async def lists_the_tools(session):
-    listed = {tool.name: tool for tool in (await within(session.client.list_tools(), "tools/list")).tools}
-    for name in TOOLS:
-        assert name in listed, f"no tool {name}"
-        assert listed[name].input_schema.get("type") == "object", f"{name} has no object schema"
-    assert "text" in listed["echo"].input_schema["properties"], "echo has no text in its schema"
-    assert listed["audit"].output_schema, "audit has no output schema"
-
-
-async def progress_is_ordered(session):
-    slow = Slow(session, SLOW_MS)
-    text(await within(slow.task, "slow"))
-    assert len(slow.progress) >= 2, f"{len(slow.progress)} progress notifications in {SLOW_MS} ms"
-    values = [progress for progress, _ in slow.progress]
-    assert all(later > earlier for earlier, later in zip(values, values[1:])), f"progress does not increase: {values}"
-    assert all(total is None or progress <= total for progress, total in slow.progress), "progress exceeds its total"
-
-
-async def bad_arguments(session):
-    await refuses(session, "echo", {})
-    await refuses(session, "echo", {"text": 42})
-    await refuses(session, "slow", {"ms": "soon"})
-    await echo(session, "after errors")
-
-
-class Warnings(logging.Handler):
-    """What the client library logs as a warning during the run is a finding about the server."""
-
-    def __init__(self):
-        super().__init__(logging.WARNING)
-        self.lines = []
-
-    def emit(self, record):
-        self.lines.append(f"{record.name}: {record.getMessage()}")
-
-
-class Checks:
-    def __init__(self, revision, transport, target, collected):
-        self.revision = revision
-        self.transport = transport
-        self.target = target
-        self.collected = collected
-        # `auto` must find the newest revision by itself; the older one has to be asked for.
-        self.mode = "auto" if revision >= "2026-07-28" else "legacy"
-        self.main = None
-        self.other = None
-
-    def rows(self):
-        sessions = self.revision < "2026-07-28"
-        unicode_text = "naïve 日本語 עברית 🦀👩‍👩‍👧 \u0000\u001f\u2028 \"quoted\" \\ \n\t"
-        return [
-            ("connect", True, self.connect),
-            ("server name", True, self.server_name),
-            ("ping", sessions, self.ping),
-            ("tools/list", True, lambda: lists_the_tools(self.main)),
-            ("echo unicode", True, lambda: echo(self.main, unicode_text)),
-            ("echo 64 KiB", True, self.echo_large),
-            ("echo empty", True, lambda: echo(self.main, "")),
-            ("echo overtakes slow, same session", True, lambda: echo_overtakes(self.main, self.main)),
-            ("echo overtakes slow, other session", self.transport == "http", self.other_session),
-            ("progress", True, lambda: progress_is_ordered(self.main)),
-            ("cancel, go on", True, lambda: cancel_and_go_on(self.main)),
-            ("unknown tool", True, lambda: refuses(self.main, "no_such_tool", {})),
-            ("bad arguments", True, lambda: bad_arguments(self.main)),
-            ("transfers keep the total", True, lambda: transfers_keep_the_total(self.main)),
-            ("close", True, self.close),
-            ("no warning from the client", True, self.no_warning),
-        ]
-
-    async def connect(self):
-        self.main = await Session.connect(self.target, self.mode)
-        assert self.main.client.protocol_version == self.revision, self.main.client.protocol_version
-
-    async def server_name(self):
-        info = self.main.client.server_info
-        assert info is not None and info.name == "freehold", info
+    async def list_tools(self):
+        return (await self.client.list_tools(cache_mode="refresh")).tools
 
     async def ping(self):
-        await within(self.main.client.session.send_ping(), "ping")
+        await self.client.session.send_ping()
 
-    async def echo_large(self):
-        await echo(self.main, "x" * 65_536)
-        await echo(self.main, "é" * 32_768)
+    async def set_level(self, level):
+        await self.client.set_logging_level(level)
 
-    async def other_session(self):
-        self.other = await Session.connect(self.target, self.mode)
-        await echo_overtakes(self.main, self.other)
+    async def page(self, cursor):
+        return await self.client.list_tools(cursor=cursor, cache_mode="refresh")
 
-    async def close(self):
-        for session in filter(None, (self.main, self.other)):
-            await session.close()
+    async def list_resources(self):
+        return (await self.client.list_resources()).resources
 
-    async def no_warning(self):
-        assert self.collected.lines == [], self.collected.lines
+    async def list_templates(self):
+        return (await self.client.list_resource_templates()).resource_templates
 
+    async def read_resource(self, uri):
+        return (await self.client.read_resource(uri)).contents
 
-async def run(checks):
-    tally = {
-        "client": "python mcp 2", "transport": checks.transport, "revision": checks.revision,
-        "passed": 0, "total": 0, "failed": [], "without": [],
-    }
-    for name, applies, check in checks.rows():
-        if not applies:
-            tally["without"].append(name)
-            print(f"  n/a   {name}", file=sys.stderr)
-            continue
-        tally["total"] += 1
-        try:
-            await check()
-            tally["passed"] += 1
-            print(f"  ok    {name}", file=sys.stderr)
-        except Exception:
-            tally["failed"].append(name)
-            print(f"  FAIL  {name}: {traceback.format_exc()}", file=sys.stderr)
-            if name == "connect":
-                break
-    return tally
+    async def subscribe(self, uri):
+        await self.client.subscribe_resource(uri)
+
+    async def unsubscribe(self, uri):
+        await self.client.unsubscribe_resource(uri)
+
+    def listen(self, **wanted):
+        return self.client.listen(**wanted)
+
+    async def list_prompts(self):
+        return (await self.client.list_prompts()).prompts
+
+    async def get_prompt(self, name, arguments=None):
+        return (await self.client.get_prompt(name, arguments)).messages
+
+    async def complete(self, prompt, argument, value):
+        reference = PromptReference(type="ref/prompt", name=prompt)
+        return (await self.client.complete(reference, {"name": argument, "value": value})).completion
 
 
-def main():
-    if len(sys.argv) < 5 or sys.argv[1] != "--revision" or sys.argv[3] not in ("--http", "--stdio"):
-        sys.exit("usage: python.py --revision REVISION (--http URL | --stdio COMMAND...)")
-    revision, flag, rest = sys.argv[2], sys.argv[3], sys.argv[4:]
-    target = rest[0] if flag == "--http" else StdioServerParameters(command=rest[0], args=rest[1:])
-    collected = Warnings()
-    logging.getLogger().addHandler(collected)
-    # Its own deprecation notices are about this script, not about the server.
-    warnings.simplefilter("ignore")
-    tally = asyncio.run(run(Checks(revision, flag.removeprefix("--"), target, collected)))
-    print(json.dumps(tally), flush=True)
-    sys.exit(1 if tally["failed"] else 0)
-
-
-main()
+features.main("python mcp 2", Session)

@@ -1,12 +1,12 @@
 // The scenarios that the suite runs but does not judge (extensions, pending ones), judged by the same
-// rule as the scored ones: node unscored.mjs REQUIREMENTS BASELINE LOG. Exit 1 on a new failure, on an
+// rule as the scored ones: node unscored.mjs REQUIREMENTS LOG [BASELINE]. Exit 1 on a new failure, on an
 // `unscored` entry that passes, and on any baseline entry that names nothing in its set.
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 
-const [requirementsFile, baselineFile, logFile] = process.argv.slice(2);
+const [requirementsFile, logFile, baselineFile] = process.argv.slice(2);
 const requirements = parse(readFileSync(requirementsFile, 'utf8'));
-const baseline = parse(readFileSync(baselineFile, 'utf8')) ?? {};
+const baseline = (baselineFile && parse(readFileSync(baselineFile, 'utf8'))) || {};
 const log = readFileSync(logFile, 'utf8').replace(/\x1b\[[0-9;]*m/g, '');
 
 const verdicts = new Map([...log.matchAll(/^([✓✗]) ([^:\s]+): \d+ passed/gm)].map(([, mark, name]) => [name, mark === '✓']));

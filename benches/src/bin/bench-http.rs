@@ -35,7 +35,7 @@ struct Options {
         long,
         value_enum,
         value_delimiter = ',',
-        default_value = "floor,freehold,rmcp-stateful,rmcp-stateless"
+        default_value = "floor,freehold,freehold-rmcp,rmcp-stateful,rmcp-stateless"
     )]
     servers: Vec<Server>,
     /// Also write all figures to this file
@@ -121,7 +121,7 @@ fn subjects(options: &Options) -> Vec<Subject> {
 
 fn speaks(server: Server, era: Era) -> bool {
     match server {
-        Server::Floor | Server::Freehold => true,
+        Server::Floor | Server::Freehold | Server::FreeholdRmcp => true,
         Server::RmcpStateful => era == Era::Session,
         Server::RmcpStateless => era == Era::Stateless,
     }

@@ -13,6 +13,8 @@ use freehold_benches::table::Table;
 use freehold_benches::{cpu_time, pinning, report, run};
 use serde::Serialize;
 use tokio::runtime::Runtime;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 /// CPU per operation of Engine::process and Engine::process_bytes, next to parsing and serialising the same with
 /// serde_json alone: one thread, rounds interleaved, every answer checked.
@@ -47,11 +49,22 @@ enum Subject {
     Process,
     /// The same with a circuit breaker, for a method that may be run again
     Recovering,
+    /// A decoded message in, a response out, with telemetry
+    Watched,
+    /// The same as `process`, with a subscriber of `tracing` that keeps the span of each request until it closes
+    Traced,
     /// Bytes in, bytes out
     ProcessBytes,
 }
 
-const SUBJECTS: [Subject; 4] = [Subject::Floor, Subject::Process, Subject::Recovering, Subject::ProcessBytes];
+const SUBJECTS: [Subject; 6] = [
+    Subject::Floor,
+    Subject::Process,
+    Subject::Watched,
+    Subject::Traced,
+    Subject::Recovering,
+    Subject::ProcessBytes,
+];
 
 /// What `block_on` runs at a time.
 const BATCH: u32 = 1_000;
@@ -61,6 +74,8 @@ impl fmt::Display for Subject {
         f.write_str(match self {
             Self::Floor => "floor: serde_json alone",
             Self::Process => "Engine::process",
+            Self::Watched => "Engine::process, watched",
+            Self::Traced => "Engine::process, with a subscriber",
             Self::Recovering => "Engine::process, breaker on, repeatable",
             Self::ProcessBytes => "Engine::process_bytes",
         })
@@ -78,6 +93,7 @@ struct Bench {
     runtime: Runtime,
     engine: EchoEngine,
     recovering: EchoEngine,
+    watched: EchoEngine,
     exchanges: Vec<Exchange>,
 }
 
@@ -86,17 +102,29 @@ impl Bench {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let engine = runtime.block_on(async { EchoEngine::new() })?;
         let recovering = runtime.block_on(async { EchoEngine::recovering() })?;
-        Ok(Self { runtime, engine, recovering, exchanges: exchanges(BATCH) })
+        let watched = runtime.block_on(async { EchoEngine::watched() })?;
+        Ok(Self { runtime, engine, recovering, watched, exchanges: exchanges(BATCH) })
     }
 
     /// Runs `subject` so many times; the CPU time per operation in nanoseconds.
     fn run(&self, subject: Subject, operations: u32) -> Result<f64> {
+        if subject != Subject::Traced {
+            return self.run_here(subject, operations);
+        }
+        let subscriber = tracing_subscriber::registry().with(LevelFilter::DEBUG);
+        let ran = tracing::subscriber::with_default(subscriber, || self.run_here(subject, operations));
+        // Else all others would be asked whether somebody listens.
+        tracing::callsite::rebuild_interest_cache();
+        ran
+    }
+
+    fn run_here(&self, subject: Subject, operations: u32) -> Result<f64> {
         let mut nanoseconds = 0.0;
         let mut left = operations;
         while left > 0 {
             let exchanges = &self.exchanges[..left.min(BATCH) as usize];
             let messages = match subject {
-                Subject::Process | Subject::Recovering => {
+                Subject::Process | Subject::Watched | Subject::Traced | Subject::Recovering => {
                     exchanges.iter().map(Exchange::message).collect::<Result<_>>()?
                 }
                 _ => Vec::new(),
@@ -114,7 +142,10 @@ impl Bench {
     fn measured(&self, subject: Subject, messages: Vec<Message<'_>>, exchanges: &[Exchange]) -> Result<()> {
         match subject {
             Subject::Floor => parse_and_serialize(exchanges),
-            Subject::Process => self.runtime.block_on(self.engine.process(messages, exchanges)),
+            Subject::Process | Subject::Traced => {
+                self.runtime.block_on(self.engine.process(messages, exchanges))
+            }
+            Subject::Watched => self.runtime.block_on(self.watched.process(messages, exchanges)),
             Subject::Recovering => self.runtime.block_on(self.recovering.process(messages, exchanges)),
             Subject::ProcessBytes => self.runtime.block_on(self.engine.process_bytes(exchanges)),
         }

@@ -5,6 +5,7 @@ use crate::{
     period::Period,
 };
 use clap::{Args, Parser, Subcommand};
+use freehold_admin::HttpUrl;
 use serde::Serialize;
 use std::{num::NonZeroUsize, path::PathBuf};
 
@@ -20,6 +21,25 @@ Exit codes:
   1        a failure while running, such as an address in use
   2        bad usage or a bad configuration
   130/143  ended by a second Ctrl-C / SIGTERM before the drain was over";
+
+const INSPECT_EXAMPLES: &str = "\
+Examples:
+  freehold inspect
+  freehold inspect --watch --search transfer
+  freehold inspect --json | jq '.calls.listed[] | select(.waits != [])'
+  curl -s http://127.0.0.1:8809/admin/reports/FH-1.json | freehold check -";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  freehold completions bash > ~/.local/share/bash-completion/completions/freehold
+  freehold completions zsh > \"${fpath[1]}/_freehold\"
+  freehold completions fish > ~/.config/fish/completions/freehold.fish";
+
+const MAN_EXAMPLES: &str = "\
+Examples:
+  freehold man | man -l -
+  freehold man serve > freehold-serve.1
+  freehold man --dir ~/.local/share/man/man1";
 
 const SERVE_EXAMPLES: &str = "\
 Examples:
@@ -54,6 +74,76 @@ pub(crate) enum Command {
     Serve(Box<ServeArguments>),
     /// Watch a naive server and this one next to each other, on the same traffic with deadlocks in it.
     Demo(DemoArguments),
+    /// Show what a running server does: its calls, what they hold and wait for, its deadlocks.
+    #[command(after_help = INSPECT_EXAMPLES, mut_args = |argument| argument.hide_env(true))]
+    Inspect(InspectArguments),
+    /// Explain a deadlock report: a JSON file, as an admin server and a log have it.
+    Check(CheckArguments),
+    /// Ask a running server's admin address whether it is alive: exit code 0 if it is, 1 if not.
+    #[command(mut_args = |argument| argument.hide_env(true))]
+    Health(HealthArguments),
+    /// Write the completions of a shell to standard output.
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions(CompletionsArguments),
+    /// Write a manual page to standard output, or all of them into a folder.
+    #[command(after_help = MAN_EXAMPLES)]
+    Man(ManArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HealthArguments {
+    /// The admin address of the server.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8809/", env = "FREEHOLD_ADMIN_URL")]
+    pub(crate) url: HttpUrl,
+    /// Its token.
+    #[arg(long, value_name = "TOKEN", env = "FREEHOLD_ADMIN_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    /// Ask whether it should get requests (`/readyz`) rather than whether it answers at all (`/livez`).
+    #[arg(long)]
+    pub(crate) ready: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArguments {
+    /// The shell.
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArguments {
+    /// The command whose page is wanted; without it that of `freehold` itself.
+    #[arg(value_name = "COMMAND", conflicts_with = "dir")]
+    pub(crate) command: Option<String>,
+    /// Write the pages of all commands into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArguments {
+    /// The admin address of the server.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8809/", env = "FREEHOLD_ADMIN_URL")]
+    pub(crate) url: HttpUrl,
+    /// Its token.
+    #[arg(long, value_name = "TOKEN", env = "FREEHOLD_ADMIN_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    /// Show only calls with this in their method, tool, session, id, stage or locks.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) search: String,
+    /// Show it again and again, until Ctrl-C.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) watch: bool,
+    /// Write all of it as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    /// The report; `-` for standard input.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -133,6 +223,60 @@ pub(crate) struct Settings {
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     allow_host: Option<Vec<String>>,
+
+    /// Show metrics, health, inspection and a live page on this address, or `off` [default: 127.0.0.1:8809].
+    #[arg(long, value_name = "ADDR", env = "FREEHOLD_ADMIN", help_heading = "Administration")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admin: Option<String>,
+    /// Requests to the admin address must carry this token, as a bearer token or as the password in a browser; needed on any
+    /// address but loopback.
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "FREEHOLD_ADMIN_TOKEN",
+        hide_env_values = true,
+        help_heading = "Administration"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admin_token: Option<String>,
+    /// Serve requests to the admin address that are addressed to this host besides loopback names, or `*` for any;
+    /// repeatable. Off loopback any host is served unless this is given.
+    #[arg(
+        long,
+        value_name = "HOST",
+        env = "FREEHOLD_ADMIN_ALLOW_HOST",
+        value_delimiter = ',',
+        help_heading = "Administration"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admin_allow_host: Option<Vec<String>>,
+    /// Post deadlocks, changes of circuit breakers and findings of the watchdog as JSON to this address (http only);
+    /// repeatable.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "FREEHOLD_ALERT_WEBHOOK",
+        value_delimiter = ',',
+        help_heading = "Administration"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alert_webhook: Option<Vec<String>>,
+
+    /// Give the client on standard input and output the tool `freehold_inspect` and the resources `freehold://...`, which
+    /// answer also while all calls are stuck; only with --stdio. Over HTTP there is the admin address, or the library with an
+    /// authorizer.
+    #[arg(
+        long,
+        env = "FREEHOLD_MCP_INSPECTION",
+        help_heading = "Administration",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_name = "BOOL",
+        hide_possible_values = true
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mcp_inspection: Option<bool>,
 
     /// How long a call may take; its progress begins this anew [default: 30s].
     #[arg(long, value_name = "TIME", env = "FREEHOLD_TIMEOUT", help_heading = "Limits")]
@@ -227,15 +371,29 @@ mod tests {
     #[test]
     fn every_setting_is_a_key_of_the_file_and_a_variable() {
         let serve = Cli::command().find_subcommand("serve").unwrap().clone();
-        let keys =
-            toml::Table::try_from(Config { token: Some("t".to_owned()), ..Config::default() }).unwrap();
+        let keys = toml::Table::try_from(Config {
+            token: Some("t".to_owned()),
+            admin_token: Some("t".to_owned()),
+            ..Config::default()
+        })
+        .unwrap();
         let mut settings = 0;
         for argument in serve.get_arguments().filter(|argument| argument.get_help_heading().is_some()) {
             let name = argument.get_long().unwrap();
             assert!(keys.contains_key(name), "{name} is no key");
             let default = keys[name].to_string().replace('"', "");
             let told = argument.get_help().unwrap().to_string();
-            let has_default = !matches!(name, "stdio" | "token" | "allow-origin" | "allow-host");
+            let has_default = !matches!(
+                name,
+                "stdio"
+                    | "token"
+                    | "allow-origin"
+                    | "allow-host"
+                    | "admin-token"
+                    | "admin-allow-host"
+                    | "alert-webhook"
+                    | "mcp-inspection"
+            );
             assert_eq!(told.contains(&format!("[default: {default}]")), has_default, "{name}: {told}");
             let variable = format!("FREEHOLD_{}", name.replace('-', "_").to_uppercase());
             assert_eq!(argument.get_env().unwrap().to_str(), Some(&*variable));

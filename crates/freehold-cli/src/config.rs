@@ -2,6 +2,7 @@
 
 use crate::{cli::Settings, period::Period};
 use freehold::Limits;
+use freehold_admin::{AdminOptions, InvalidWebhook, Webhook};
 use freehold_mcp::HttpOptions;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -22,6 +23,12 @@ pub(crate) struct Config {
     pub(crate) token: Option<String>,
     pub(crate) allow_origin: Vec<String>,
     pub(crate) allow_host: Vec<String>,
+    pub(crate) admin: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) admin_token: Option<String>,
+    pub(crate) admin_allow_host: Vec<String>,
+    pub(crate) alert_webhook: Vec<String>,
+    pub(crate) mcp_inspection: bool,
     pub(crate) timeout: Period,
     pub(crate) timeout_cap: Period,
     pub(crate) soft_limit: Period,
@@ -82,6 +89,18 @@ pub(crate) enum ConfigError {
          that clients send as `Authorization: Bearer TOKEN`, or listen on loopback with --http 127.0.0.1:8808"
     )]
     TokenNeeded(String),
+    #[error(
+        "the admin address {0} can be reached from other machines, and no token is set for it: set FREEHOLD_ADMIN_TOKEN \
+         (or --admin-token) to a secret, or listen on loopback with --admin 127.0.0.1:8809, or use --admin off"
+    )]
+    AdminTokenNeeded(String),
+    #[error(
+        "--mcp-inspection is for the client on standard input and output, so it needs --stdio; over HTTP use the admin \
+         address (--admin), which shows the same"
+    )]
+    InspectionOverHttp,
+    #[error("{url:?} cannot get alerts: {error}")]
+    Webhook { url: String, error: InvalidWebhook },
 }
 
 impl Default for Config {
@@ -95,6 +114,11 @@ impl Default for Config {
             token: None,
             allow_origin: Vec::new(),
             allow_host: Vec::new(),
+            admin: DEFAULT_ADMIN.to_owned(),
+            admin_token: None,
+            admin_allow_host: Vec::new(),
+            alert_webhook: Vec::new(),
+            mcp_inspection: false,
             timeout: limits.deadline.into(),
             timeout_cap: limits.deadline_cap.into(),
             soft_limit: limits.soft_limit.into(),
@@ -114,6 +138,9 @@ impl Default for Config {
         }
     }
 }
+
+/// Where the admin server listens unless told otherwise.
+const DEFAULT_ADMIN: &str = "127.0.0.1:8809";
 
 fn at_least_one(count: usize) -> NonZeroUsize {
     NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN)
@@ -139,8 +166,12 @@ impl Config {
             return Err(ConfigError::EndpointPath(self.path.clone()));
         }
         let visible = |token: &String| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
-        if self.token.as_ref().is_some_and(|token| !visible(token)) {
+        if [&self.token, &self.admin_token].into_iter().flatten().any(|token| !visible(token)) {
             return Err(ConfigError::Token);
+        }
+        self.webhooks()?;
+        if self.mcp_inspection && !self.stdio {
+            return Err(ConfigError::InspectionOverHttp);
         }
         if self.timeout > self.timeout_cap {
             return Err(ConfigError::TimeoutAboveCap { timeout: self.timeout, cap: self.timeout_cap });
@@ -150,19 +181,43 @@ impl Config {
 
     /// Where to listen, and whether that is on this machine only. Off it, a token is required.
     pub(crate) fn addresses(&self) -> Result<(Vec<SocketAddr>, Reach), ConfigError> {
-        let invalid = |reason: String| ConfigError::Address { address: self.http.clone(), reason };
-        let found = self.http.to_socket_addrs().map_err(|error| invalid(error.to_string()))?;
-        let found: Vec<_> = found.collect();
-        if found.is_empty() {
-            return Err(invalid("the name has no address".to_owned()));
-        }
-        if found.iter().all(|address| address.ip().to_canonical().is_loopback()) {
-            return Ok((found, Reach::ThisMachine));
-        }
-        if self.token.is_none() {
+        let (found, reach) = resolve(&self.http)?;
+        if reach == Reach::Network && self.token.is_none() {
             return Err(ConfigError::TokenNeeded(self.http.clone()));
         }
-        Ok((found, Reach::Network))
+        Ok((found, reach))
+    }
+
+    /// The same of the admin server, if there is to be one.
+    pub(crate) fn admin_addresses(&self) -> Result<Option<(Vec<SocketAddr>, Reach)>, ConfigError> {
+        if self.admin == "off" {
+            return Ok(None);
+        }
+        let (found, reach) = resolve(&self.admin)?;
+        if reach == Reach::Network && self.admin_token.is_none() {
+            return Err(ConfigError::AdminTokenNeeded(self.admin.clone()));
+        }
+        Ok(Some((found, reach)))
+    }
+
+    /// Whether nobody said where the admin server is to be.
+    pub(crate) fn is_default_admin(&self) -> bool {
+        self.admin == DEFAULT_ADMIN
+    }
+
+    pub(crate) fn admin_options(&self, reach: Reach) -> AdminOptions {
+        let any_host = reach == Reach::Network && self.admin_allow_host.is_empty();
+        AdminOptions {
+            token: self.admin_token.clone(),
+            allowed_hosts: if any_host { vec!["*".to_owned()] } else { self.admin_allow_host.clone() },
+        }
+    }
+
+    pub(crate) fn webhooks(&self) -> Result<Vec<Webhook>, ConfigError> {
+        let webhook = |url: &String| {
+            Webhook::new(url).map_err(|error| ConfigError::Webhook { url: url.clone(), error })
+        };
+        self.alert_webhook.iter().map(webhook).collect()
     }
 
     pub(crate) fn limits(&self) -> Limits {
@@ -193,14 +248,28 @@ impl Config {
         }
     }
 
-    /// The settings as a configuration file; the token is left out.
+    /// The settings as a configuration file; the tokens are left out.
     pub(crate) fn to_toml(&self) -> Result<String, ConfigError> {
-        let mut text = toml::to_string(&Self { token: None, ..self.clone() })?;
-        if self.token.is_some() {
-            text.push_str("# token is set; it is not shown\n");
+        let mut text = toml::to_string(&Self { token: None, admin_token: None, ..self.clone() })?;
+        for (name, token) in [("token", &self.token), ("admin-token", &self.admin_token)] {
+            if token.is_some() {
+                text.push_str(&format!("# {name} is set; it is not shown\n"));
+            }
         }
         Ok(text)
     }
+}
+
+/// The addresses behind a name, and from where they can be reached.
+fn resolve(address: &str) -> Result<(Vec<SocketAddr>, Reach), ConfigError> {
+    let invalid = |reason: String| ConfigError::Address { address: address.to_owned(), reason };
+    let found = address.to_socket_addrs().map_err(|error| invalid(error.to_string()))?;
+    let found: Vec<_> = found.collect();
+    if found.is_empty() {
+        return Err(invalid("the name has no address".to_owned()));
+    }
+    let local = found.iter().all(|address| address.ip().to_canonical().is_loopback());
+    Ok((found, if local { Reach::ThisMachine } else { Reach::Network }))
 }
 
 /// From where the server can be reached.

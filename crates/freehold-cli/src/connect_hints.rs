@@ -3,17 +3,21 @@
 use std::fmt::{self, Write};
 
 /// The lines to print at the start of an HTTP server.
-pub(crate) fn connect_hints(url: &str, token: bool) -> String {
+pub(crate) fn connect_hints(url: &str, token: bool, page: Option<&str>) -> String {
     let mut text = String::new();
     // Writing to a String does not fail.
-    let _ = write(&mut text, url, token);
+    let _ = write(&mut text, url, token, page);
     text
 }
 
-fn write(text: &mut String, url: &str, token: bool) -> fmt::Result {
+fn write(text: &mut String, url: &str, token: bool, page: Option<&str>) -> fmt::Result {
     let header = if token { " --header \"Authorization: Bearer $FREEHOLD_TOKEN\"" } else { "" };
     let headers = if token { r#", "headers": { "Authorization": "Bearer ${FREEHOLD_TOKEN}" }"# } else { "" };
-    writeln!(text, "Freehold serves MCP at {url}\n")?;
+    writeln!(text, "Freehold serves MCP at {url}")?;
+    if let Some(page) = page {
+        writeln!(text, "What it does is shown at {page} (and by `freehold inspect`)")?;
+    }
+    writeln!(text)?;
     writeln!(
         text,
         "Inspector   npx @modelcontextprotocol/inspector --cli --transport http --server-url {url}{header} --method tools/list"
@@ -44,7 +48,8 @@ mod tests {
     #[test]
     fn the_json_in_the_hints_is_json() {
         for token in [false, true] {
-            let hints = connect_hints("http://127.0.0.1:8808/mcp", token);
+            let hints = connect_hints("http://127.0.0.1:8808/mcp", token, Some("http://127.0.0.1:8809/"));
+            assert!(hints.contains("http://127.0.0.1:8809/"), "{hints}");
             let mut found = 0;
             for json in hints.lines().filter_map(|line| line.find('{').map(|at| &line[at..])) {
                 let value: serde_json::Value = serde_json::from_str(json).unwrap();

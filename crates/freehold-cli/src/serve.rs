@@ -1,6 +1,7 @@
 //! `freehold serve`.
 
 use crate::{
+    admin::{self, AdminTarget},
     cli::ServeArguments,
     config::{Config, Reach},
     connect_hints::connect_hints,
@@ -10,7 +11,8 @@ use crate::{
     shutdown::{StopSignals, drain_on_signal, finish_drain},
     tools,
 };
-use freehold_mcp::{McpServer, ServeError};
+use freehold_admin::{RunningAdmin, Telemetry};
+use freehold_mcp::{HttpListener, McpServer, ServeError};
 use std::{
     error::Error,
     io::{self, Write},
@@ -27,6 +29,7 @@ pub(crate) fn command(arguments: ServeArguments) -> Result<(), Failure> {
     }
     // Before anything starts: a mistake in the address is one of usage.
     let target = Target::of(&config)?;
+    let admin = AdminTarget::of(&config)?;
     let log = logging::start(&config)?;
     let tools = match config.tool_threads {
         0 => None,
@@ -36,7 +39,7 @@ pub(crate) fn command(arguments: ServeArguments) -> Result<(), Failure> {
     };
     let runtime = UnattendedRuntime::new(&mut Builder::new_multi_thread())?;
     let tools = tools.as_ref().map(UnattendedRuntime::handle);
-    let served = runtime.block_on(serve(&config, target, &log, tools));
+    let served = runtime.block_on(serve(&config, target, admin, &log, tools));
     log.flush();
     served
 }
@@ -85,30 +88,47 @@ impl Target {
 async fn serve(
     config: &Config,
     target: Target,
+    admin: AdminTarget,
     log: &LogFlush,
     tools: Option<&Handle>,
 ) -> Result<(), Failure> {
     let signals = StopSignals::receive()?;
-    let server = server(config, tools)?;
+    let telemetry = admin::telemetry(config)?;
+    let server = server(config, tools, &telemetry)?;
     let engine = server.engine().clone();
     let grace = config.drain_grace.duration();
     let drain = drain_on_signal(engine.clone(), grace, signals, log.clone());
     engine.runtime().spawn("drain on a signal", Box::pin(drain));
-    let served = match target {
-        Target::Stdio => serve_stdio(&server).await,
-        Target::Http(addresses, reach) => serve_http(&server, config, &addresses, reach).await,
+    // It goes on until the drain is over.
+    let show = || admin::show(admin, config, &engine, &telemetry);
+    let (served, _admin) = match target {
+        Target::Stdio => {
+            let admin = show()?;
+            (serve_stdio(&server).await, admin)
+        }
+        Target::Http(addresses, reach) => {
+            let listener = listen(&server, config, &addresses, reach).await?;
+            let admin = show()?;
+            greet(&listener, config, admin.as_ref());
+            listener.serve().await;
+            (Ok(()), admin)
+        }
     };
     finish_drain(&engine, grace).await;
     served
 }
 
-fn server(config: &Config, threads: Option<&Handle>) -> Result<McpServer, Failure> {
+fn server(config: &Config, threads: Option<&Handle>, telemetry: &Telemetry) -> Result<McpServer, Failure> {
     let ledger = Ledger::new(config.max_accounts.get());
     let mut builder = McpServer::builder("freehold", env!("CARGO_PKG_VERSION"))
         .title("Freehold")
         .instructions(tools::INSTRUCTIONS)
         .limits(config.limits())
+        .engine(|engine| engine.observer(telemetry.clone()))
         .app(std::sync::Arc::new(ledger));
+    if config.mcp_inspection {
+        builder = builder.operators(telemetry.operators(|asker| asker.is_on_stdio()));
+    }
     if let Some(threads) = threads {
         builder = builder.engine(|engine| engine.handlers_on(threads));
     }
@@ -120,23 +140,28 @@ async fn serve_stdio(server: &McpServer) -> Result<(), Failure> {
     Ok(server.serve_stdio().await?)
 }
 
-async fn serve_http(
+async fn listen(
     server: &McpServer,
     config: &Config,
     addresses: &[SocketAddr],
     reach: Reach,
-) -> Result<(), Failure> {
+) -> Result<HttpListener, Failure> {
     let bound = server.bind_http(addresses, config.http_options(reach)).await;
     let listener = bound.map_err(|error| cannot_listen(config.http.clone(), &error))?;
     tracing::info!(url = listener.url(), "serving");
     if reach == Reach::Network {
         tracing::warn!("other machines can connect, and without TLS; put a proxy with TLS in front");
     }
-    let hints = connect_hints(&url_for_people(listener.address(), &config.path), config.token.is_some());
+    Ok(listener)
+}
+
+/// Tells how to connect, and where the page is.
+fn greet(listener: &HttpListener, config: &Config, admin: Option<&RunningAdmin>) {
+    let page = admin.map(|admin| url_for_people(admin.address(), "/"));
+    let url = url_for_people(listener.address(), &config.path);
+    let hints = connect_hints(&url, config.token.is_some(), page.as_deref());
     // Nobody needs the hints if nobody reads them.
     let _ = io::stdout().write_all(hints.as_bytes());
-    listener.serve().await;
-    Ok(())
 }
 
 /// The address for a client on this machine; "any address" is none to connect to.

@@ -145,6 +145,9 @@ fn a_signal_with_everything_open_ends_it_soon_after_the_grace() {
     );
     let mut nobody_reads = TcpStream::connect(&address).unwrap();
     nobody_reads.write_all(head.as_bytes()).unwrap();
+    // It runs once its progress begins the answer, which stays unread.
+    nobody_reads.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    assert_eq!(nobody_reads.peek(&mut [0]).unwrap(), 1);
     let _idle = TcpStream::connect(&address).unwrap();
     let mut half = TcpStream::connect(&address).unwrap();
     half.write_all(b"POST /mcp HTTP/1.1\r\nHost: ").unwrap();

@@ -210,3 +210,35 @@ fn a_signal_ends_it_although_its_input_stays_open() {
     server.signal("TERM");
     assert_eq!(server.ended(), Some(0));
 }
+
+/// A client that started the server may look into it, also while it has as many calls as it takes.
+#[test]
+fn the_client_may_inspect_a_stuck_server_if_asked() {
+    let mut server = initialized(&["--mcp-inspection", "--max-calls", "1", "--admin", "off"]);
+    server.write_line(&call(1, "slow", json!({ "ms": 300_000 })));
+    let mut seen = Value::Null;
+    for id in 2..ATTEMPTS {
+        server.write_line(&call(id.into(), "freehold_inspect", json!({ "search": "slow" })));
+        let answer = next(&server);
+        seen = serde_json::from_str(answer["result"]["content"][0]["text"].as_str().unwrap()).unwrap();
+        if seen["calls"]["listed"][0]["stage"] == "handler" {
+            break;
+        }
+    }
+    assert_eq!(seen["calls"]["listed"][0]["subject"], "slow", "{seen}");
+    server.write_line(&call(3, "echo", json!({ "text": "no place" })));
+    assert!(next(&server)["error"]["message"].as_str().unwrap().contains("too many calls"));
+    server.write_line(&request(4, "tools/list", json!({})));
+    assert_eq!(next(&server)["result"]["tools"][0]["name"], "freehold_inspect");
+    server.write_line(&request(5, "resources/read", json!({ "uri": "freehold://metrics" })));
+    let read = next(&server);
+    let text = read["result"]["contents"][0]["text"].as_str().unwrap_or_else(|| panic!("{read}"));
+    assert!(text.contains("freehold_calls_in_flight 1"), "{text}");
+}
+
+#[test]
+fn over_http_the_inspection_is_refused() {
+    let (code, _, errors) = freehold_process::run(freehold(&["--http", "127.0.0.1:0", "--mcp-inspection"]));
+    assert_eq!(code, Some(2), "{errors}");
+    assert!(errors.contains("--stdio") && errors.contains("--admin"), "{errors}");
+}

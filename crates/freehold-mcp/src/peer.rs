@@ -1,8 +1,14 @@
 //! The client of a session, as its `initialize` described it.
 
-use crate::model::{Capabilities, LogLevel};
+use crate::{
+    http::{Principal, Streams},
+    model::{Capabilities, LogLevel},
+};
 use freehold::{Session, State};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicU8, Ordering},
+};
 
 /// What the protocol keeps for a session.
 #[derive(Debug)]
@@ -10,12 +16,21 @@ pub(crate) struct Peer {
     pub(crate) version: &'static str,
     pub(crate) capabilities: Capabilities,
     log_level: AtomicU8,
+    /// Whose session it is, if that is known.
+    pub(crate) principal: Option<Arc<Principal>>,
+    /// Those that its client can come back to, once there is one.
+    pub(crate) streams: OnceLock<Arc<Streams>>,
 }
 
 impl Peer {
     pub(crate) fn new(version: &'static str, capabilities: Capabilities) -> Self {
         // Until the client chooses, it gets what an operator would want to see.
-        Self { version, capabilities, log_level: AtomicU8::new(LogLevel::Info as u8) }
+        let log_level = AtomicU8::new(LogLevel::Info as u8);
+        Self { version, capabilities, log_level, principal: None, streams: OnceLock::new() }
+    }
+
+    pub(crate) fn opened_by(self, principal: Option<Arc<Principal>>) -> Self {
+        Self { principal, ..self }
     }
 
     pub(crate) fn of<S: State>(session: &Session<S>) -> Option<&Self> {

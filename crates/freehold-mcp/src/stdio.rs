@@ -4,23 +4,28 @@
 //! written waits in the session's bounded stream. One writer writes whole lines.
 
 use crate::{
+    batch::{self, Answers, Batch, BatchStep, Parts},
     framing::{encode, one_line},
     model::Meta,
+    operators::OverStdio,
     peer::Peer,
     protocol::{check_params, method},
     server::McpServer,
 };
 use bytes::{Bytes, BytesMut};
 use freehold::{
-    CloseReason, Engine, ErrorCode, ErrorObject, Frame, Listener, Message, OpenError, Request, Response,
-    Route, Session, State,
+    CloseReason, Engine, ErrorCode, ErrorObject, Extension, Frame, Listener, Message, OpenError, Request,
+    Response, Route, Session, State,
     message::{Decoded, Malformed, decode},
     runtime::until,
 };
 use futures_util::future::maybe_done;
 use memchr::memchr;
-use std::{io, time::Duration};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    sync::mpsc,
+};
 
 /// How long calls may go on after the input has ended: clients kill a server that does not end within two seconds.
 const AFTER_INPUT: Duration = Duration::from_millis(1_500);
@@ -50,7 +55,8 @@ impl<S: State> McpServer<S> {
     ///
     /// [`StdioError`].
     pub async fn serve_stdio(&self) -> Result<(), StdioError> {
-        self.serve_io(tokio::io::stdin(), tokio::io::stdout()).await
+        let whoever_started_it: Extension = Arc::new(OverStdio);
+        self.serve_streams(tokio::io::stdin(), tokio::io::stdout(), Some(whoever_started_it)).await
     }
 
     /// [`serve_stdio`](Self::serve_stdio) on any pair of streams.
@@ -67,12 +73,22 @@ impl<S: State> McpServer<S> {
         input: impl AsyncRead + Unpin + Send,
         output: impl AsyncWrite + Unpin + Send,
     ) -> Result<(), StdioError> {
+        self.serve_streams(input, output, None).await
+    }
+
+    async fn serve_streams(
+        &self,
+        input: impl AsyncRead + Unpin + Send,
+        output: impl AsyncWrite + Unpin + Send,
+        client: Option<Extension>,
+    ) -> Result<(), StdioError> {
         let engine = self.engine();
         let session = CloseOnDrop(engine.open()?);
         // It may have ended before it is asked again: the client closed its end, or a drain closed the session.
         let mut writer = std::pin::pin!(maybe_done(write_lines(session.0.listen(), output)));
+        let (open, mut batches) = mpsc::channel(1);
         let read = {
-            let mut reader = std::pin::pin!(read_lines(engine, &session.0, input));
+            let mut reader = std::pin::pin!(read_lines(engine, &session.0, input, &open, client.as_ref()));
             tokio::select! {
                 read = reader.as_mut() => {
                     end_listening(engine, &session.0);
@@ -89,6 +105,9 @@ impl<S: State> McpServer<S> {
         let runtime = engine.runtime();
         let calls_ended = async {
             session.0.calls_ended().await;
+            // Their answers are pushed by tasks of their own.
+            drop(open);
+            batches.recv().await;
             session.0.close(CloseReason::Disconnected);
         };
         // After a drain no call is left that could still have something to say.
@@ -207,6 +226,8 @@ async fn read_lines<S: State>(
     engine: &Engine<S>,
     session: &Session<S>,
     mut input: impl AsyncRead + Unpin,
+    open: &OpenBatches,
+    client: Option<&Extension>,
 ) -> io::Result<()> {
     let mut lines = Lines::new(engine.limits().message_bytes);
     loop {
@@ -215,13 +236,13 @@ async fn read_lines<S: State>(
         lines.buffer.reserve(READ_BYTES);
         if input.read_buf(&mut lines.buffer).await? == 0 {
             if let Some(rest) = lines.rest() {
-                take_line(engine, session, &rest);
+                take_line(engine, session, &rest, open, client);
             }
             return Ok(());
         }
         while let Some(line) = lines.next() {
             match line {
-                Line::Whole(line) => take_line(engine, session, &line),
+                Line::Whole(line) => take_line(engine, session, &line, open, client),
                 Line::TooLong => {
                     let most = engine.limits().message_bytes;
                     refuse(engine, session, &Malformed::too_large(most));
@@ -231,13 +252,22 @@ async fn read_lines<S: State>(
     }
 }
 
-fn take_line<S: State>(engine: &Engine<S>, session: &Session<S>, line: &[u8]) {
+fn take_line<S: State>(
+    engine: &Engine<S>,
+    session: &Session<S>,
+    line: &[u8],
+    open: &OpenBatches,
+    client: Option<&Extension>,
+) {
     if line.iter().all(u8::is_ascii_whitespace) {
         return;
     }
     match decode(line, engine.limits()) {
-        Decoded::Single(Ok(message)) => take_message(engine, session, message),
+        Decoded::Single(Ok(message)) => take_message(engine, session, message, client),
         Decoded::Single(Err(malformed)) => refuse(engine, session, &malformed),
+        Decoded::Batch(parts) if batch::is_spoken_by(session) && batch::check(&parts).is_ok() => {
+            take_batch(engine, session, parts, open, client);
+        }
         Decoded::Batch(parts) => {
             // Each message of a batch gets its error, so that no sender waits for an answer that never comes.
             for part in parts {
@@ -247,7 +277,47 @@ fn take_line<S: State>(engine: &Engine<S>, session: &Session<S>, line: &[u8]) {
     }
 }
 
-fn take_message<S: State>(engine: &Engine<S>, session: &Session<S>, message: Message<'_>) {
+/// Counts batches that are not answered yet: as long as somebody has a clone of the sender.
+type OpenBatches = mpsc::Sender<Infallible>;
+
+/// Starts a batch, whose answers are written together when the last of them has come.
+fn take_batch<S: State>(
+    engine: &Engine<S>,
+    session: &Session<S>,
+    parts: Parts<'_>,
+    open: &OpenBatches,
+    client: Option<&Extension>,
+) {
+    let mut batch = Batch::begin(engine, session, parts, Route::Caller, client);
+    if batch.is_over() {
+        return;
+    }
+    let (engine, session, open) = (engine.clone(), session.clone(), open.clone());
+    let runtime = engine.runtime().clone();
+    let answered = async move {
+        let mut answers = Answers::default();
+        loop {
+            match std::future::poll_fn(|cx| batch.poll_step(cx)).await {
+                BatchStep::Answer(answer) => answers.add(&answer, engine.limits()),
+                // The calls of a batch say the rest on the session's stream.
+                BatchStep::Frame(_) | BatchStep::CloseStream => {}
+                BatchStep::End => break,
+            }
+        }
+        if let Some(array) = answers.encode() {
+            session.answer(Frame::Answer(Bytes::from(array)));
+        }
+        drop(open);
+    };
+    runtime.spawn("batch", Box::pin(answered));
+}
+
+fn take_message<S: State>(
+    engine: &Engine<S>,
+    session: &Session<S>,
+    message: Message<'_>,
+    client: Option<&Extension>,
+) {
     if let Message::Request(request) = &message
         && let Err(error) = check_request(session, request)
     {
@@ -255,7 +325,7 @@ fn take_message<S: State>(engine: &Engine<S>, session: &Session<S>, message: Mes
         session.answer(Frame::Answer(Bytes::from(encode(&response))));
         return;
     }
-    drop(engine.dispatch(session, message, Route::Session));
+    drop(engine.dispatch_with(session, message, Route::Session, client.cloned()));
 }
 
 /// A pipe has no headers and one client, who may speak both eras on it: a request with a stateless envelope stands

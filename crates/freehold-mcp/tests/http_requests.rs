@@ -1,6 +1,7 @@
 //! Every request that is malformed, oversized, wrongly addressed or of another revision, and what it gets.
 
 mod stage;
+#[expect(dead_code, reason = "no stream here can be taken up")]
 mod wire;
 
 use freehold_mcp::{HttpOptions, freehold::Limits};
@@ -378,7 +379,7 @@ async fn sessions() {
                 Error(400, INVALID_REQUEST, None),
             ),
             ("another revision of the era", ping().with(VERSION, "2025-06-18"), Result(1)),
-            ("one that is no longer offered", ping().with(VERSION, "2025-03-26"), Result(1)),
+            ("the oldest one", ping().with(VERSION, "2025-03-26"), Result(1)),
             ("white space around the revision", ping().with(VERSION, "  2025-11-25\t"), Result(1)),
             (
                 "an unknown revision",
@@ -437,7 +438,9 @@ async fn the_revision_of_a_session_is_the_one_asked_for_or_the_newest() {
     for (asked, given) in [
         ("2025-11-25", "2025-11-25"),
         ("2025-06-18", "2025-06-18"),
-        ("2025-03-26", "2025-11-25"),
+        ("2025-03-26", "2025-03-26"),
+        ("2024-11-05", "2024-11-05"),
+        ("2024-10-07", "2025-11-25"),
         ("2001-01-01", "2025-11-25"),
         (STATELESS, "2025-11-25"),
     ] {

@@ -1,22 +1,17 @@
 //! Every line that is malformed, too long or of another revision, and what it gets; both eras on one pipe.
 
+mod pipe;
 mod stage;
 
-use bytes::BytesMut;
-use freehold_mcp::{
-    McpServer, StdioError,
-    freehold::{
-        Limits,
-        runtime::{Runtime, TokioRuntime},
-    },
+use freehold_mcp::freehold::{
+    Limits,
+    runtime::{Runtime, TokioRuntime},
 };
+use pipe::Pipe;
 use serde_json::{Value, json};
 use stage::{Audience, server, within};
 use std::time::Duration;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
-    sync::oneshot,
-};
+use tokio::io::AsyncWriteExt;
 
 const MESSAGE_BYTES: usize = 64 << 10;
 const PARSE_ERROR: i32 = -32700;
@@ -26,73 +21,9 @@ const INVALID_PARAMS: i32 = -32602;
 const UNSUPPORTED_VERSION: i32 = -32022;
 const STATELESS: &str = "2026-07-28";
 
-/// The client's end of a server's standard streams.
-struct Pipe {
-    input: Option<DuplexStream>,
-    output: DuplexStream,
-    read: BytesMut,
-    ended: oneshot::Receiver<Result<(), StdioError>>,
-}
-
-impl Pipe {
-    fn new(server: McpServer) -> Self {
-        // Small, so that lines come in pieces and the server must wait for its reader.
-        let (input, server_input) = duplex(256);
-        let (output, server_output) = duplex(256);
-        let (end, ended) = oneshot::channel();
-        let serving = async move {
-            let _ = end.send(server.serve_io(server_input, server_output).await);
-        };
-        TokioRuntime.spawn("server", Box::pin(serving));
-        Self { input: Some(input), output, read: BytesMut::new(), ended }
-    }
-
-    fn to_stage() -> (Self, Audience) {
-        let (server, audience) = server(Limits { message_bytes: MESSAGE_BYTES, ..Limits::default() });
-        (Self::new(server), audience)
-    }
-
-    async fn send(&mut self, bytes: &[u8]) {
-        let input = self.input.as_mut().expect("the input is open");
-        within(input.write_all(bytes)).await.expect("the server reads");
-    }
-
-    async fn send_line(&mut self, message: &Value) {
-        self.send(format!("{message}\n").as_bytes()).await;
-    }
-
-    /// The next line; `None` when the server closed its end.
-    async fn line(&mut self) -> Option<Value> {
-        loop {
-            if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
-                let line = self.read.split_to(end + 1);
-                return Some(serde_json::from_slice(&line).expect("a line is JSON"));
-            }
-            if within(self.output.read_buf(&mut self.read)).await.expect("the server writes") == 0 {
-                assert!(self.read.is_empty(), "the output ended in the middle of a line");
-                return None;
-            }
-        }
-    }
-
-    async fn ask(&mut self, message: &Value) -> Value {
-        self.send_line(message).await;
-        self.line().await.expect("there is an answer")
-    }
-
-    /// Ends the input, and waits for the server to end.
-    async fn finish(mut self) {
-        self.input = None;
-        assert_eq!(self.line().await, None, "everything was read before");
-        within(self.ended).await.expect("the server ends").expect("and not by a failure");
-    }
-
-    async fn initialize(&mut self) {
-        let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {} });
-        let answer = self.ask(&with_params(0, "initialize", params)).await;
-        assert_eq!(answer["result"]["protocolVersion"], "2025-11-25");
-        self.send_line(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" })).await;
-    }
+fn to_stage() -> (Pipe, Audience) {
+    let (server, audience) = server(Limits { message_bytes: MESSAGE_BYTES, ..Limits::default() });
+    (Pipe::new(server), audience)
 }
 
 fn request(id: u32, method: &str) -> Value {
@@ -145,7 +76,7 @@ async fn check(pipe: &mut Pipe, rows: Vec<(&str, String, Gets)>) {
 
 #[tokio::test]
 async fn lines() {
-    let (mut pipe, _audience) = Pipe::to_stage();
+    let (mut pipe, _audience) = to_stage();
     pipe.initialize().await;
     let ping = r#""jsonrpc":"2.0","id":7,"method":"ping""#;
     let row = |name, line: &str, gets| (name, line.to_owned(), gets);
@@ -175,7 +106,7 @@ async fn lines() {
 
 #[tokio::test]
 async fn each_message_of_a_batch_is_refused_by_its_id() {
-    let (mut pipe, _audience) = Pipe::to_stage();
+    let (mut pipe, _audience) = to_stage();
     pipe.send_line(&json!([request(1, "ping"), request(2, "ping")])).await;
     for id in [1, 2] {
         let refused = pipe.line().await.unwrap();
@@ -186,7 +117,7 @@ async fn each_message_of_a_batch_is_refused_by_its_id() {
 
 #[tokio::test]
 async fn both_eras_on_one_pipe() {
-    let (mut pipe, _audience) = Pipe::to_stage();
+    let (mut pipe, _audience) = to_stage();
     let line = |message: Value| message.to_string();
     let modern = |message: Value| stateless(message, STATELESS).to_string();
     let echo = || call(1, "echo", json!({ "text": "hi" }));
@@ -246,7 +177,7 @@ async fn both_eras_on_one_pipe() {
 #[tokio::test]
 async fn a_conversation_may_come_in_any_pieces() {
     for piece in 1..=7 {
-        let (mut pipe, _audience) = Pipe::to_stage();
+        let (mut pipe, _audience) = to_stage();
         pipe.initialize().await;
         let text = "ä€𝄞".repeat(5);
         let mut bytes = Vec::new();
@@ -270,7 +201,7 @@ async fn a_conversation_may_come_in_any_pieces() {
 
 #[tokio::test]
 async fn the_last_line_needs_no_end() {
-    let (mut pipe, _audience) = Pipe::to_stage();
+    let (mut pipe, _audience) = to_stage();
     pipe.initialize().await;
     pipe.send(call(1, "echo", json!({ "text": "hi" })).to_string().as_bytes()).await;
     pipe.input = None;
@@ -280,7 +211,7 @@ async fn the_last_line_needs_no_end() {
 
 #[tokio::test]
 async fn a_call_that_runs_when_the_input_ends_is_still_answered() {
-    let (mut pipe, mut audience) = Pipe::to_stage();
+    let (mut pipe, mut audience) = to_stage();
     pipe.initialize().await;
     pipe.send_line(&call(1, "wait", json!({}))).await;
     assert_eq!(audience.hears().await, "waiting");
@@ -295,7 +226,7 @@ const PATIENCE_OF_CLIENTS: Duration = Duration::from_secs(2);
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_waits_for_ever_does_not_hold_the_end_up() {
-    let (mut pipe, mut audience) = Pipe::to_stage();
+    let (mut pipe, mut audience) = to_stage();
     pipe.initialize().await;
     pipe.send_line(&call(1, "wait", json!({}))).await;
     assert_eq!(audience.hears().await, "waiting");
@@ -333,7 +264,7 @@ async fn a_client_that_leaves_its_answers_unread_loses_its_session_and_the_serve
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_listens_does_not_hold_the_end_up_at_all() {
-    let (mut pipe, _audience) = Pipe::to_stage();
+    let (mut pipe, _audience) = to_stage();
     let listen = json!({ "notifications": { "toolsListChanged": true } });
     let listen = stateless(with_params(1, "subscriptions/listen", listen), STATELESS);
     pipe.ask(&listen).await;
@@ -345,7 +276,7 @@ async fn a_client_that_listens_does_not_hold_the_end_up_at_all() {
 #[tokio::test]
 async fn a_cancelled_call_has_no_answer_in_either_era() {
     for modern in [false, true] {
-        let (mut pipe, mut audience) = Pipe::to_stage();
+        let (mut pipe, mut audience) = to_stage();
         pipe.initialize().await;
         let wait = call(1, "wait", json!({}));
         pipe.send_line(&if modern { stateless(wait, STATELESS) } else { wait }).await;

@@ -29,6 +29,7 @@ use crate::{
         holds::HeldEntry,
         poll, state, waker,
     },
+    wait_times,
 };
 use std::{
     panic::Location,
@@ -188,6 +189,7 @@ impl<'a> Acquire<'a> {
         match self.lock.enqueue(wait, front, parked) {
             Queued::Taken(place) => self.taken(wait, bound, place),
             Queued::Shut => {
+                wait_times::ended(wait);
                 self.give_cell_back(wait, bound);
                 Poll::Ready(Err(closed(self.lock)))
             }
@@ -270,12 +272,14 @@ impl<'a> Acquire<'a> {
         place: u32,
     ) -> Poll<Result<Acquired, LockError>> {
         let waited = wait.waited();
+        wait_times::ended(wait);
         self.give_cell_back(wait, bound);
         Poll::Ready(book(self.lock, self.need, self.site, bound, place, Some(waited)))
     }
 
     fn failed(&mut self, wait: &'static WaitCell, bound: Option<&'static Slot>, phase: u8) -> LockError {
         let waited = clock::between(wait.since.get(), clock::now());
+        wait_times::ended(wait);
         let verdict = if phase == cell::VICTIM { wait.owner().verdict() } else { None };
         self.give_cell_back(wait, bound);
         match (phase, verdict) {
@@ -351,6 +355,7 @@ impl Drop for Acquire<'_> {
     #[inline]
     fn drop(&mut self) {
         if let Some(wait) = self.cell {
+            wait_times::ended(wait);
             self.leave(wait, self.bound());
         }
     }

@@ -21,8 +21,14 @@ static START: OnceLock<Instant> = OnceLock::new();
 
 fn start() -> Instant {
     // One before, so that no tick is zero.
-    *START.get_or_init(|| real_now() - Duration::from_nanos(1))
+    *START.get_or_init(|| real_now() - BEFORE)
 }
+
+#[cfg(not(feature = "simulation"))]
+const BEFORE: Duration = Duration::from_nanos(1);
+/// A simulation's time may have begun before anybody looked at this clock.
+#[cfg(feature = "simulation")]
+const BEFORE: Duration = Duration::from_secs(1);
 
 #[expect(clippy::disallowed_methods, reason = "the seam for time of this crate")]
 fn real_now() -> Instant {
@@ -33,6 +39,10 @@ fn real_now() -> Instant {
 #[cfg(not(any(loom, shuttle)))]
 #[inline]
 pub(crate) fn now() -> Ticks {
+    #[cfg(feature = "simulation")]
+    if let Some(at) = crate::simulation::now() {
+        return of(at);
+    }
     // The start first: the other way round the first call of all would be before it, at tick zero.
     let start = start();
     real_now().saturating_duration_since(start).as_nanos() as u64

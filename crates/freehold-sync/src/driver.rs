@@ -44,6 +44,10 @@ static LOOKED: AtomicU64 = AtomicU64::new(0);
 /// A time in the past that costs nothing to ask for: a little ago while somebody waits.
 #[inline]
 pub(crate) fn last_look() -> Ticks {
+    #[cfg(all(feature = "simulation", not(any(loom, shuttle))))]
+    if crate::simulation::is_here() {
+        return clock::now();
+    }
     LOOKED.load(Ordering::Relaxed)
 }
 
@@ -71,7 +75,7 @@ pub(crate) fn expire(now: Ticks) -> (bool, Ticks) {
     let mut waiting = false;
     let mut next = NEVER;
     let mut wakes = Wakes::new();
-    pool::for_each(|slot| {
+    pool::for_each_here(|slot| {
         if !slot.has_waits() {
             return;
         }
@@ -126,6 +130,11 @@ static THREAD: OnceLock<Thread> = OnceLock::new();
 #[cold]
 fn call(due: Ticks) {
     static STARTING: Mutex<()> = Mutex::new(());
+    // Whoever simulates time looks at deadlines and sweeps.
+    #[cfg(feature = "simulation")]
+    if crate::simulation::is_here() {
+        return;
+    }
     let before = PLANNED.fetch_min(due, Ordering::AcqRel);
     let idle = STATE.swap(RUNNING, Ordering::AcqRel) == IDLE;
     if let Some(thread) = THREAD.get() {

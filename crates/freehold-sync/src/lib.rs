@@ -109,9 +109,12 @@ mod settings;
 mod shim;
 mod signal;
 mod signal_cell;
+#[cfg(all(feature = "simulation", not(any(loom, shuttle))))]
+pub mod simulation;
 mod slot;
 mod victim;
 mod wait;
+mod wait_times;
 
 pub use activity::{Activity, ActivityHandle, activity, activity_owning};
 pub use class::{LockClass, all as lock_classes};
@@ -140,6 +143,7 @@ pub use settings::{
 };
 pub use signal::{HasSignal, Signal, SignalWait};
 pub use victim::{Candidate, VictimHook, VictimPolicy};
+pub use wait_times::{WaitTimes, WaitWatch, wait_times};
 
 #[cfg(feature = "tokio")]
 #[doc(hidden)]

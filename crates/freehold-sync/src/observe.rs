@@ -81,7 +81,7 @@ impl Observation {
 pub fn observe() -> Observation {
     let now = clock::now();
     let mut members = Vec::new();
-    pool::for_each(|slot| {
+    pool::for_each_here(|slot| {
         let holds: Vec<_> = slot.held().map(|hold| holding(hold, now)).collect();
         let waits = waits_of(slot);
         if !holds.is_empty() || !waits.is_empty() {

@@ -124,7 +124,7 @@ impl Context {
                     Err(error) if again(&error) && attempts < retry.attempts => error,
                     ended => return ended,
                 };
-                let pause = retry.pause(attempts, RandomState::default().hash_one((attempts, clock::now())));
+                let pause = retry.pause(attempts, random(attempts));
                 let until = clock::after(clock::now(), pause);
                 if !slot.holds_nothing() || until >= slot.deadline.get() || !paused(slot, until, site).await {
                     return Err(error);
@@ -133,6 +133,14 @@ impl Context {
             }
         }
     }
+}
+
+fn random(attempts: u32) -> u64 {
+    #[cfg(all(feature = "simulation", not(any(loom, shuttle))))]
+    if let Some(random) = crate::simulation::random() {
+        return random;
+    }
+    RandomState::default().hash_one((attempts, clock::now()))
 }
 
 /// Waits until then; false if the activity is cancelled before.

@@ -9,8 +9,12 @@ use crate::{
     event::{Events, Observer},
     fault::{self, Fault},
     gate::Gate,
-    handler::{Handler, HandlerResult, Method, MethodKind, MethodOptions, RawHandler, Typed, write_result},
+    handler::{
+        Arriving, Handler, HandlerResult, Method, MethodKind, MethodOptions, Overtake, RawHandler, Typed,
+        write_result,
+    },
     hooks::Hooks,
+    layer::{Layer, Layers, layered},
     limits::Limits,
     message::{ErrorObject, Raw},
     methods::Methods,
@@ -61,9 +65,10 @@ pub struct EngineBuilder<S: State> {
     initial: S,
     limits: Limits,
     methods: Vec<(Arc<str>, MethodOptions, MethodKind<S>)>,
+    layers: Vec<Box<dyn Layer<S>>>,
     hooks: Hooks<S>,
     app: AppState,
-    observer: Option<Box<dyn Observer>>,
+    observers: Vec<Box<dyn Observer>>,
     runtime: Arc<dyn Runtime>,
     store: Arc<dyn Store<S>>,
     at_cap: AtCap,
@@ -76,6 +81,7 @@ pub struct EngineBuilder<S: State> {
     defaults: Defaults,
     fallbacks: HashMap<Box<str>, Fallback<S>>,
     mark_degraded: MarkDegraded,
+    overtaking: Vec<Overtake<S>>,
 }
 
 impl<S: State> EngineBuilder<S> {
@@ -84,9 +90,10 @@ impl<S: State> EngineBuilder<S> {
             initial,
             limits: Limits::default(),
             methods: Vec::new(),
+            layers: Vec::new(),
             hooks: Hooks::default(),
             app: AppState::default(),
-            observer: None,
+            observers: Vec::new(),
             runtime: Arc::new(TokioRuntime),
             store: Arc::new(MemoryStore::default()),
             at_cap: AtCap::default(),
@@ -99,6 +106,7 @@ impl<S: State> EngineBuilder<S> {
             defaults: Defaults::default(),
             fallbacks: HashMap::new(),
             mark_degraded: Box::new(mark_member),
+            overtaking: Vec::new(),
         }
     }
 
@@ -193,6 +201,39 @@ impl<S: State> EngineBuilder<S> {
         self
     }
 
+    /// Puts a [`Layer`] around the handlers of all calls, inside of those that were put there before.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use freehold::{Context, Engine, ErrorCode, ErrorObject, HandlerResult, LayeredCall, Next};
+    ///
+    /// /// Lets nobody in who does not say the word.
+    /// async fn guard(call: LayeredCall<()>, next: Next<()>) -> HandlerResult {
+    ///     let [word]: [String; 1] = call.read_params()?;
+    ///     if word != "please" {
+    ///         return Err(ErrorObject::new(ErrorCode(-31100), "say please"));
+    ///     }
+    ///     next.run(call).await
+    /// }
+    ///
+    /// async fn open(_: &Context<()>, _: [String; 1]) -> Result<&'static str, ErrorObject> {
+    ///     Ok("open")
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let engine = Engine::builder(()).method("open", open).layer(guard).build().unwrap();
+    /// let session = engine.open().unwrap();
+    /// let request = br#"{"jsonrpc":"2.0","id":1,"method":"open","params":["now"]}"#;
+    /// let answer = engine.process_bytes(&session, request).await.unwrap();
+    /// assert!(answer.ends_with(br#""error":{"code":-31100,"message":"say please"}}"#));
+    /// # }
+    /// ```
+    pub fn layer(mut self, layer: impl Layer<S>) -> Self {
+        self.layers.push(Box::new(layer));
+        self
+    }
+
     /// Handles `name` at once, by a synchronous function that runs in the reader, takes no slot and overtakes a full
     /// house: for pings, cancels and handshakes. It must be quick.
     pub fn control<R: Serialize>(
@@ -205,6 +246,44 @@ impl<S: State> EngineBuilder<S> {
         };
         let options = MethodOptions::new().without_breaker();
         self.methods.push((name.into(), options, MethodKind::Control(Box::new(function))));
+        self
+    }
+
+    /// Lets `answer` look at each request before anything else does, in the reader, and answer it at once: like a method
+    /// that is [`control`](Self::control), but for some requests of a method only. What it leaves (`None`) goes on its way.
+    /// Of several the first one that answers does. Calls that handlers make do not pass.
+    ///
+    /// It must be quick: it runs for every request, and its reader waits for it. A panic is an internal error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use freehold::{Context, Engine, ErrorObject, Gate};
+    ///
+    /// async fn ask(_: &Context<()>, [what]: [String; 1]) -> Result<String, ErrorObject> {
+    ///     std::future::pending().await
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let engine = Engine::builder(())
+    ///     .method("ask", ask)
+    ///     .overtake(|request| {
+    ///         let urgent = request.params?.get() == r#"["how are you?"]"#;
+    ///         urgent.then(|| freehold::write_result(&"stuck"))
+    ///     })
+    ///     .build()
+    ///     .unwrap();
+    /// let session = engine.open().unwrap();
+    /// let request = br#"{"jsonrpc":"2.0","id":1,"method":"ask","params":["how are you?"]}"#;
+    /// let answer = engine.process_bytes(&session, request).await.unwrap();
+    /// assert!(answer.ends_with(br#""result":"stuck"}"#));
+    /// # }
+    /// ```
+    pub fn overtake(
+        mut self,
+        answer: impl Fn(&Arriving<'_, S>) -> Option<HandlerResult> + Send + Sync + 'static,
+    ) -> Self {
+        self.overtaking.push(Box::new(answer));
         self
     }
 
@@ -253,9 +332,9 @@ impl<S: State> EngineBuilder<S> {
         self
     }
 
-    /// Sets who observes the events.
+    /// Adds one who observes the events, beside those that were added before.
     pub fn observer(mut self, observer: impl Observer) -> Self {
-        self.observer = Some(Box::new(observer));
+        self.observers.push(Box::new(observer));
         self
     }
 
@@ -322,9 +401,13 @@ impl<S: State> EngineBuilder<S> {
 
     /// The methods with their fallbacks and the defaults.
     fn treated_methods(&mut self) -> Result<Vec<Method<S>>, BuildError> {
+        let layers: Layers<S> = std::mem::take(&mut self.layers).into();
         let methods = std::mem::take(&mut self.methods).into_iter().map(|(name, options, kind)| {
             let fallback = self.fallbacks.remove(&*name);
-            let treatment = Treatment::new(&options, &self.defaults, fallback);
+            let mut treatment = Treatment::new(&options, &self.defaults, fallback);
+            // What is inside of the layers may enter one.
+            treatment.has_subjects |= !layers.is_empty();
+            let kind = if layers.is_empty() { kind } else { layered(kind, &layers) };
             Method { name, options, treatment, kind }
         });
         let methods = methods.collect();
@@ -357,12 +440,13 @@ impl<S: State> EngineBuilder<S> {
             defaults: self.defaults,
             subjects: Subjects::default(),
             mark_degraded: self.mark_degraded,
+            overtaking: self.overtaking,
             limits: self.limits,
             runtime: self.runtime,
             store: self.store,
             methods,
             hooks: self.hooks,
-            events: Events::new(self.observer),
+            events: Events::new(self.observers),
             app: self.app,
             registry: Registry::default(),
             total: TotalCalls::default(),

@@ -1,7 +1,7 @@
 //! What a handler gets: the call it serves, its session, and the engine.
 
 use crate::{
-    call::{Call, CancelReason, effect::Effect},
+    call::{Call, CancelReason, Extension, effect::Effect},
     drain::{Asks, DrainReport},
     engine::Engine,
     message::{ErrorObject, RequestId, encode_notification, encode_request},
@@ -256,6 +256,18 @@ impl<S: State> Context<S> {
         self.call.clock.expires(self.call.engine().runtime.now())
     }
 
+    /// What whoever began the call attached to it, if that is a `T`: see [`ServerCall::attach`](crate::ServerCall::attach).
+    #[must_use]
+    pub fn attachment<T: std::any::Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.call.attachment.clone()?.downcast().ok()
+    }
+
+    /// Whether a handler made the call ([`Context::call`]), and no client asked for it.
+    #[must_use]
+    pub fn is_nested(&self) -> bool {
+        self.call.origin().is_some()
+    }
+
     /// Says what the call is about where its method alone does not: a protocol that dispatches further names the tool.
     /// Events, reports and error messages name it beside the method. The first one stays.
     pub fn set_subject(&self, subject: Arc<str>) {
@@ -332,6 +344,38 @@ impl<S: State> Context<S> {
             self.call.push(Frame::Notification(Bytes::from(encode_notification(method, params)?)));
         }
         Ok(())
+    }
+
+    /// What the call's transport knows of its request, to be handed on to a call that the server begins for it
+    /// ([`ServerCall::extension`](crate::ServerCall::extension)).
+    #[must_use]
+    pub fn request_extension(&self) -> Option<Extension> {
+        self.call.with_callers().find_map(|call| call.extension.clone())
+    }
+
+    /// Sends a message where this call's messages go: one that another call wanted to send, and that its client reads here.
+    /// Whether it was queued. Never waits.
+    pub fn forward(&self, frame: Frame) -> bool {
+        if self.call.is_settled() {
+            return false;
+        }
+        self.call.mark_effect(Effect::Sent);
+        matches!(self.call.push(frame), Pushed::Queued { .. })
+    }
+
+    /// Lets the connection go that carries this call's own stream, once what was said so far is written, where the client can
+    /// come back for the rest: a long call need not keep a connection. The call goes on. Without effect where it has no
+    /// stream of its own or its transport cannot take a stream up again. Never waits.
+    pub fn close_stream(&self) {
+        self.call.close_stream();
+    }
+
+    /// What the call's transport knows of its request beyond the message (see
+    /// [`Engine::dispatch_with`](crate::Engine::dispatch_with)), if it is a `T`; for a call that another one made, what is
+    /// known of the nearest of those above it.
+    #[must_use]
+    pub fn extension<T: std::any::Any>(&self) -> Option<&T> {
+        self.call.extension()
     }
 
     /// Asks the client and waits for its answer. The call's deadline stands still meanwhile; the question has a limit

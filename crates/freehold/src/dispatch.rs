@@ -4,16 +4,16 @@
 use crate::{
     admission::Overloaded,
     call::{
-        Call, CallHandle, CallKey, CallTask, Refused, Route, Stage, Step,
+        Arrival, Call, CallHandle, CallKey, CallTask, Extension, Refused, Route, Stage, Step,
         effect::{self, Effect},
-        table_refusal,
+        span, table_refusal,
     },
     contain::{Panicked, contain},
     engine::Engine,
     event::{Event, OutcomeKind},
     fault::{self, Fault},
     gate::{NoPlace, Whose},
-    handler::{HandlerResult, MethodKind},
+    handler::{Arriving, HandlerResult, MethodKind},
     message::{
         Decoded, ErrorCode, ErrorObject, Malformed, Message, Notification, Raw, Request, RequestId, Response,
         decode, encode_batch,
@@ -23,11 +23,7 @@ use crate::{
     state::State,
 };
 use futures_util::future::join_all;
-use std::{
-    borrow::Cow,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 /// What dispatching a message gave.
 #[derive(Debug)]
@@ -41,7 +37,7 @@ pub enum Dispatched<S: State> {
 }
 
 /// The outcome of a request that does not become a call, and what its peer is told.
-type Refusal = (OutcomeKind, ErrorObject);
+pub(crate) type Refusal = (OutcomeKind, ErrorObject);
 
 impl<S: State> Engine<S> {
     /// Handles one message and returns its answer, if it wants one. Notifications and questions of the handler go to
@@ -101,13 +97,26 @@ impl<S: State> Engine<S> {
     /// Starts to handle one message. Never waits, and runs no handler: a call's first step runs when its handle is
     /// polled first, or in a task of its own with [`Route::Session`].
     pub fn dispatch(&self, session: &Session<S>, message: Message<'_>, route: Route) -> Dispatched<S> {
+        self.dispatch_with(session, message, route, None)
+    }
+
+    /// [`dispatch`](Self::dispatch), with what the transport knows of the message beside its text, such as who sent it. The
+    /// handler finds it by its type with [`Context::extension`](crate::Context::extension).
+    pub fn dispatch_with(
+        &self,
+        session: &Session<S>,
+        message: Message<'_>,
+        route: Route,
+        extension: Option<Extension>,
+    ) -> Dispatched<S> {
         effect::note(Effect::Called);
         let now = self.inner.runtime.now();
         session.touch_at(now);
+        let arrival = Arrival { extension, ..Arrival::new(route, now) };
         match message {
-            Message::Request(request) => self.dispatch_request(session, request, route, now),
+            Message::Request(request) => self.dispatch_request(session, request, arrival),
             Message::Notification(notification) => {
-                self.dispatch_notification(session, notification, now);
+                self.dispatch_notification(session, notification, arrival);
                 Dispatched::Nothing
             }
             Message::Response(response) => {
@@ -121,13 +130,22 @@ impl<S: State> Engine<S> {
         &self,
         session: &Session<S>,
         request: Request<'_>,
-        route: Route,
-        now: Instant,
+        arrival: Arrival,
     ) -> Dispatched<S> {
+        let route = arrival.route;
         let Request { id, method, params } = request;
         if session.closed().is_some() {
             let (kind, error) = table_refusal(Refused::Closed, session.id(), Some(&id));
             return self.answer_now(session, id, &method, kind, Err(error), route);
+        }
+        let arriving = Arriving {
+            session,
+            method: &method,
+            params: params.as_deref(),
+            extension: arrival.extension.as_ref(),
+        };
+        if let Some((kind, result)) = self.overtaken(&arriving) {
+            return self.answer_now(session, id, &method, kind, result, route);
         }
         let Some(index) = self.inner.methods.find(&method) else {
             let error = ErrorObject::method_not_found(&method);
@@ -136,15 +154,25 @@ impl<S: State> Engine<S> {
         if let Some((kind, result)) = self.control(session, index, params.as_ref()) {
             return self.answer_now(session, id, &method, kind, result, route);
         }
-        match self.admit(session, CallKey::Request(id.clone()), index, params, (route, now)) {
+        match self.admit(session, CallKey::Request(id.clone()), index, params, arrival) {
             Ok((call, task)) if route == Route::Session => {
                 drop(call);
                 task.spawn();
                 Dispatched::Nothing
             }
             Ok((call, task)) => Dispatched::Running(CallHandle::new(call, task)),
-            Err((kind, error)) => self.answer_now(session, id, &method, kind, Err(error), route),
+            Err((kind, error)) => {
+                self.ended_on_arrival(session, Some(&id), &method, kind);
+                give_now(session, id, Err(error), route)
+            }
         }
+    }
+
+    /// What those who may answer before all others say.
+    fn overtaken(&self, arriving: &Arriving<'_, S>) -> Option<(OutcomeKind, HandlerResult)> {
+        let overtaking = &self.inner.overtaking;
+        let said = overtaking.iter().find_map(|answer| contain(|| answer(arriving)).transpose())?;
+        Some(outcome_of(said))
     }
 
     /// Runs the method at once if it is a control method.
@@ -158,11 +186,7 @@ impl<S: State> Engine<S> {
         if fault::control_is_call() {
             return None;
         }
-        Some(match contain(|| control(session, params)) {
-            Ok(Ok(raw)) => (OutcomeKind::Answered, Ok(raw)),
-            Ok(Err(error)) => (OutcomeKind::Failed, Err(error)),
-            Err(Panicked) => (OutcomeKind::Panicked, Err(ErrorObject::internal())),
-        })
+        Some(outcome_of(contain(|| control(session, params))))
     }
 
     fn ended_on_arrival(
@@ -185,7 +209,7 @@ impl<S: State> Engine<S> {
         });
     }
 
-    /// A request that ends before it became a call.
+    /// A request that ends before it could become a call.
     fn answer_now(
         &self,
         session: &Session<S>,
@@ -196,15 +220,25 @@ impl<S: State> Engine<S> {
         route: Route,
     ) -> Dispatched<S> {
         self.ended_on_arrival(session, Some(&id), method, outcome);
-        let response = Response { id: Some(id), result: result.map(Cow::Owned) };
-        if route == Route::Session {
-            session.push(Frame::Answer(response.encode().into()));
-            return Dispatched::Nothing;
-        }
-        Dispatched::Answer(response)
+        // Only those that exist are named: the client may say anything.
+        let known = || self.inner.methods.find(method).map(|index| self.inner.methods.name(index));
+        span::at_once(session.id(), known, outcome);
+        give_now(session, id, result, route)
     }
 
-    fn dispatch_notification(&self, session: &Session<S>, notification: Notification<'_>, now: Instant) {
+    /// A request that is refused before there is a call.
+    fn refuse(
+        &self,
+        session: &Session<S>,
+        method: usize,
+        outcome: OutcomeKind,
+        error: ErrorObject,
+    ) -> Refusal {
+        span::at_once(session.id(), || Some(self.inner.methods.name(method)), outcome);
+        (outcome, error)
+    }
+
+    fn dispatch_notification(&self, session: &Session<S>, notification: Notification<'_>, arrival: Arrival) {
         let Notification { method, params } = notification;
         let Some(index) = self.inner.methods.find(&method) else {
             let (session, method) = (session.id(), &*method);
@@ -214,7 +248,7 @@ impl<S: State> Engine<S> {
             return self.ended_on_arrival(session, None, &method, outcome);
         }
         let key = CallKey::Unnamed(self.inner.next_serial());
-        match self.admit(session, key, index, params, (Route::Session, now)) {
+        match self.admit(session, key, index, params, Arrival { route: Route::Session, ..arrival }) {
             Ok((_, task)) => task.spawn(),
             Err((outcome, _)) => self.ended_on_arrival(session, None, &method, outcome),
         }
@@ -232,19 +266,19 @@ impl<S: State> Engine<S> {
     }
 
     /// Makes a call of a request: counts it, and gets it what it needs to run.
-    fn admit(
+    pub(crate) fn admit(
         &self,
         session: &Session<S>,
         key: CallKey,
         method: usize,
         params: Option<Raw<'_>>,
-        (route, now): (Route, Instant),
+        arrival: Arrival,
     ) -> Result<(Arc<Call<S>>, CallTask<S>), Refusal> {
         let engine = &self.inner;
         let admitted = if engine.total.enter(&engine.limits) {
-            self.admit_counted(session, key, method, params, (route, now))
+            self.admit_counted(session, key, method, params, arrival)
         } else {
-            Err((OutcomeKind::Overloaded, engine.overloaded()))
+            Err(self.refuse(session, method, OutcomeKind::Overloaded, engine.overloaded()))
         };
         if admitted.is_err() {
             engine.call_left();
@@ -259,36 +293,68 @@ impl<S: State> Engine<S> {
         key: CallKey,
         method: usize,
         params: Option<Raw<'_>>,
-        (route, now): (Route, Instant),
+        arrival: Arrival,
     ) -> Result<(Arc<Call<S>>, CallTask<S>), Refusal> {
         let engine = &self.inner;
         // After it was counted: see `drain`.
         if engine.drain.has_begun() {
             let error =
                 ErrorObject::new(ErrorCode::STOPPING, "the server is shutting down and takes no new calls");
-            return Err((OutcomeKind::Stopping, error));
+            return Err(self.refuse(session, method, OutcomeKind::Stopping, error));
         }
-        let overloaded = || (OutcomeKind::Overloaded, engine.overloaded());
+        if engine.methods.options(method).beside {
+            let call = Call::new(session, key, method, arrival);
+            enter(&call)?;
+            return Ok((call.clone(), CallTask::beside(call, params.map(Cow::into_owned))));
+        }
+        let overloaded = || self.refuse(session, method, OutcomeKind::Overloaded, engine.overloaded());
         let place = Whose::enter_session(&session.inner, &engine.limits).map_err(|NoPlace| overloaded())?;
         if let Some(place) = place {
-            let call = Call::new(session, key, method, route, now);
+            let call = Call::new(session, key, method, arrival);
             enter(&call)?;
             return Ok((call.clone(), CallTask::in_turn(call, params.map(Cow::into_owned), place)));
         }
         // The slot before the entry: once entered the call can be cancelled, and nobody but its task decides about it.
         let slots = &session.inner.slots;
         let admitted = slots.admit(&engine.limits).map_err(|Overloaded| overloaded())?;
-        let call = Call::new(session, key, method, route, now);
+        let call = Call::new(session, key, method, arrival);
         enter(&call).inspect_err(|_| slots.undo(&admitted))?;
         Ok((call.clone(), CallTask::new(call, admitted, params.map(Cow::into_owned))))
     }
 }
 
-/// Lets a call pass its breaker, and enters it in its session's table.
+/// The outcome of what ran in the reader.
+fn outcome_of(said: Result<HandlerResult, Panicked>) -> (OutcomeKind, HandlerResult) {
+    match said {
+        Ok(Ok(raw)) => (OutcomeKind::Answered, Ok(raw)),
+        Ok(Err(error)) => (OutcomeKind::Failed, error.into_told()),
+        Err(Panicked) => (OutcomeKind::Panicked, Err(ErrorObject::internal())),
+    }
+}
+
+/// Gives the answer of a request that is no call where its route says.
+fn give_now<S: State>(
+    session: &Session<S>,
+    id: RequestId,
+    result: HandlerResult,
+    route: Route,
+) -> Dispatched<S> {
+    let response = Response { id: Some(id), result: result.map(Cow::Owned) };
+    if route == Route::Session {
+        session.push(Frame::Answer(response.encode().into()));
+        return Dispatched::Nothing;
+    }
+    Dispatched::Answer(response)
+}
+
+/// Lets a call pass its breaker, and enters it in its session's table; the span of one that is refused has its outcome.
 fn enter<S: State>(call: &Arc<Call<S>>) -> Result<(), Refusal> {
-    call.pass_breaker().map_err(|error| (OutcomeKind::CircuitOpen, error))?;
-    call.session.inner.calls.insert(call).map_err(|refused| {
-        call.give_up();
-        table_refusal(refused, call.session.id(), call.id())
-    })
+    let passed = call.pass_breaker().map_err(|error| (OutcomeKind::CircuitOpen, error));
+    let entered = passed.and_then(|()| {
+        call.session.inner.calls.insert(call).map_err(|refused| {
+            call.give_up();
+            table_refusal(refused, call.session.id(), call.id())
+        })
+    });
+    entered.inspect_err(|(outcome, _)| call.span.settled(*outcome, None, || ()))
 }

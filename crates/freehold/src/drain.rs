@@ -147,12 +147,12 @@ impl<S: State> Engine<S> {
             return drain.report();
         }
         // Counted before anybody is told: some calls end as soon as they hear of it.
-        let running = self.others();
+        let (running, begun_at) = (self.others(), self.inner.runtime.now());
         drain.begun_signal.set(NonZeroU8::MIN);
         Hooks::shutdown_begun(&self.inner);
         let (engine, duty) = (self.clone(), EndDrain(self.clone()));
         let run = async move {
-            let report = engine.run_drain(running, grace).await;
+            let report = engine.run_drain(running, begun_at, grace).await;
             engine.inner.drain.end(report);
             drop(duty);
         };
@@ -166,14 +166,13 @@ impl<S: State> Engine<S> {
         grace.saturating_add(self.inner.limits.cancel_grace).saturating_add(ABANDON_MARGIN)
     }
 
-    async fn run_drain(&self, running: usize, grace: Duration) -> DrainReport {
+    async fn run_drain(&self, running: usize, begun_at: Instant, grace: Duration) -> DrainReport {
         let (engine, drain) = (&self.inner, &self.inner.drain);
-        let begun_at = engine.runtime.now();
         let mut report = DrainReport { running, ..DrainReport::default() };
         let patience = if fault::active(Fault::DrainWaits) { Duration::MAX } else { grace };
         let all_left = self.until_calls(after(begun_at, patience), || self.others() == 0).await;
         // Not counted again when all have left: a call that comes too late stands in the count until it is refused.
-        report.cancelled = if all_left { 0 } else { self.others() };
+        report.cancelled = if all_left { 0 } else { self.others_since_before(begun_at).min(running) };
         drain.cancels.store(true, Ordering::SeqCst);
         for call in engine.live.all() {
             if drain.cancels(&call.drains) {
@@ -190,6 +189,13 @@ impl<S: State> Engine<S> {
     /// Calls whose handlers do not wait for the drain themselves.
     fn others(&self) -> usize {
         self.inner.total.count().saturating_sub(self.inner.drain.asking.with(|asking| asking.len()))
+    }
+
+    /// As [`others`](Self::others), without what these called since then.
+    fn others_since_before(&self, begun_at: Instant) -> usize {
+        let cancels = |call: &Call<S>| call.drains.load(Ordering::SeqCst) == 0;
+        let later = self.inner.live.filter(|call| call.started > begun_at && cancels(call));
+        self.others().saturating_sub(later.len())
     }
 
     /// The methods of handlers that went on after their grace: those whose future was dropped then, and those that are

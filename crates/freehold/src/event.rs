@@ -2,7 +2,7 @@
 
 use crate::{
     call::{CancelReason, Stage},
-    contain::contain,
+    contain::{Panicked, contain},
     message::{MalformedKind, RequestId},
     recovery::{BreakerState, DegradeReason},
     session::{CloseReason, SessionId},
@@ -40,6 +40,41 @@ pub enum OutcomeKind {
     CircuitOpen,
     /// Its fallback answered for its handler; the answer is marked.
     Degraded,
+}
+
+impl OutcomeKind {
+    /// All of them, in the order of their numbers (`outcome as usize`).
+    pub const ALL: [Self; 11] = [
+        Self::Answered,
+        Self::Failed,
+        Self::Panicked,
+        Self::Deadlocked,
+        Self::DeadlineExceeded,
+        Self::Cancelled,
+        Self::Overloaded,
+        Self::Stopping,
+        Self::DuplicateId,
+        Self::CircuitOpen,
+        Self::Degraded,
+    ];
+
+    /// Its name in metrics; that of its counter in [`Counters`].
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Failed => "failed",
+            Self::Panicked => "panicked",
+            Self::Deadlocked => "deadlocked",
+            Self::DeadlineExceeded => "deadline_exceeded",
+            Self::Cancelled => "cancelled",
+            Self::Overloaded => "overloaded",
+            Self::Stopping => "stopping",
+            Self::DuplicateId => "duplicate_id",
+            Self::CircuitOpen => "circuit_open",
+            Self::Degraded => "degraded",
+        }
+    }
 }
 
 /// One thing that happened.
@@ -223,7 +258,8 @@ pub enum Event<'a> {
     },
 }
 
-/// Receives every [`Event`], synchronously, where it happens, under no lock; it must be quick.
+/// Receives every [`Event`], synchronously, where it happens, under no lock; it must be quick. An engine may have several,
+/// which are called in the order in which they were added; the panic of one keeps nothing from the next.
 pub trait Observer: Send + Sync + 'static {
     /// Called for each event.
     fn event(&self, event: &Event<'_>);
@@ -244,6 +280,13 @@ macro_rules! counters {
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct Counters { $($(#[$doc])* pub $name: u64,)* }
+
+        impl Counters {
+            /// Each counter with its name.
+            pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name),)*].into_iter()
+            }
+        }
 
         impl Cells {
             fn snapshot(&self) -> Counters {
@@ -308,7 +351,7 @@ counters! {
     calls_while_holding,
     /// Hooks that panicked.
     hook_panics,
-    /// Times that the observer panicked.
+    /// Times that an observer panicked.
     observer_panics,
 }
 
@@ -330,15 +373,15 @@ impl Counters {
     }
 }
 
-/// Where events go: the counters always, the log for what an operator must see, and the application's observer.
+/// Where events go: the counters always, the log for what an operator must see, and who observes.
 pub(crate) struct Events {
     cells: Cells,
-    observer: Option<Box<dyn Observer>>,
+    observers: Vec<Box<dyn Observer>>,
 }
 
 impl Events {
-    pub(crate) fn new(observer: Option<Box<dyn Observer>>) -> Self {
-        Self { cells: Cells::default(), observer }
+    pub(crate) fn new(observers: Vec<Box<dyn Observer>>) -> Self {
+        Self { cells: Cells::default(), observers }
     }
 
     pub(crate) fn counters(&self) -> Counters {
@@ -348,12 +391,13 @@ impl Events {
     pub(crate) fn emit(&self, event: &Event<'_>) {
         self.count(event);
         // An outcome is delivered after its event: a panic here would leave its caller without an answer.
-        let told = contain(|| {
-            log(event);
-            if let Some(observer) = &self.observer {
-                observer.event(event);
-            }
-        });
+        self.told(contain(|| log(event)));
+        for observer in &self.observers {
+            self.told(contain(|| observer.event(event)));
+        }
+    }
+
+    fn told(&self, told: Result<(), Panicked>) {
         if told.is_err() {
             self.cells.observer_panics.fetch_add(1, Ordering::Relaxed);
         }

@@ -1,6 +1,7 @@
 //! Handlers: asynchronous functions of a borrowed context and typed parameters.
 
 use crate::{
+    call::Extension,
     context::Context,
     message::{ErrorObject, Raw, raw_json},
     recovery::{BreakerChoice, BreakerOptions, RetryPolicy, Treatment},
@@ -10,7 +11,7 @@ use crate::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
-use std::{future::Future, marker::PhantomData, sync::Arc, time::Duration};
+use std::{fmt, future::Future, marker::PhantomData, sync::Arc, time::Duration};
 
 /// What a call's handler leaves: the result as JSON, or the error of the answer.
 pub type HandlerResult = Result<Box<RawValue>, ErrorObject>;
@@ -153,6 +154,7 @@ pub struct MethodOptions {
     /// ([`EngineBuilder::retry`](crate::EngineBuilder::retry)) if not set.
     pub retry: Option<RetryPolicy>,
     pub(crate) breaker: BreakerChoice,
+    pub(crate) beside: bool,
     /// How long a call may run before the watchdog reports it; [`Limits::soft_limit`](crate::Limits::soft_limit) if not set.
     pub soft_limit: Option<Duration>,
     /// Whether its calls may be about subjects that are treated in their own way; no at first.
@@ -177,6 +179,14 @@ impl MethodOptions {
     #[must_use]
     pub fn priority(mut self, priority: u8) -> Self {
         self.priority = priority;
+        self
+    }
+
+    /// Its calls take neither a slot of their session nor its turn: for handlers that do no work and only wait for what other
+    /// calls do, which may need just those. They still count against [`Limits::calls_total`](crate::Limits::calls_total).
+    #[must_use]
+    pub fn beside(mut self) -> Self {
+        self.beside = true;
         self
     }
 
@@ -235,6 +245,31 @@ impl MethodOptions {
         self
     }
 }
+
+/// A request in the reader, before anything was done with it; see [`EngineBuilder::overtake`](crate::EngineBuilder::overtake).
+#[non_exhaustive]
+pub struct Arriving<'a, S: State> {
+    /// Whose it is.
+    pub session: &'a Session<S>,
+    /// Its method, which need not exist.
+    pub method: &'a str,
+    /// Its parameters.
+    pub params: Option<&'a RawValue>,
+    /// What the transport knows of it ([`Engine::dispatch_with`](crate::Engine::dispatch_with)).
+    pub extension: Option<&'a Extension>,
+}
+
+impl<S: State> fmt::Debug for Arriving<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arriving")
+            .field("session", &self.session.id())
+            .field("method", &self.method)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Answers a request in the reader, or leaves it.
+pub(crate) type Overtake<S> = Box<dyn Fn(&Arriving<'_, S>) -> Option<HandlerResult> + Send + Sync>;
 
 /// A synchronous function that answers at once, in the reader: for pings, cancels and handshakes, which must overtake
 /// a full house.

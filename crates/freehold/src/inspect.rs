@@ -33,6 +33,9 @@ pub struct CallSnapshot {
     pub remaining: Duration,
     /// Whether its outcome is decided: its handler is in its grace.
     pub settled: bool,
+    /// What [`Actor::tag`](freehold_sync::Actor::tag) of its activity is: by it, what [`freehold_sync::observe`] and reports say
+    /// of somebody is found to be of this call. Another call may have it later.
+    pub tag: usize,
 }
 
 /// The circuit breaker of one method or subject.
@@ -143,6 +146,7 @@ impl<S: State> Engine<S> {
             age: now.saturating_duration_since(call.started),
             remaining: call.clock.expires(now).saturating_duration_since(now),
             settled: call.is_settled(),
+            tag: call.tag(),
         });
         let mut snapshots: Vec<_> = snapshots.collect();
         snapshots.sort_by_key(|call| std::cmp::Reverse(call.age));

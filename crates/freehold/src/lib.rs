@@ -17,8 +17,10 @@ mod fault;
 pub mod fault;
 mod gate;
 mod handler;
+mod hash;
 mod hooks;
 mod inspect;
+mod layer;
 mod limits;
 mod lock_order;
 pub mod message;
@@ -36,8 +38,8 @@ pub use freehold_sync as sync;
 
 pub use builder::{AtCap, BuildError, EngineBuilder};
 pub use call::{
-    CallError, CallHandle, CallHeader, CallId, CallTarget, Calling, CallsWhileHolding, CancelReason, Hop,
-    Route, Stage, Step,
+    CallError, CallHandle, CallHeader, CallId, CallTarget, Calling, CallsWhileHolding, CancelReason,
+    Extension, Hop, Route, ServerCall, Stage, Step,
 };
 pub use context::Context;
 pub use dispatch::Dispatched;
@@ -45,8 +47,9 @@ pub use drain::DrainReport;
 pub use engine::{Engine, OpenError};
 pub use event::{Counters, Event, Observer, OutcomeKind};
 pub use gate::Gate;
-pub use handler::{Handler, HandlerResult, MethodOptions, RawHandler, read_params, write_result};
+pub use handler::{Arriving, Handler, HandlerResult, MethodOptions, RawHandler, read_params, write_result};
 pub use inspect::{BreakerSnapshot, CallSnapshot, SessionGauges, StreamLag};
+pub use layer::{Layer, LayeredCall, Next};
 pub use limits::Limits;
 pub use message::{ErrorCode, ErrorObject, Message, Notification, Request, RequestId, Response};
 pub use outbox::Frame;

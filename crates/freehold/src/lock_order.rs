@@ -16,6 +16,7 @@
 //! | Where | What | Why it cannot be in anybody's way |
 //! |---|---|---|
 //! | `admission::Waiter.waker` | `AtomicWaker` | lock-free; one waiter, woken after the section of its queue |
+//! | `call::span::CallSpan.0` | `ArcSwapOption` | lock-free; emptied once, by who ends the span |
 //! | `call::table::CallTable.all_delivered` | `Notify` | tokio's own section: its waiters; nothing of ours runs in it |
 //! | `cluster::memory::Cluster.nodes` | `papaya::HashMap` | as the registry |
 //! | `cluster::memory::Cluster.sessions` | `papaya::HashMap` | as the registry |

@@ -2,21 +2,21 @@
 
 use crate::{
     handler::{Method, MethodKind, MethodOptions},
+    hash::Hashing,
     recovery::Treatment,
     state::State,
 };
-use foldhash::fast::RandomState;
 use std::{collections::HashMap, sync::Arc};
 
 pub(crate) struct Methods<S: State> {
     list: Vec<Method<S>>,
-    by_name: HashMap<Arc<str>, usize, RandomState>,
+    by_name: HashMap<Arc<str>, usize, Hashing>,
 }
 
 impl<S: State> Methods<S> {
     /// The table, or the first name that stands twice.
     pub(crate) fn new(list: Vec<Method<S>>) -> Result<Self, Arc<str>> {
-        let mut by_name = HashMap::with_capacity_and_hasher(list.len(), RandomState::default());
+        let mut by_name = HashMap::with_capacity_and_hasher(list.len(), Hashing::default());
         for (index, method) in list.iter().enumerate() {
             if by_name.insert(method.name.clone(), index).is_some() {
                 return Err(method.name.clone());

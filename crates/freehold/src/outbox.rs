@@ -146,6 +146,11 @@ impl<L> Outbox<L> {
         number
     }
 
+    /// Lets the reader look again, though there is nothing new in the queue.
+    pub(crate) fn wake_reader(&self) {
+        wake(self.queue.with(|queue| queue.waker.take()));
+    }
+
     /// The reader with this number is gone: its waker would only keep its task's memory alive.
     pub(crate) fn leave(&self, reader: u64) {
         let waker = self.queue.with(|queue| if queue.reader == reader { queue.waker.take() } else { None });

@@ -104,7 +104,7 @@ pub(crate) struct Questions {
 
 #[derive(Default)]
 struct Table {
-    open: HashMap<i64, Arc<Question>, foldhash::fast::RandomState>,
+    open: HashMap<i64, Arc<Question>, crate::hash::Hashing>,
     closed: bool,
 }
 
@@ -139,6 +139,11 @@ impl Questions {
             Err(error) => Reply::Refused(error),
         };
         self.resolve(*id, reply)
+    }
+
+    pub(crate) fn is_open(&self, id: &RequestId) -> bool {
+        let RequestId::Number(id) = id else { return false };
+        self.table.with(|table| table.open.contains_key(id))
     }
 
     /// The asker no longer waits.

@@ -67,6 +67,34 @@ async fn what_ends_in_time_is_answered_the_rest_is_cancelled_and_the_stubborn_ar
     assert_eq!(engine.session_count(), 0);
 }
 
+/// Once it is released calls a method of its session's, which obeys.
+async fn calls_late(ctx: &Ctx, (): ()) -> Answer {
+    ctx.app::<Probe>().enter();
+    ctx.app::<Probe>().released().await;
+    Ok(ctx.call(ctx.session().id(), "obedient", &()).await?)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_handlers_call_while_it_drains_is_not_counted_as_what_ran() {
+    let (builder, probe) = builder();
+    let engine = builder.method("calls_late", calls_late).method("short", short).build().unwrap();
+    let session = engine.open().unwrap();
+    let finishes = start(&engine, &session, 1, "short", json!(null));
+    let calls = start(&engine, &session, 2, "calls_late", json!(null));
+    probe.entered(2).await;
+    let calls_then = async {
+        within(engine.drain_begun()).await;
+        tokio::time::sleep(SECOND / 10).await;
+        probe.release(1);
+        probe.entered(1).await;
+    };
+    let (report, ()) = tokio::join!(engine.drain(SECOND), calls_then);
+    assert_eq!((report.running, report.cancelled, report.drained()), (2, 1, 1));
+    assert_eq!(result(within(finishes).await.unwrap()), "finished");
+    assert_eq!(error(within(calls).await.unwrap()).1["reason"], "shutdown");
+    all_gone(&engine).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_drain_with_nothing_to_do_is_over_at_once_and_all_who_ask_get_one_report() {
     let (engine, _) = engine(Limits::default());

@@ -70,6 +70,25 @@ async fn a_panic_whose_payload_panics_in_its_drop_is_contained() {
 }
 
 #[tokio::test]
+async fn several_observers_hear_the_same_in_order_and_the_panic_of_one_keeps_nothing_from_the_next() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let listen = |name: &'static str| {
+        let heard = heard.clone();
+        move |event: &Event<'_>| {
+            if let Event::SessionOpened { .. } = event {
+                heard.lock().unwrap().push(name);
+            }
+            assert_ne!(name, "panics", "as it was told");
+        }
+    };
+    let builder = Engine::builder(()).observer(listen("first")).observer(listen("panics"));
+    let engine = builder.observer(listen("last")).build().unwrap();
+    engine.open().unwrap();
+    assert_eq!(*heard.lock().unwrap(), ["first", "panics", "last"]);
+    assert_eq!(engine.counters().observer_panics, 1);
+}
+
+#[tokio::test]
 async fn an_observer_that_panics_takes_no_answer_with_it() {
     let (builder, _) = builder();
     let engine = builder.observer(|_: &Event<'_>| panic!("in the observer")).build().unwrap();

@@ -6,7 +6,10 @@ mod support;
 
 use freehold::{CloseReason, Dispatched, Engine, Frame, Limits, Listener, Route, Step};
 use serde_json::{Value, json};
-use support::{Answer, Ctx, all_gone, builder, call, error, eventually, json_of, request, result, within};
+use std::sync::Arc;
+use support::{
+    Answer, Ctx, Probe, all_gone, builder, call, error, eventually, json_of, request, result, within,
+};
 
 async fn floods(ctx: &Ctx, [count]: [u32; 1]) -> Answer {
     for number in 0..count {
@@ -54,11 +57,47 @@ async fn the_stream_of_a_call_has_its_bound_and_its_answer_comes_last() {
     let answer = loop {
         match within(handle.next()).await {
             Step::Frame(frame) => seen.push(json_of(&frame)["params"][0].clone()),
+            Step::CloseStream => panic!("nobody asked for it"),
             Step::End(answer) => break answer,
         }
     };
     assert_eq!((seen, result(answer)), (vec![json!(97), json!(98), json!(99)], json!("flooded")));
     assert_eq!(engine.counters().notifications_dropped, 97);
+}
+
+/// Tells one thing, wants its connection gone twice, and ends when it is let.
+async fn closes(ctx: &Ctx, (): ()) -> Answer {
+    let probe = ctx.app::<Probe>().clone();
+    ctx.notify("progress", &[1]).unwrap();
+    ctx.close_stream();
+    ctx.close_stream();
+    probe.released().await;
+    ctx.close_stream();
+    probe.released().await;
+    Ok(json!(ctx.extension::<&str>()))
+}
+
+#[tokio::test]
+async fn a_call_lets_its_connection_go_after_what_it_said_and_goes_on() {
+    let (builder, probe) = builder();
+    let engine = builder.method("closes", closes).build().unwrap();
+    let session = engine.open().unwrap();
+    let message = || request(1, "closes", &json!(null));
+    let Dispatched::Running(mut handle) =
+        engine.dispatch_with(&session, message(), Route::Call, Some(Arc::new("who sent it")))
+    else {
+        panic!("expected a call")
+    };
+    assert!(matches!(within(handle.next()).await, Step::Frame(_)), "what was said comes first");
+    assert!(matches!(within(handle.next()).await, Step::CloseStream), "once, however often it was asked");
+    let next = tokio::join!(within(handle.next()), async { probe.release(1) }).0;
+    assert!(matches!(next, Step::CloseStream), "a reader that waits is woken: {next:?}");
+    probe.release(1);
+    let Step::End(answer) = within(handle.next()).await else { panic!("expected the end") };
+    assert_eq!(result(answer), "who sent it");
+    // Where the answer goes to its caller, there is no stream to let go.
+    probe.release(2);
+    assert_eq!(result(within(engine.process(&session, message())).await), Value::Null);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ mod latency;
 mod naive;
 mod notes;
 mod ours;
-mod screen;
+pub(crate) mod screen;
 mod story;
 mod table;
 mod traffic;

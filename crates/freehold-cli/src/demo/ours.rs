@@ -5,7 +5,7 @@ use super::{
     traffic::{self, LOOK_UP, Server},
 };
 use freehold::{
-    Context, Engine, ErrorObject, HandlerResult, Request, Session,
+    Context, Engine, EngineBuilder, ErrorObject, HandlerResult, Request, Session,
     runtime::{TokioRuntime, pause},
     sync::{self, Deadlock, Event, Grade, LockError, Mutex, Retry, ScopedMutex, Subscription},
 };
@@ -50,6 +50,11 @@ pub(super) struct Recovery {
 
 impl OurServer {
     pub(super) fn new() -> Self {
+        Self::built(|builder| builder.build().expect("no method has two handlers"))
+    }
+
+    /// The same with an engine that `build` builds.
+    fn built(build: impl FnOnce(EngineBuilder<u64>) -> Engine<u64>) -> Self {
         let deadlocks = Arc::<Deadlocks>::default();
         let seen = deadlocks.clone();
         let subscription = sync::subscribe(move |event| seen.event(event));
@@ -57,13 +62,12 @@ impl OurServer {
             accounts: std::array::from_fn(|account| Mutex::with_class(&CLASSES[account], OPENING)),
             run_again: AtomicU64::new(0),
         });
-        let engine = Engine::builder(0)
+        let builder = Engine::builder(0)
             .app(bank.clone())
             .method("quick", quick)
             .method("slow", slow)
-            .method("transfer", transfer)
-            .build()
-            .expect("no method has two handlers");
+            .method("transfer", transfer);
+        let engine = build(builder);
         let open = |_| {
             let session = engine.open().expect("there is room for a few sessions");
             session.mark_initialized();
@@ -182,3 +186,6 @@ impl Server for OurServer {
         let _ = orders.into_future().without_deadline().await;
     }
 }
+
+#[cfg(test)]
+mod simulated;

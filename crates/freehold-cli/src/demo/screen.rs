@@ -6,7 +6,7 @@ use std::{io, time::Duration};
 /// Elsewhere than on a terminal, how often a line is written.
 const LINE_EVERY: Duration = Duration::from_secs(1);
 
-pub(super) enum Screen {
+pub(crate) enum Screen {
     /// With so many lines that are redrawn.
     Terminal { term: Term, drawn: usize },
     /// With so many lines written.
@@ -14,15 +14,15 @@ pub(super) enum Screen {
 }
 
 /// What is seen at one moment.
-pub(super) struct Frame {
+pub(crate) struct Frame {
     /// For a terminal.
-    pub(super) block: Vec<String>,
+    pub(crate) block: Vec<String>,
     /// The same in one line.
-    pub(super) line: String,
+    pub(crate) line: String,
 }
 
 impl Screen {
-    pub(super) fn stdout() -> Self {
+    pub(crate) fn stdout() -> Self {
         // Nothing is hidden and no mode is set, so there is nothing to restore, however it ends.
         let term = Term::buffered_stdout();
         let in_place = term.is_term() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
@@ -30,7 +30,7 @@ impl Screen {
     }
 
     /// Writes what stays.
-    pub(super) fn say(&mut self, text: &str) -> io::Result<()> {
+    pub(crate) fn say(&mut self, text: &str) -> io::Result<()> {
         self.clear()?;
         let (Self::Terminal { term, .. } | Self::Plain { term, .. }) = self;
         term.write_line(text)?;
@@ -38,7 +38,7 @@ impl Screen {
     }
 
     /// Shows a moment in the place of the last one.
-    pub(super) fn draw(&mut self, age: Duration, frame: &Frame) -> io::Result<()> {
+    pub(crate) fn draw(&mut self, age: Duration, frame: &Frame) -> io::Result<()> {
         match self {
             Self::Terminal { term, drawn } => {
                 let width = usize::from(term.size().1).saturating_sub(1);
@@ -60,7 +60,7 @@ impl Screen {
     }
 
     /// Takes away what would be redrawn.
-    pub(super) fn clear(&mut self) -> io::Result<()> {
+    pub(crate) fn clear(&mut self) -> io::Result<()> {
         match self {
             Self::Terminal { term, drawn } => {
                 term.clear_last_lines(std::mem::take(drawn))?;

@@ -24,7 +24,7 @@ pub(crate) use error::LedgerError;
 
 use account::Account;
 use amount::{MOST_MONEY, add_within_bounds, check_amount};
-use freehold::{Engine, Limits, OpenError, Session};
+use freehold::{Engine, EngineBuilder, Limits, OpenError, Session};
 use reservation::Reservation;
 use std::{
     future::Future,
@@ -51,6 +51,16 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// A ledger of at most so many accounts.
     pub(crate) fn new(most_accounts: usize) -> Self {
+        Self::built(most_accounts, |builder| {
+            builder.build().expect("an engine without methods has no two of one name")
+        })
+    }
+
+    /// The same with an engine that `build` builds.
+    pub(crate) fn built(
+        most_accounts: usize,
+        build: impl FnOnce(EngineBuilder<Account>) -> Engine<Account>,
+    ) -> Self {
         // Accounts are for ever.
         let limits = Limits {
             sessions: most_accounts,
@@ -58,8 +68,7 @@ impl Ledger {
             initialize_window: Duration::MAX,
             ..Limits::default()
         };
-        let accounts = Engine::builder(Account::blank()).limits(limits).build();
-        let accounts = accounts.expect("an engine without methods has no two of one name");
+        let accounts = build(Engine::builder(Account::blank()).limits(limits));
         Self { accounts, books: Arc::default(), paid_in: Arc::default() }
     }
 
@@ -183,5 +192,7 @@ async fn fill(session: &Session<Account>, owner: &Arc<str>, balance: u64) -> Res
     filled.map_err(LedgerError::from)
 }
 
+#[cfg(test)]
+mod simulated;
 #[cfg(test)]
 mod tests;

@@ -16,3 +16,6 @@ the session and are found by the id that open_account returns.";
 pub(crate) fn add(builder: McpServerBuilder<()>) -> McpServerBuilder<()> {
     ledger::tools().into_iter().fold(builder.tool(echo::tool()).tool(slow::tool()), McpServerBuilder::tool)
 }
+
+#[cfg(test)]
+mod simulated;

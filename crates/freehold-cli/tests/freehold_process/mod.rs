@@ -13,15 +13,20 @@ use std::{
 /// Far above what anything here takes.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The binary, without settings from the environment of the tests.
+/// `freehold serve`, without settings from the environment of the tests.
 pub(crate) fn freehold(arguments: &[&str]) -> Command {
+    other(&[&["serve"], arguments].concat())
+}
+
+/// Any of the binary's commands, without settings from the environment of the tests.
+pub(crate) fn other(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_freehold"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("FREEHOLD_") {
             command.env_remove(name);
         }
     }
-    command.arg("serve").args(arguments).stdin(Stdio::null());
+    command.args(arguments).stdin(Stdio::null());
     command
 }
 

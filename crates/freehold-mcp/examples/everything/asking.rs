@@ -1,9 +1,12 @@
 //! What a tool can ask of its client.
 
-use freehold_mcp::{Tool, ToolContext, ToolError};
+use freehold_mcp::{
+    Capability, CreateMessage, Elicited, Field, Form, RawQuestion, Tool, ToolContext, ToolError,
+    UrlElicitation,
+};
 use schemars::JsonSchema;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 pub(crate) fn tools() -> Vec<Tool<()>> {
     vec![
@@ -11,8 +14,10 @@ pub(crate) fn tools() -> Vec<Tool<()>> {
         Tool::new("test_elicitation", "Asks the client's person.", elicitation),
         Tool::new("test_elicitation_sep1034_defaults", "Asks by a form with defaults.", defaults),
         Tool::new("test_elicitation_sep1330_enums", "Asks by a form with choices.", enums),
+        Tool::new("test_elicitation_url", "Sends the client's person to a URL.", url),
         Tool::new("test_missing_capability", "Needs a client that can sample.", needs_sampling),
-        Tool::new("test_streaming_elicitation", "Would ask, if a request could be asked back.", would_ask),
+        Tool::new("test_streaming_elicitation", "Asks in whichever way the request allows.", streaming),
+        Tool::new("test_list_roots", "Asks for the client's roots.", roots),
     ]
 }
 
@@ -22,18 +27,9 @@ struct Sampling {
     prompt: String,
 }
 
-#[derive(Deserialize)]
-struct Sampled {
-    content: Value,
-}
-
 async fn sampling(ctx: &ToolContext<()>, args: Sampling) -> Result<String, ToolError> {
-    let question = json!({
-        "messages": [{ "role": "user", "content": { "type": "text", "text": args.prompt } }],
-        "maxTokens": 100,
-    });
-    let Sampled { content } = ctx.sample(&question).await?;
-    Ok(format!("LLM response: {}", content["text"].as_str().unwrap_or_default()))
+    let answer = ctx.sample(CreateMessage::new(100).user(args.prompt)).await?;
+    Ok(format!("LLM response: {}", answer.text()))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -42,47 +38,35 @@ struct Elicitation {
     message: String,
 }
 
-#[derive(Deserialize)]
-struct Elicited {
-    action: String,
-    #[serde(default)]
-    content: Value,
+fn told(answer: Elicited<impl Serialize>) -> String {
+    let action = answer.action();
+    let content = answer.accepted().map_or(Value::Null, |content| json!(content));
+    format!("action={action}, content={content}")
 }
 
-async fn elicit(ctx: &ToolContext<()>, message: &str, properties: Value) -> Result<Elicited, ToolError> {
-    let schema = json!({ "type": "object", "properties": properties });
-    Ok(ctx.elicit(&json!({ "message": message, "requestedSchema": schema })).await?)
-}
-
-fn completed(Elicited { action, content }: Elicited) -> String {
-    format!("Elicitation completed: action={action}, content={content}")
+#[derive(Deserialize, Serialize, JsonSchema)]
+struct Person {
+    /// User's response
+    username: String,
+    /// User's email address
+    email: String,
 }
 
 async fn elicitation(ctx: &ToolContext<()>, args: Elicitation) -> Result<String, ToolError> {
-    let schema = json!({
-        "type": "object",
-        "properties": {
-            "username": { "type": "string", "description": "User's response" },
-            "email": { "type": "string", "description": "User's email address" },
-        },
-        "required": ["username", "email"],
-    });
-    let question = json!({ "message": args.message, "requestedSchema": schema });
-    let Elicited { action, content } = ctx.elicit(&question).await?;
-    Ok(format!("User response: action={action}, content={content}"))
+    Ok(format!("User response: {}", told(ctx.elicit::<Person>(&args.message).await?)))
 }
 
 async fn defaults(ctx: &ToolContext<()>, (): ()) -> Result<String, ToolError> {
-    let properties = json!({
-        "name": { "type": "string", "default": "John Doe" },
-        "age": { "type": "integer", "default": 30 },
-        "score": { "type": "number", "default": 95.5 },
-        "status": { "type": "string", "enum": ["active", "inactive", "pending"], "default": "active" },
-        "verified": { "type": "boolean", "default": true },
-    });
-    elicit(ctx, "Change what is not right.", properties).await.map(completed)
+    let form = Form::new("Change what is not right.")
+        .optional("name", Field::text().default("John Doe"))
+        .optional("age", Field::integer().default(30))
+        .optional("score", Field::number().default(95.5))
+        .optional("status", Field::one_of(["active", "inactive", "pending"]).default("active"))
+        .optional("verified", Field::boolean().default(true));
+    Ok(format!("Elicitation completed: {}", told(ctx.ask(form).await?)))
 }
 
+/// All kinds of choices, also the one that newer revisions only keep for older clients; hence by hand.
 async fn enums(ctx: &ToolContext<()>, (): ()) -> Result<String, ToolError> {
     let titled = |titles: [&str; 3]| {
         let choice =
@@ -107,14 +91,35 @@ async fn enums(ctx: &ToolContext<()>, (): ()) -> Result<String, ToolError> {
             "items": { "anyOf": titled(["First Choice", "Second Choice", "Third Choice"]) },
         },
     });
-    elicit(ctx, "Choose.", properties).await.map(completed)
+    let schema = json!({ "type": "object", "properties": properties });
+    let question = json!({ "message": "Choose.", "requestedSchema": schema });
+
+    #[derive(Deserialize)]
+    struct Answer {
+        action: String,
+        #[serde(default)]
+        content: Map<String, Value>,
+    }
+    let Answer { action, content } = ctx.ask(RawQuestion::elicitation(question)).await?;
+    Ok(format!("Elicitation completed: action={action}, content={}", Value::Object(content)))
+}
+
+async fn url(ctx: &ToolContext<()>, (): ()) -> Result<String, ToolError> {
+    let url = UrlElicitation::new("https://example.com/connect", "Connect your account.", "connect");
+    Ok(format!("Elicitation completed: action={}", ctx.ask(url).await?.action()))
 }
 
 async fn needs_sampling(ctx: &ToolContext<()>, (): ()) -> Result<&'static str, ToolError> {
-    ctx.require_sampling()?;
+    ctx.require(Capability::Sampling)?;
     Ok("The client can sample")
 }
 
-async fn would_ask(_ctx: &ToolContext<()>, (): ()) -> Result<&'static str, ToolError> {
-    Ok("A stateless request is not asked back")
+async fn streaming(ctx: &ToolContext<()>, (): ()) -> Result<String, ToolError> {
+    let form = Form::new("Go on?").field("yes", Field::boolean());
+    Ok(format!("Elicitation completed: {}", told(ctx.ask(form).await?)))
+}
+
+async fn roots(ctx: &ToolContext<()>, (): ()) -> Result<String, ToolError> {
+    let roots = ctx.list_roots().await?;
+    Ok(roots.into_iter().map(|root| root.uri).collect::<Vec<_>>().join("\n"))
 }

@@ -1,10 +1,10 @@
 //! Responses: empty, one JSON message, or a stream of events.
 
-use super::options::HttpOptions;
+use super::{options::HttpOptions, resumption::ResumableEvents};
 use crate::framing::{encode, one_line};
 use bytes::Bytes;
 use freehold::{
-    CallHandle, ErrorCode, ErrorObject, Frame, Listener, RequestId, Response as Message, State, Step,
+    CallHandle, ErrorCode, ErrorObject, Listener, RequestId, Response as Message, Session, State, Step,
     runtime::{Runtime, Timer},
 };
 use http::{
@@ -28,6 +28,13 @@ pub struct HttpBody(Kind);
 enum Kind {
     Whole(Option<Bytes>),
     Events(Box<EventStream>),
+}
+
+impl HttpBody {
+    /// Whether it is complete, and no stream of events.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(self.0, Kind::Whole(_))
+    }
 }
 
 impl fmt::Debug for HttpBody {
@@ -79,7 +86,12 @@ pub(super) fn empty(status: StatusCode) -> Response<HttpBody> {
 
 /// One JSON message.
 pub(super) fn json(status: StatusCode, message: &Message<'_>) -> Response<HttpBody> {
-    let mut response = response(status, Kind::Whole(Some(Bytes::from(encode(message)))));
+    json_bytes(status, Bytes::from(encode(message)))
+}
+
+/// JSON that is written already.
+pub(super) fn json_bytes(status: StatusCode, json: Bytes) -> Response<HttpBody> {
+    let mut response = response(status, Kind::Whole(Some(json)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
@@ -114,18 +126,63 @@ pub(super) async fn of_call<S: State>(
 ) -> Response<HttpBody> {
     let mut quiet: Option<Pin<Box<dyn Timer>>> = None;
     let first = std::future::poll_fn(|cx| {
-        if let Poll::Ready(step) = call.poll_next(cx) {
-            return Poll::Ready(Some(step));
+        loop {
+            match call.poll_next(cx) {
+                // Its client could not come back.
+                Poll::Ready(Step::CloseStream) => continue,
+                Poll::Ready(step) => return Poll::Ready(Some(step)),
+                Poll::Pending => break,
+            }
         }
         let quiet = quiet.get_or_insert_with(|| runtime.timer(runtime.now() + options.keep_alive));
         quiet.as_mut().poll(cx).map(|()| None)
     });
-    match first.await {
-        Some(Step::End(Some(answer))) => json(status(&answer), &answer),
+    let pending = match first.await {
+        Some(Step::End(Some(answer))) => return json(status(&answer), &answer),
         // Cancelled by its client, who does not wait: the protocol wants no answer, only an end.
-        Some(Step::End(None)) => events(Box::new(Ended), None, options, runtime),
-        Some(Step::Frame(frame)) => events(Box::new(CallEvents(Some(call))), Some(frame), options, runtime),
-        None => events(Box::new(CallEvents(Some(call))), None, options, runtime),
+        Some(Step::End(None)) => return of_first(Box::new(Ended), None, options, runtime),
+        Some(Step::Frame(frame)) => Some(Said::Message(frame.into_bytes())),
+        Some(Step::CloseStream) | None => None,
+    };
+    of_first(Box::new(CallEvents(Some(call))), pending, options, runtime)
+}
+
+/// What a source says first.
+pub(super) enum First {
+    /// It is all there is to say.
+    Whole(Response<HttpBody>),
+    /// There may be more.
+    Said(Said),
+    /// Nothing, for a while.
+    Quiet,
+}
+
+/// What `source` says first, within `patience`; then it becomes a stream, unless that was all. `polls` says whether its client
+/// comes back when its connection is let go.
+pub(super) async fn poll_first(
+    source: &mut dyn Source,
+    patience: Duration,
+    polls: bool,
+    runtime: &Arc<dyn Runtime>,
+) -> First {
+    let mut quiet: Option<Pin<Box<dyn Timer>>> = None;
+    let first = std::future::poll_fn(|cx| {
+        loop {
+            match source.poll_message(cx) {
+                Poll::Ready(Said::CloseStream) if !polls => continue,
+                Poll::Ready(said) => return Poll::Ready(Some(said)),
+                Poll::Pending => break,
+            }
+        }
+        let quiet = quiet.get_or_insert_with(|| runtime.timer(runtime.now() + patience));
+        quiet.as_mut().poll(cx).map(|()| None)
+    });
+    match first.await {
+        Some(Said::Answer(answer)) => First::Whole(json_bytes(StatusCode::OK, answer)),
+        said => {
+            source.becomes_stream();
+            said.map_or(First::Quiet, First::Said)
+        }
     }
 }
 
@@ -135,24 +192,45 @@ pub(super) fn of_session<S: State>(
     options: &HttpOptions,
     runtime: &Arc<dyn Runtime>,
 ) -> Response<HttpBody> {
-    events(Box::new(SessionEvents(listener)), None, options, runtime)
+    of_first(Box::new(SessionEvents(listener)), None, options, runtime)
 }
 
-fn events(
+/// Listens to a session's own messages, in place of whoever did so before.
+pub(super) fn listen<S: State>(session: &Session<S>) -> Box<dyn Source> {
+    Box::new(SessionEvents(session.listen()))
+}
+
+/// The stream of `source`, which has said `pending` already.
+pub(super) fn of_first(
     source: Box<dyn Source>,
-    first: Option<Frame>,
+    pending: Option<Said>,
     options: &HttpOptions,
     runtime: &Arc<dyn Runtime>,
 ) -> Response<HttpBody> {
     // Something at once, so that the client and what is between see that the stream is open.
-    let first = first.map_or(Bytes::from_static(KEEP_ALIVE), |frame| event(frame.into_bytes()));
-    let stream = EventStream {
-        source,
-        first: Some(first),
-        quiet: None,
-        keep_alive: options.keep_alive,
-        runtime: runtime.clone(),
-    };
+    let first = pending.is_none().then(|| Bytes::from_static(KEEP_ALIVE));
+    events(Events::Plain(source, pending), first, options, runtime)
+}
+
+/// A stream that its client can come back to, which begins with `priming`.
+pub(super) fn resumable(
+    resumable: ResumableEvents,
+    priming: Option<Bytes>,
+    options: &HttpOptions,
+    runtime: &Arc<dyn Runtime>,
+) -> Response<HttpBody> {
+    let first = priming.unwrap_or(Bytes::from_static(KEEP_ALIVE));
+    events(Events::Resumable(resumable), Some(first), options, runtime)
+}
+
+fn events(
+    source: Events,
+    first: Option<Bytes>,
+    options: &HttpOptions,
+    runtime: &Arc<dyn Runtime>,
+) -> Response<HttpBody> {
+    let stream =
+        EventStream { source, first, quiet: None, keep_alive: options.keep_alive, runtime: runtime.clone() };
     let mut response = response(StatusCode::OK, Kind::Events(Box::new(stream)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -174,45 +252,89 @@ fn event(message: Bytes) -> Bytes {
     Bytes::from(out)
 }
 
+/// What a source says.
+pub(super) enum Said {
+    Message(Bytes),
+    /// The last thing it says.
+    Answer(Bytes),
+    /// Let the connection go, if the client can come back.
+    CloseStream,
+    End,
+}
+
 /// Where the messages of a stream come from. Dropping it tells the other side that nobody reads any more.
-trait Source: Send {
-    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>>;
+pub(super) trait Source: Send {
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Said>;
+
+    /// What it says from now on is said one by one.
+    fn becomes_stream(&mut self) {}
 }
 
 /// The messages of a call; its answer is the last one.
-struct CallEvents<S: State>(Option<CallHandle<S>>);
+pub(super) struct CallEvents<S: State>(pub(super) Option<CallHandle<S>>);
 
 impl<S: State> Source for CallEvents<S> {
-    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        let Some(call) = &mut self.0 else { return Poll::Ready(None) };
-        match ready!(call.poll_next(cx)) {
-            Step::Frame(frame) => Poll::Ready(Some(frame.into_bytes())),
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Said> {
+        let Some(call) = &mut self.0 else { return Poll::Ready(Said::End) };
+        Poll::Ready(match ready!(call.poll_next(cx)) {
+            Step::Frame(frame) => Said::Message(frame.into_bytes()),
+            Step::CloseStream => Said::CloseStream,
             Step::End(answer) => {
                 self.0 = None;
-                Poll::Ready(answer.map(|answer| Bytes::from(encode(&answer))))
+                answer.map_or(Said::End, |answer| Said::Answer(Bytes::from(encode(&answer))))
             }
-        }
+        })
     }
 }
 
 struct SessionEvents<S: State>(Listener<S>);
 
 impl<S: State> Source for SessionEvents<S> {
-    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        self.0.poll_next(cx).map(|frame| frame.map(Frame::into_bytes))
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Said> {
+        self.0.poll_next(cx).map(|frame| frame.map_or(Said::End, |frame| Said::Message(frame.into_bytes())))
     }
 }
 
 struct Ended;
 
 impl Source for Ended {
-    fn poll_message(&mut self, _cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        Poll::Ready(None)
+    fn poll_message(&mut self, _cx: &mut Context<'_>) -> Poll<Said> {
+        Poll::Ready(Said::End)
+    }
+}
+
+enum Events {
+    /// A source, and what it has said already.
+    Plain(Box<dyn Source>, Option<Said>),
+    Resumable(ResumableEvents),
+}
+
+impl Events {
+    /// The next event as it is written; nothing at the end.
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        match self {
+            Self::Resumable(events) => events.poll_event(cx),
+            Self::Plain(source, pending) => loop {
+                let said = match pending.take() {
+                    Some(said) => said,
+                    None => ready!(source.poll_message(cx)),
+                };
+                return Poll::Ready(match said {
+                    Said::Message(message) => Some(event(message)),
+                    Said::Answer(answer) => {
+                        *pending = Some(Said::End);
+                        Some(event(answer))
+                    }
+                    Said::CloseStream => continue,
+                    Said::End => None,
+                });
+            },
+        }
     }
 }
 
 struct EventStream {
-    source: Box<dyn Source>,
+    source: Events,
     first: Option<Bytes>,
     quiet: Option<Pin<Box<dyn Timer>>>,
     keep_alive: Duration,
@@ -224,10 +346,10 @@ impl EventStream {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(first));
         }
-        if let Poll::Ready(message) = self.source.poll_message(cx) {
+        if let Poll::Ready(event) = self.source.poll_event(cx) {
             // A message says as much as a comment: the quiet begins anew when the source has nothing more.
             self.quiet = None;
-            return Poll::Ready(message.map(event));
+            return Poll::Ready(event);
         }
         let next = self.runtime.now() + self.keep_alive;
         let quiet = self.quiet.get_or_insert_with(|| self.runtime.timer(next));

@@ -19,31 +19,43 @@ const METHODS: &str = "GET, POST, DELETE, OPTIONS";
 /// The star is for `Mcp-Param-...`; it alone would leave `Authorization` out.
 const CORS_HEADERS: &str = "Content-Type, Accept, Authorization, Mcp-Session-Id, MCP-Protocol-Version, Mcp-Method, Mcp-Name, Last-Event-ID, *";
 
-/// Checks path, host, origin, token, method and media types, in this order.
+fn refuse(status: StatusCode, message: &'static str) -> Result<(), Refusal> {
+    Err(Refusal::from(answer::refuse(status, None, message)))
+}
+
+/// Checks path, host, origin and token, in this order.
 pub(super) fn check<B>(options: &HttpOptions, request: &Request<B>) -> Result<(), Refusal> {
-    let refuse = |status, message: &'static str| Err(Refusal::from(answer::refuse(status, None, message)));
     let headers = request.headers();
     if request.uri().path() != options.path {
         let message = format!("nothing is served at this path; the endpoint is {}", options.path);
         return Err(Refusal::from(answer::refuse(StatusCode::NOT_FOUND, None, message)));
     }
-    let Some(host) = host_of(request.uri(), headers) else {
+    check_host(options, request)?;
+    if headers.contains_key(ORIGIN) && allowed_origin(options, headers).is_none() {
+        return refuse(StatusCode::FORBIDDEN, "this origin may not call; allow it if it should");
+    }
+    // A browser asks before it sends anything of the user's, and so without the token.
+    if request.method() != Method::OPTIONS && !token_fits(options, headers) {
+        return Err(unauthorized().into());
+    }
+    Ok(())
+}
+
+pub(super) fn check_host<B>(options: &HttpOptions, request: &Request<B>) -> Result<(), Refusal> {
+    let Some(host) = host_of(request.uri(), request.headers()) else {
         return refuse(StatusCode::BAD_REQUEST, "the header Host is missing, stands twice or is not text");
     };
     if !host_is_allowed(options, host) {
         return refuse(StatusCode::FORBIDDEN, "this host name is not served here; allow it if it should be");
     }
-    if headers.contains_key(ORIGIN) && allowed_origin(options, headers).is_none() {
-        return refuse(StatusCode::FORBIDDEN, "this origin may not call; allow it if it should");
-    }
-    // A browser asks before it sends anything of the user's, and so without the token.
-    if request.method() == Method::OPTIONS {
-        return Ok(());
-    }
-    if !token_fits(options, headers) {
-        return Err(unauthorized().into());
-    }
+    Ok(())
+}
+
+/// Checks method and media types.
+pub(super) fn check_form<B>(request: &Request<B>) -> Result<(), Refusal> {
+    let headers = request.headers();
     match *request.method() {
+        Method::OPTIONS => Ok(()),
         Method::POST => check_post(headers),
         Method::GET if !accepts(headers, "text/event-stream") => {
             refuse(StatusCode::NOT_ACCEPTABLE, "GET gives a stream: accept text/event-stream")
@@ -172,7 +184,7 @@ pub(super) fn add_cors(response: &mut Response<HttpBody>, origin: HeaderValue) {
 
 #[cfg(test)]
 mod tests {
-    use super::{HttpOptions, accepts, allowed_origin, check};
+    use super::{HttpOptions, accepts, allowed_origin, check, check_form};
     use http::{HeaderMap, Request, StatusCode, header::ACCEPT};
 
     #[test]
@@ -214,7 +226,8 @@ mod tests {
     }
 
     fn status(request: http::request::Builder, options: &HttpOptions) -> Option<StatusCode> {
-        check(options, &request.body(()).unwrap()).err().map(|response| response.status())
+        let request = request.body(()).unwrap();
+        check(options, &request).and_then(|()| check_form(&request)).err().map(|response| response.status())
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! The headers in which a stateless request repeats parts of its body, so that proxies can route by them.
 
 use crate::{
+    delegate::mirrored_of,
     model::Meta,
-    protocol::{HEADER_MISMATCH, KNOWN_SESSION_VERSIONS, method, unsupported_version},
-    tools::ToolTable,
+    protocol::{HEADER_MISMATCH, SESSION_VERSIONS, method, unsupported_version},
+    server::ServerState,
+    tools::MirroredArgument,
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use freehold::{ErrorObject, Notification, Request, State};
@@ -14,6 +16,7 @@ use std::borrow::Cow;
 
 pub(super) const PROTOCOL_VERSION: &str = "mcp-protocol-version";
 pub(super) const SESSION_ID: &str = "mcp-session-id";
+pub(super) const LAST_EVENT_ID: &str = "last-event-id";
 const METHOD: &str = "mcp-method";
 const NAME: &str = "mcp-name";
 const PARAM_PREFIX: &str = "mcp-param-";
@@ -64,7 +67,7 @@ pub(super) fn check_version(headers: &HeaderMap, meta: &Meta<'_>) -> Result<(), 
 pub(super) fn check_session_version(headers: &HeaderMap) -> Result<(), ErrorObject> {
     match single(headers, PROTOCOL_VERSION) {
         Ok(None) => Ok(()),
-        Ok(Some(version)) if KNOWN_SESSION_VERSIONS.contains(&version) => Ok(()),
+        Ok(Some(version)) if SESSION_VERSIONS.contains(&version) => Ok(()),
         Ok(Some(version)) => Err(unsupported_version(version)),
         Err(Unclear) => Err(unclear(PROTOCOL_VERSION)),
     }
@@ -95,7 +98,7 @@ pub(super) fn check_target(headers: &HeaderMap, request: &Request<'_>) -> Result
 }
 
 /// What a request names, if its method names something and the body does: else the method itself will complain.
-fn target_name<'a>(called: &str, params: Option<&'a RawValue>) -> Option<Cow<'a, str>> {
+pub(super) fn target_name<'a>(called: &str, params: Option<&'a RawValue>) -> Option<Cow<'a, str>> {
     #[derive(Deserialize)]
     struct Named<'a> {
         #[serde(borrow)]
@@ -106,12 +109,21 @@ fn target_name<'a>(called: &str, params: Option<&'a RawValue>) -> Option<Cow<'a,
         #[serde(borrow)]
         uri: Cow<'a, str>,
     }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct OneTask<'a> {
+        #[serde(borrow)]
+        task_id: Cow<'a, str>,
+    }
     let params = params?.get();
     match called {
-        method::TOOLS_CALL | "prompts/get" => {
+        method::TOOLS_CALL | method::PROMPTS_GET => {
             serde_json::from_str::<Named<'a>>(params).ok().map(|named| named.name)
         }
-        "resources/read" => serde_json::from_str::<Located<'a>>(params).ok().map(|located| located.uri),
+        method::RESOURCES_READ => serde_json::from_str::<Located<'a>>(params).ok().map(|located| located.uri),
+        method::TASK_GET | method::TASK_UPDATE | method::TASK_CANCEL => {
+            serde_json::from_str::<OneTask<'a>>(params).ok().map(|task| task.task_id)
+        }
         _ => None,
     }
 }
@@ -130,25 +142,34 @@ fn decoded<'a>(name: &str, value: &'a str) -> Result<Cow<'a, str>, ErrorObject> 
 pub(super) fn check_arguments<S: State>(
     headers: &HeaderMap,
     request: &Request<'_>,
-    tools: &ToolTable<S>,
+    server: &ServerState<S>,
+) -> Result<(), ErrorObject> {
+    if request.method != method::TOOLS_CALL {
+        return Ok(());
+    }
+    let Some(params) = request.params.as_deref() else { return Ok(()) };
+    let Some(name) = target_name(method::TOOLS_CALL, Some(params)) else { return Ok(()) };
+    if let Some(delegate) = &server.delegate {
+        return check_mirrored(headers, params, &mirrored_of(delegate, &name));
+    }
+    server.tools.find(&name).map_or(Ok(()), |tool| check_mirrored(headers, params, &tool.mirrored))
+}
+
+fn check_mirrored(
+    headers: &HeaderMap,
+    params: &RawValue,
+    mirrored: &[MirroredArgument],
 ) -> Result<(), ErrorObject> {
     #[derive(Deserialize)]
     struct Call {
         #[serde(default)]
         arguments: Value,
     }
-    if request.method != method::TOOLS_CALL {
-        return Ok(());
-    }
-    let Some(params) = request.params.as_deref() else { return Ok(()) };
-    let Some(tool) = target_name(method::TOOLS_CALL, Some(params)).and_then(|name| tools.find(&name)) else {
-        return Ok(());
-    };
-    if tool.mirrored.is_empty() {
+    if mirrored.is_empty() {
         return Ok(());
     }
     let Ok(Call { arguments }) = serde_json::from_str::<Call>(params.get()) else { return Ok(()) };
-    for mirrored in &tool.mirrored {
+    for mirrored in mirrored {
         let name = format!("{PARAM_PREFIX}{}", mirrored.header);
         let value = mirrored.path.iter().try_fold(&arguments, |value, step| value.get(step));
         check_argument(headers, &name, value.filter(|value| !value.is_null()))?;
@@ -185,7 +206,11 @@ fn check_argument(headers: &HeaderMap, name: &str, value: Option<&Value>) -> Res
 /// `42.0` in a header is `42` in a body.
 fn same_number(header: &str, number: &serde_json::Number) -> bool {
     let whole = number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from));
-    match (header.parse::<i128>(), whole) {
+    // By its digits, since a float has too few of them to tell large integers apart.
+    let zeros = |fraction: &str| !fraction.is_empty() && fraction.bytes().all(|digit| digit == b'0');
+    let integer =
+        header.split_once('.').filter(|(_, fraction)| zeros(fraction)).map_or(header, |(integer, _)| integer);
+    match (integer.parse::<i128>(), whole) {
         (Ok(header), Some(number)) => header == number,
         _ => header.parse::<f64>().ok() == number.as_f64(),
     }
@@ -226,6 +251,8 @@ mod tests {
         assert!(check(Some(" a "), json!("a")));
         assert!(!check(Some("b"), json!("a")));
         assert!(check(Some("42.0"), json!(42)));
+        assert!(check(Some("9007199254740993.00"), json!(9_007_199_254_740_993_i64)));
+        assert!(!check(Some("9007199254740993.0"), json!(9_007_199_254_740_992_i64)));
         assert!(check(Some("true"), json!(true)));
         assert!(check(None, json!({})));
     }

@@ -5,26 +5,39 @@
 //! [`stateless`], and its answer through [`answer`] (JSON, or a stream of events).
 
 mod answer;
+mod authorization;
+mod batch;
 mod body;
 mod era;
 mod front_door;
 mod headers;
+mod limits;
 mod options;
+mod resumption;
 mod serve;
 mod session;
 mod stateless;
+mod tower;
 mod write_stall;
 
 pub use answer::HttpBody;
+pub use authorization::{
+    Audience, Authorization, AuthorizationTarget, AuthorizeError, Authorizer, InvalidAuthorization, Principal,
+};
 pub use options::HttpOptions;
+pub(crate) use resumption::Streams;
+pub use resumption::{
+    EventLimits, EventStore, EventStoreError, MemoryEventStore, Resumption, StoredEvent, StreamId, StreamKey,
+};
 pub use serve::{HttpListener, ServeError};
 
 use crate::server::McpServer;
+use answer::Refusal;
 use freehold::{
     State,
     message::{Decoded, Message, decode},
 };
-use http::{Method, Request, Response, StatusCode};
+use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 use std::{fmt, sync::Arc};
 
@@ -67,8 +80,14 @@ impl<S: State> HttpService<S> {
         B::Error: fmt::Display,
     {
         let origin = front_door::cors_origin(&self.options, request.headers());
+        if let Some(metadata) = self.metadata(&request) {
+            return metadata;
+        }
         let mut response = match front_door::check(&self.options, &request) {
-            Ok(()) => self.route(request).await,
+            Ok(()) => match self.principal(request.method(), request.headers(), request.extensions()).await {
+                Ok(principal) => self.route(request, principal).await,
+                Err(refusal) => *refusal,
+            },
             Err(refusal) => *refusal,
         };
         if let Some(origin) = origin {
@@ -77,20 +96,38 @@ impl<S: State> HttpService<S> {
         response
     }
 
-    async fn route<B>(&self, request: Request<B>) -> Response<HttpBody>
+    /// On whose behalf the request comes: as its token says, or as a layer in front has found out.
+    async fn principal(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Result<Option<Arc<Principal>>, Refusal> {
+        match &self.options.authorization {
+            Some(authorization) if method != Method::OPTIONS => {
+                Box::pin(self.authorize(authorization, headers)).await.map(Some)
+            }
+            _ => Ok(extensions.get::<Principal>().cloned().map(Arc::new)),
+        }
+    }
+
+    async fn route<B>(&self, request: Request<B>, principal: Option<Arc<Principal>>) -> Response<HttpBody>
     where
         B: Body<Data = bytes::Bytes> + Unpin,
         B::Error: fmt::Display,
     {
+        if let Err(refusal) = front_door::check_form(&request) {
+            return *refusal;
+        }
         match *request.method() {
-            Method::POST => self.post(request).await,
-            Method::GET => self.get(request.headers()),
-            Method::DELETE => self.delete(request.headers()),
+            Method::POST => self.post(request, principal).await,
+            Method::GET => self.get(request.headers(), principal.as_ref()).await,
+            Method::DELETE => self.delete(request.headers(), principal.as_ref()),
             _ => answer::empty(StatusCode::NO_CONTENT),
         }
     }
 
-    async fn post<B>(&self, request: Request<B>) -> Response<HttpBody>
+    async fn post<B>(&self, request: Request<B>, principal: Option<Arc<Principal>>) -> Response<HttpBody>
     where
         B: Body<Data = bytes::Bytes> + Unpin,
         B::Error: fmt::Display,
@@ -103,23 +140,28 @@ impl<S: State> HttpService<S> {
             Err(refusal) => return *refusal,
         };
         match decode(&bytes, limits) {
-            Decoded::Single(Ok(message)) => self.message(&head.headers, message).await,
+            Decoded::Single(Ok(message)) => self.message(&head.headers, message, principal).await,
             Decoded::Single(Err(malformed)) => {
                 let refused = self.server.engine().refuse_malformed(&malformed);
                 answer::json(StatusCode::BAD_REQUEST, &refused)
             }
-            Decoded::Batch(_) => answer::refuse(
-                StatusCode::BAD_REQUEST,
-                None,
-                "batches are not part of this revision of the protocol; send one message at a time",
-            ),
+            // Rare, and its future large.
+            Decoded::Batch(parts) => Box::pin(self.batch(&head.headers, parts, principal)).await,
         }
     }
 
-    async fn message(&self, headers: &http::HeaderMap, message: Message<'_>) -> Response<HttpBody> {
+    async fn message(
+        &self,
+        headers: &HeaderMap,
+        message: Message<'_>,
+        principal: Option<Arc<Principal>>,
+    ) -> Response<HttpBody> {
+        if let Err(refusal) = self.check_scopes(principal.as_ref(), &message) {
+            return *refusal;
+        }
         match era::of(headers, &message) {
-            Ok(era::Era::Session) => self.session_message(headers, message).await,
-            Ok(era::Era::Stateless) => self.stateless_message(headers, message).await,
+            Ok(era::Era::Session) => self.session_message(headers, message, principal).await,
+            Ok(era::Era::Stateless) => self.stateless_message(headers, message, principal).await,
             Err((id, error)) => answer::error(StatusCode::BAD_REQUEST, id, error),
         }
     }

@@ -1,3 +1,4 @@
+use super::{authorization::Authorization, resumption::Resumption};
 use std::{fmt, time::Duration};
 
 /// How the HTTP face behaves; its bounds of time have their reasons here, those of size are the engine's
@@ -11,7 +12,13 @@ pub struct HttpOptions {
     /// Hosts that requests may be addressed to, besides this machine's loopback names (or `*` for all): a defence
     /// against DNS rebinding.
     pub allowed_hosts: Vec<String>,
-    /// Requests must carry this bearer token.
+    /// Lets clients of revisions with sessions come back to a stream after they lost its connection, and calls go on
+    /// meanwhile. Without it a call is cancelled when its client is gone.
+    pub resumption: Option<Resumption>,
+    /// Requests must carry an access token of OAuth, which this checks.
+    pub authorization: Option<Authorization>,
+    /// Requests must carry this bearer token. For a secret that a machine's user shares with the server; it says nothing of who
+    /// calls. Not together with `authorization`.
     pub token: Option<String>,
     /// How often a quiet stream carries a comment, so that proxies and the client see that it lives. A call that takes
     /// longer than this is answered by a stream.
@@ -32,6 +39,8 @@ impl Default for HttpOptions {
             path: "/mcp".to_owned(),
             allowed_origins: Vec::new(),
             allowed_hosts: Vec::new(),
+            resumption: None,
+            authorization: None,
             token: None,
             keep_alive: Duration::from_secs(15),
             header_timeout: Duration::from_secs(10),
@@ -48,6 +57,8 @@ impl fmt::Debug for HttpOptions {
             .field("path", &self.path)
             .field("allowed_origins", &self.allowed_origins)
             .field("allowed_hosts", &self.allowed_hosts)
+            .field("resumption", &self.resumption)
+            .field("authorization", &self.authorization)
             .field("token", &self.token.as_ref().map(|_| "(set)"))
             .finish_non_exhaustive()
     }

@@ -1,7 +1,7 @@
 //! Requests of the stateless revisions: each stands alone and brings all that is to know about its client.
 
 use super::{
-    HttpService,
+    HttpService, Principal,
     answer::{self, HttpBody},
     headers,
 };
@@ -9,14 +9,18 @@ use crate::{
     model::Meta,
     protocol::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION, method},
 };
-use freehold::{Dispatched, ErrorCode, ErrorObject, Message, Request, Response as Answer, Route, State};
+use freehold::{
+    Dispatched, ErrorCode, ErrorObject, Extension, Message, Request, Response as Answer, Route, State,
+};
 use http::{HeaderMap, Response, StatusCode};
+use std::sync::Arc;
 
 impl<S: State> HttpService<S> {
     pub(super) async fn stateless_message(
         &self,
         headers: &HeaderMap,
         message: Message<'_>,
+        principal: Option<Arc<Principal>>,
     ) -> Response<HttpBody> {
         match message {
             // A notification is accepted and does nothing: a client cancels by closing its stream, and an id in a
@@ -27,20 +31,30 @@ impl<S: State> HttpService<S> {
                     Err(error) => answer::error(StatusCode::BAD_REQUEST, None, error),
                 }
             }
-            Message::Request(request) => self.stateless_request(headers, request).await,
+            Message::Request(request) => self.stateless_request(headers, request, principal).await,
             Message::Response(_) => {
                 answer::refuse(StatusCode::BAD_REQUEST, None, "a stateless client has nothing to answer")
             }
         }
     }
 
-    async fn stateless_request(&self, headers: &HeaderMap, request: Request<'_>) -> Response<HttpBody> {
+    async fn stateless_request(
+        &self,
+        headers: &HeaderMap,
+        request: Request<'_>,
+        principal: Option<Arc<Principal>>,
+    ) -> Response<HttpBody> {
         if let Err(error) = self.check_stateless(headers, &request) {
             return answer::error(status_of_code(error.code), Some(request.id), error);
         }
         let engine = self.server.engine();
         let session = engine.ephemeral();
-        match engine.dispatch(&session, Message::Request(request), Route::Call) {
+        if let Some(principal) = &principal {
+            let attached = session.attach(principal.clone());
+            debug_assert!(attached.is_ok(), "the session is new");
+        }
+        let extension = principal.map(|principal| principal as Extension);
+        match engine.dispatch_with(&session, Message::Request(request), Route::Call, extension) {
             Dispatched::Answer(reply) => answer::json(status(&reply), &reply),
             Dispatched::Nothing => answer::empty(StatusCode::ACCEPTED),
             Dispatched::Running(call) => answer::of_call(call, &self.options, engine.runtime(), status).await,
@@ -58,7 +72,7 @@ impl<S: State> HttpService<S> {
         if method::SESSION_ONLY.contains(&&*request.method) {
             return Err(ErrorObject::method_not_found(&request.method));
         }
-        headers::check_arguments(headers, request, &self.server.inner.tools)
+        headers::check_arguments(headers, request, &self.server.inner)
     }
 }
 
@@ -79,6 +93,7 @@ fn status_of_code(code: ErrorCode) -> StatusCode {
         ErrorCode::OVERLOADED | ErrorCode::STOPPING | ErrorCode::CIRCUIT_OPEN => {
             StatusCode::SERVICE_UNAVAILABLE
         }
+        ErrorCode::RATE_LIMITED => StatusCode::TOO_MANY_REQUESTS,
         _ => StatusCode::OK,
     }
 }

@@ -1,12 +1,15 @@
 //! `_meta` of a request: what it says of itself.
 
-use crate::protocol::{STATELESS_VERSIONS, unsupported_version};
+use crate::{
+    ask::Capability,
+    protocol::{STATELESS_VERSIONS, unsupported_version},
+};
 use freehold::ErrorObject;
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-use super::LogLevel;
+use super::{LogLevel, TraceContext};
 
 /// `_meta` as it stands.
 #[derive(Debug, Default, Deserialize)]
@@ -21,32 +24,84 @@ pub(crate) struct Meta<'a> {
     client_info: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "io.modelcontextprotocol/logLevel")]
     log_level: Option<&'a RawValue>,
+    #[serde(default, rename = "io.github.freehold-rs/ofStateless")]
+    of_stateless: Option<IgnoredAny>,
+    #[serde(borrow, default)]
+    traceparent: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    tracestate: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    baggage: Option<&'a RawValue>,
 }
 
 /// What the client declared it can do, as far as a server asks for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Capabilities {
-    pub(crate) sampling: bool,
-    pub(crate) elicitation: bool,
-    pub(crate) roots: bool,
+    sampling: bool,
+    sampling_tools: bool,
+    sampling_context: bool,
+    elicitation_form: bool,
+    elicitation_url: bool,
+    roots: bool,
+}
+
+impl Capabilities {
+    pub(crate) fn have(self, capability: Capability) -> bool {
+        match capability {
+            Capability::Sampling => self.sampling,
+            Capability::SamplingTools => self.sampling_tools,
+            Capability::SamplingContext => self.sampling_context,
+            Capability::ElicitationForm => self.elicitation_form,
+            Capability::ElicitationUrl => self.elicitation_url,
+            Capability::Roots => self.roots,
+        }
+    }
+
+    /// Whether the client can be asked anything.
+    pub(crate) fn any(self) -> bool {
+        self != Self::default()
+    }
 }
 
 impl<'de> Deserialize<'de> for Capabilities {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Declared {
+        type Declared = Option<IgnoredAny>;
+        #[derive(Default, Deserialize)]
+        struct Sampling {
             #[serde(default)]
-            sampling: Option<serde::de::IgnoredAny>,
+            tools: Declared,
             #[serde(default)]
-            elicitation: Option<serde::de::IgnoredAny>,
-            #[serde(default)]
-            roots: Option<serde::de::IgnoredAny>,
+            context: Declared,
         }
-        let declared = Declared::deserialize(deserializer)?;
+        #[derive(Default, Deserialize)]
+        struct Elicitation {
+            #[serde(default)]
+            form: Declared,
+            #[serde(default)]
+            url: Declared,
+        }
+        #[derive(Deserialize)]
+        struct All {
+            #[serde(default)]
+            sampling: Option<Sampling>,
+            #[serde(default)]
+            elicitation: Option<Elicitation>,
+            #[serde(default)]
+            roots: Declared,
+        }
+        let All { sampling, elicitation, roots } = All::deserialize(deserializer)?;
+        let elicits = elicitation.is_some();
+        let Elicitation { form, url } = elicitation.unwrap_or_default();
+        let samples = sampling.is_some();
+        let Sampling { tools, context } = sampling.unwrap_or_default();
         Ok(Self {
-            sampling: declared.sampling.is_some(),
-            elicitation: declared.elicitation.is_some(),
-            roots: declared.roots.is_some(),
+            sampling: samples,
+            sampling_tools: tools.is_some(),
+            sampling_context: context.is_some(),
+            // Declared without a mode, it means forms.
+            elicitation_form: elicits && (form.is_some() || url.is_none()),
+            elicitation_url: url.is_some(),
+            roots: roots.is_some(),
         })
     }
 }
@@ -75,6 +130,11 @@ struct MetaOnly<'a> {
 }
 
 impl<'a> Meta<'a> {
+    /// Whether a handler of a stateless request makes this call in its own session.
+    pub(crate) fn is_of_stateless(&self) -> bool {
+        self.of_stateless.is_some()
+    }
+
     /// `_meta` of some params; absent or malformed ones say nothing.
     pub(crate) fn of(params: Option<&'a RawValue>) -> Self {
         let only = params.and_then(|params| serde_json::from_str::<MetaOnly<'a>>(params.get()).ok());
@@ -153,5 +213,42 @@ impl<'a> Meta<'a> {
             None => None,
         };
         Ok(RequestMeta { capabilities, log_level })
+    }
+
+    /// The trace that the request belongs to.
+    pub(crate) fn trace(&self) -> Option<TraceContext> {
+        if self.traceparent.is_none() && self.baggage.is_none() {
+            return None;
+        }
+        let text = |raw: Option<&RawValue>| serde_json::from_str::<Cow<'_, str>>(raw?.get()).ok();
+        let (parent, state, baggage) = (text(self.traceparent), text(self.tracestate), text(self.baggage));
+        TraceContext::read(parent.as_deref(), state.as_deref(), baggage.as_deref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Capabilities;
+    use crate::ask::Capability;
+
+    #[test]
+    fn what_a_client_declares() {
+        use Capability::{ElicitationForm, ElicitationUrl, Roots, Sampling, SamplingContext, SamplingTools};
+        let all = [Sampling, SamplingTools, SamplingContext, ElicitationForm, ElicitationUrl, Roots];
+        for (json, declared) in [
+            ("{}", vec![]),
+            (r#"{"sampling":{}}"#, vec![Sampling]),
+            (r#"{"sampling":{"tools":{},"context":{}}}"#, vec![Sampling, SamplingTools, SamplingContext]),
+            (r#"{"elicitation":{}}"#, vec![ElicitationForm]),
+            (r#"{"elicitation":{"form":{}}}"#, vec![ElicitationForm]),
+            (r#"{"elicitation":{"url":{}}}"#, vec![ElicitationUrl]),
+            (r#"{"elicitation":{"form":{},"url":{}}}"#, vec![ElicitationForm, ElicitationUrl]),
+            (r#"{"roots":{"listChanged":true},"experimental":{"x":1}}"#, vec![Roots]),
+        ] {
+            let capabilities: Capabilities = serde_json::from_str(json).unwrap();
+            let have: Vec<_> = all.into_iter().filter(|one| capabilities.have(*one)).collect();
+            assert_eq!(have, declared, "{json}");
+            assert_eq!(capabilities.any(), !declared.is_empty(), "{json}");
+        }
     }
 }

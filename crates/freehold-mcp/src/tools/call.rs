@@ -5,8 +5,9 @@ use super::{
     tool::{Running, arguments_text},
 };
 use crate::{
-    context::RequestContext,
-    model::{CallToolResult, Meta, RequestMeta, ServerMeta},
+    model::{CallToolResult, Meta, ServerMeta},
+    mrtr::{End, Request, Rounds},
+    tasks::{self, Asked, Creation, TaskTable},
 };
 use freehold::{
     Context, ErrorCode, ErrorObject, HandlerResult, RawHandler, State, runtime::BoxFuture, write_result,
@@ -19,6 +20,9 @@ use std::{borrow::Cow, sync::Arc};
 pub(crate) struct CallTool<S: State> {
     pub(crate) tools: Arc<ToolTable<S>>,
     pub(crate) server_meta: Arc<ServerMeta>,
+    pub(crate) rounds: Arc<Rounds>,
+    /// If the server offers tasks.
+    pub(crate) tasks: Option<Arc<TaskTable<S>>>,
 }
 
 /// The parameters of `tools/call`.
@@ -30,6 +34,8 @@ pub(super) struct Params<'a> {
     pub(super) arguments: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "_meta")]
     pub(super) meta: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    task: Option<&'a RawValue>,
 }
 
 impl<'a> Params<'a> {
@@ -40,36 +46,50 @@ impl<'a> Params<'a> {
 }
 
 /// A call that found its tool.
-enum Started {
-    Running(Running),
-    /// Its arguments do not fit; the model should read why.
-    Unfit(ErrorObject),
+enum Found<S: State> {
+    Started(Started),
+    /// It is to be run as a task.
+    Task(Context<S>, Arc<TaskTable<S>>, Creation),
 }
+
+struct Started {
+    running: Result<Running, Unfit>,
+    end: End,
+    stateless: bool,
+}
+
+/// The arguments do not fit; the model should read why.
+struct Unfit(ErrorObject);
 
 impl<S: State> CallTool<S> {
     fn find_and_start(
         &self,
         context: Context<S>,
         params: Option<&RawValue>,
-    ) -> Result<(Started, Option<RequestMeta>), ErrorObject> {
-        let params = Params::read(params)?;
-        let arguments = arguments_text(params.arguments);
+    ) -> Result<Found<S>, ErrorObject> {
+        let read = Params::read(params)?;
+        let arguments = arguments_text(read.arguments);
         if !arguments.starts_with('{') {
             return Err(ErrorObject::invalid_params("arguments must be an object"));
         }
-        let meta = params.meta.map(Meta::from_raw).transpose()?.unwrap_or_default();
+        let meta = read.meta.map(Meta::from_raw).transpose()?.unwrap_or_default();
         let stateless = if meta.claims_stateless() { Some(meta.read()?) } else { None };
-        let Some(tool) = self.tools.find(&params.name) else {
-            return Err(ErrorObject::invalid_params(format_args!("unknown tool {:?}", params.name)));
+        let Some(tool) = self.tools.find(&read.name) else {
+            return Err(ErrorObject::invalid_params(format_args!("unknown tool {:?}", read.name)));
         };
+        if let Some(tasks) = &self.tasks
+            && let Some(creation) =
+                tasks::plan(&context, tool.tasks, Asked(read.task), params, stateless.is_some())?
+        {
+            context.set_subject(tool.name.clone());
+            return Ok(Found::Task(context, tasks.clone(), creation));
+        }
         context.enter(&tool.subject)?;
-        let context = RequestContext::new(context, tool.name.clone(), meta.progress_token, stateless);
-        let context = ToolContext::new(context);
-        let started = match tool.run.start(context, arguments) {
-            Ok(running) => Started::Running(running),
-            Err(unfit) => Started::Unfit(ErrorObject::new(ErrorCode::INVALID_PARAMS, unfit)),
-        };
-        Ok((started, stateless))
+        let request = Request { subject: tool.name.clone(), params, meta: &meta, stateless };
+        let (context, end) = self.rounds.begin(context, request)?;
+        let started = tool.run.start(ToolContext::new(context), arguments);
+        let running = started.map_err(|unfit| Unfit(ErrorObject::new(ErrorCode::INVALID_PARAMS, unfit)));
+        Ok(Found::Started(Started { running, end, stateless: stateless.is_some() }))
     }
 }
 
@@ -86,23 +106,30 @@ impl<S: State> RawHandler<S> for CallTool<S> {
         &self,
         context: Context<S>,
         params: &mut Option<Box<RawValue>>,
-        _keep: bool,
+        keep: bool,
     ) -> BoxFuture<'static, HandlerResult> {
-        match self.find_and_start(context, params.as_deref()) {
-            Ok((Started::Running(running), stateless)) => {
-                let meta = stateless.map(|_| self.server_meta.clone());
-                Box::pin(async move { write(running.await, meta.as_deref()) })
+        let Started { running, end, stateless } = match self.find_and_start(context, params.as_deref()) {
+            Ok(Found::Started(started)) => started,
+            Ok(Found::Task(context, tasks, creation)) => {
+                let own = if keep { params.clone() } else { params.take() };
+                return tasks.create(context, own, creation, self.server_meta.clone());
             }
-            Ok((Started::Unfit(reason), stateless)) => {
-                let meta = stateless.map(|_| &*self.server_meta);
+            Err(error) => return Box::pin(std::future::ready(Err(error))),
+        };
+        match running {
+            Ok(running) => {
+                let meta = stateless.then(|| self.server_meta.clone());
+                Box::pin(end.of(async move { write(running.await, meta.as_deref()) }))
+            }
+            Err(Unfit(reason)) => {
+                let meta = stateless.then_some(&*self.server_meta);
                 Box::pin(std::future::ready(write(Err(Failure::Tool(reason)), meta)))
             }
-            Err(error) => Box::pin(std::future::ready(Err(error))),
         }
     }
 }
 
-pub(super) fn write(
+pub(crate) fn write(
     outcome: Result<CallToolResult, Failure>,
     stateless: Option<&ServerMeta>,
 ) -> HandlerResult {

@@ -1,8 +1,11 @@
 use super::output::ToolError;
-use crate::{context::RequestContext, protocol::method};
+use crate::{
+    context::RequestContext,
+    protocol::{key, method},
+};
 use freehold::{CallTarget, State, runtime::BoxFuture};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::{fmt, ops::Deref};
 
 /// The context of one tool call: everything of a [`RequestContext`], and calls of other tools.
@@ -21,6 +24,8 @@ impl<S: State> ToolContext<S> {
 
     /// Calls a tool of this server in another session, or in this one, and waits for its result: its structured part if it has
     /// one, else its text, else its content. See [`Context::call`](freehold::Context::call) for what the call inherits and how it ends.
+    /// In the session of a stateless request the called tool cannot ask the client
+    /// ([`AskError::InNestedCall`](crate::AskError::InNestedCall)): ask before, and pass the answer on.
     ///
     /// # Cancel safety
     ///
@@ -52,10 +57,27 @@ impl<S: State> ToolContext<S> {
         struct Params<'a, A> {
             name: &'a str,
             arguments: &'a A,
+            #[serde(rename = "_meta", skip_serializing_if = "Map::is_empty")]
+            meta: Map<String, Value>,
         }
-        let params = Params { name: tool, arguments };
+        let target = target.into();
+        let params = Params { name: tool, arguments, meta: self.meta_for(&target) };
         let called = self.call_about::<Called>(target, method::TOOLS_CALL, tool, &params);
         Box::pin(async move { called.await?.into_value() })
+    }
+
+    /// What a tool that is called there has to know of this request.
+    fn meta_for(&self, target: &CallTarget<S>) -> Map<String, Value> {
+        let trace = self.trace().and_then(|trace| serde_json::to_value(trace).ok());
+        let mut meta = match trace {
+            Some(Value::Object(trace)) => trace,
+            _ => Map::new(),
+        };
+        // Another session has its own client, who can be asked.
+        if self.is_of_stateless() && target.id() == self.session().id() {
+            meta.insert(key::OF_STATELESS.to_owned(), Value::Bool(true));
+        }
+        meta
     }
 }
 

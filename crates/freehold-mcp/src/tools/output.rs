@@ -1,5 +1,8 @@
 use super::context::ToolContext;
-use crate::model::{CallToolResult, Content};
+use crate::{
+    ask::AskError,
+    model::{CallToolResult, Content},
+};
 use freehold::{CallError, ErrorCode, ErrorObject, State};
 use freehold_sync::LockError;
 use schemars::JsonSchema;
@@ -56,6 +59,9 @@ impl<E: std::error::Error + 'static> From<E> for ToolError {
         if let Some(call) = any.downcast_ref::<CallError>() {
             return Self(Failure::Tool(call.clone().into()));
         }
+        if let Some(error) = any.downcast_ref::<AskError>().and_then(AskError::protocol) {
+            return Self::protocol(error);
+        }
         match any.downcast_ref::<ErrorObject>() {
             Some(of_lock) if of_lock.lock_error().is_some() => Self(Failure::Tool(of_lock.clone())),
             _ => Self::new(error),
@@ -63,20 +69,65 @@ impl<E: std::error::Error + 'static> From<E> for ToolError {
     }
 }
 
-/// What a tool may return.
+/// What a tool may return: text, numbers, [`Content`], [`Json`], a [`CallToolResult`], nothing, or a `Result` of any of these.
+#[diagnostic::on_unimplemented(
+    message = "a tool cannot return `{Self}`",
+    label = "no output of a tool",
+    note = "return text, a number, `Content`, `Json<T>` of a type that is `Serialize` and `JsonSchema`, `CallToolResult`, or a \
+            `Result` of one of these with an error that becomes a `ToolError`"
+)]
 pub trait ToolOutput {
     /// The answer.
     ///
     /// # Errors
     ///
-    /// If it has no JSON form.
+    /// That of the tool; or the output has no JSON form.
     fn into_result(self) -> Result<CallToolResult, ToolError>;
 
     /// The schema of its structured part, if it always has one.
     fn output_schema() -> Option<Value> {
         None
     }
+
+    /// Whether its structured part fits [`output_schema`](Self::output_schema) whatever its value is. If not, each one is
+    /// held against it.
+    fn fits_by_construction() -> bool {
+        false
+    }
 }
+
+impl<R: ToolOutput, E: Into<ToolError>> ToolOutput for Result<R, E> {
+    fn into_result(self) -> Result<CallToolResult, ToolError> {
+        self.map_err(Into::into).and_then(R::into_result)
+    }
+
+    fn output_schema() -> Option<Value> {
+        R::output_schema()
+    }
+
+    fn fits_by_construction() -> bool {
+        R::fits_by_construction()
+    }
+}
+
+/// No content.
+impl ToolOutput for () {
+    fn into_result(self) -> Result<CallToolResult, ToolError> {
+        Ok(CallToolResult::default())
+    }
+}
+
+macro_rules! text_of {
+    ($($output:ty),*) => {$(
+        impl ToolOutput for $output {
+            fn into_result(self) -> Result<CallToolResult, ToolError> {
+                Ok(CallToolResult::text(self.to_string()))
+            }
+        }
+    )*};
+}
+
+text_of!(bool, char, u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize, f32, f64);
 
 impl ToolOutput for CallToolResult {
     fn into_result(self) -> Result<CallToolResult, ToolError> {
@@ -109,6 +160,9 @@ impl ToolOutput for Vec<Content> {
 }
 
 /// Structured output: goes to programs as JSON that fits the tool's output schema, and to models as its text.
+///
+/// Value and schema come from one type, so an optimized build takes it that they fit. A debug build, and so a test, holds
+/// each output against the schema: attributes that tell `serde` one thing and `schemars` another are found there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Json<T>(pub T);
 
@@ -119,6 +173,10 @@ impl<T: Serialize + JsonSchema> ToolOutput for Json<T> {
     }
 
     fn output_schema() -> Option<Value> {
-        Some(super::schema::schema_of::<T>())
+        Some(super::schema::output_schema_of::<T>())
+    }
+
+    fn fits_by_construction() -> bool {
+        true
     }
 }

@@ -1,13 +1,21 @@
 //! JSON Schemas of tools: made from types, and read for what the protocol finds in them.
 
-use http::HeaderName;
+use super::validation::SchemaError;
 use schemars::{JsonSchema, Schema, generate::SchemaSettings, transform::RecursiveTransform};
 use serde_json::{Value, json};
 
-/// The JSON Schema 2020-12 of a type.
-pub(super) fn schema_of<T: JsonSchema>() -> Value {
-    let settings = SchemaSettings::draft2020_12().with_transform(RecursiveTransform(remove_integer_format));
-    settings.into_generator().into_root_schema_for::<T>().to_value()
+fn settings() -> SchemaSettings {
+    SchemaSettings::draft2020_12().with_transform(RecursiveTransform(remove_integer_format))
+}
+
+/// The JSON Schema 2020-12 of what is read as the type.
+pub(crate) fn schema_of<T: JsonSchema>() -> Value {
+    settings().into_generator().into_root_schema_for::<T>().to_value()
+}
+
+/// That of what the type is written as.
+pub(super) fn output_schema_of<T: JsonSchema>() -> Value {
+    settings().for_serialize().into_generator().into_root_schema_for::<T>().to_value()
 }
 
 /// Removes the `format` that says which integer of Rust's it is: the standard knows none, and clients warn of it.
@@ -21,87 +29,25 @@ fn remove_integer_format(schema: &mut Schema) {
 }
 
 /// A schema as tools need it: that of an object. Types without fields (`()`) take none.
-pub(super) fn input_schema_of<A: JsonSchema>() -> Value {
+pub(crate) fn input_schema_of<A: JsonSchema>() -> Result<Value, SchemaError> {
     let mut schema = schema_of::<A>();
-    if schema.get("type") != Some(&json!("object")) && schema.get("$ref").is_none() {
-        schema = json!({ "type": "object", "additionalProperties": false });
-    }
-    if let Some(root) = schema.as_object_mut() {
-        root.entry("type").or_insert_with(|| json!("object"));
-    }
-    schema
-}
-
-/// An argument with `x-mcp-header` in the schema.
-pub(crate) struct MirroredArgument {
-    pub(crate) header: String,
-    pub(crate) path: Vec<String>,
-}
-
-/// The arguments that carry `x-mcp-header`: properties of a primitive type, reached through `properties` only.
-pub(super) fn mirrored_arguments(schema: &Value) -> Vec<MirroredArgument> {
-    let mut found = Vec::new();
-    collect_mirrored(schema, &mut Vec::new(), &mut found);
-    found
-}
-
-/// The end of the header's name, if it may be one.
-fn header_of(header: &Value, property: &Value, others: &[MirroredArgument]) -> Option<String> {
-    let primitive = matches!(property["type"].as_str(), Some("string" | "integer" | "boolean"));
-    let header = header.as_str()?.to_ascii_lowercase();
-    let fits = primitive && HeaderName::from_bytes(header.as_bytes()).is_ok();
-    (fits && others.iter().all(|other| other.header != header)).then_some(header)
-}
-
-/// Schemas nest by hand, not by machine; deeper ones are not looked into.
-const DEEPEST_PROPERTY: usize = 32;
-
-fn collect_mirrored(schema: &Value, path: &mut Vec<String>, found: &mut Vec<MirroredArgument>) {
-    if path.len() >= DEEPEST_PROPERTY {
-        return;
-    }
-    let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
-    for (name, property) in properties {
-        path.push(name.clone());
-        if let Some(header) = property.get("x-mcp-header") {
-            match header_of(header, property, found) {
-                Some(header) => found.push(MirroredArgument { header, path: path.clone() }),
-                None => tracing::warn!(
-                    argument = path.join("."),
-                    "x-mcp-header ignored: it must be a header's name that stands once, at an argument whose type \
-                     is string, integer or boolean; clients leave such a tool out"
-                ),
-            }
+    let root = schema.as_object_mut().ok_or(SchemaError::NotOfObjects)?;
+    let object = json!("object");
+    match root.get("type") {
+        Some(kind) if *kind == object => {}
+        Some(Value::Array(kinds)) if kinds.contains(&object) => {
+            root.insert("type".to_owned(), object);
         }
-        collect_mirrored(property, path, found);
-        path.pop();
+        Some(kind) if kind == "null" => {
+            return Ok(json!({ "type": "object", "additionalProperties": false }));
+        }
+        Some(_) => return Err(SchemaError::NotOfObjects),
+        // An enum, or what stands elsewhere in the schema.
+        None => {
+            root.insert("type".to_owned(), object);
+        }
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::mirrored_arguments;
-    use serde_json::json;
-
-    #[test]
-    fn only_arguments_that_fit_a_header_are_mirrored() {
-        let schema = json!({
-            "properties": {
-                "a": { "type": "string", "x-mcp-header": "Region" },
-                "b": { "type": "string", "x-mcp-header": "REGION" },
-                "c": { "type": "number", "x-mcp-header": "Number" },
-                "d": { "type": "string", "x-mcp-header": "two words" },
-                "e": { "type": "string", "x-mcp-header": "" },
-                "f": { "type": "object", "properties": { "g": { "type": "integer", "x-mcp-header": "Deep" } } },
-                "h": { "type": "array", "items": { "type": "string", "x-mcp-header": "Item" } },
-            },
-        });
-        let found: Vec<_> = mirrored_arguments(&schema)
-            .into_iter()
-            .map(|found| (found.header, found.path.join(".")))
-            .collect();
-        assert_eq!(found, [("region".to_owned(), "a".to_owned()), ("deep".to_owned(), "f.g".to_owned())]);
-    }
+    Ok(schema)
 }
 
 #[cfg(test)]
@@ -114,5 +60,53 @@ mod integer_formats {
         assert!(!schema.contains("format"), "{schema}");
         let address = schema_of::<std::net::Ipv4Addr>().to_string();
         assert!(address.contains(r#""format":"ipv4""#), "{address}");
+    }
+}
+
+#[cfg(test)]
+mod roots {
+    use super::{SchemaError, input_schema_of, output_schema_of};
+    use schemars::JsonSchema;
+    use serde_json::{Map, Value, json};
+
+    #[derive(JsonSchema)]
+    #[serde(tag = "kind")]
+    #[expect(dead_code, reason = "only its schema is wanted")]
+    enum Shape {
+        Circle { radius: f64 },
+        Square { side: f64 },
+    }
+
+    #[test]
+    fn arguments_are_objects_or_refused() {
+        assert_eq!(
+            input_schema_of::<()>().unwrap(),
+            json!({ "type": "object", "additionalProperties": false })
+        );
+        assert_eq!(input_schema_of::<Map<String, Value>>().unwrap()["type"], "object");
+        let shape = input_schema_of::<Shape>().unwrap();
+        assert_eq!(shape["type"], "object");
+        assert_eq!(shape["oneOf"].as_array().map(Vec::len), Some(2), "{shape}");
+        for refused in
+            [input_schema_of::<String>(), input_schema_of::<Vec<u8>>(), input_schema_of::<(u8, u8)>()]
+        {
+            assert_eq!(refused, Err(SchemaError::NotOfObjects));
+        }
+    }
+
+    #[derive(JsonSchema)]
+    #[expect(dead_code, reason = "only its schema is wanted")]
+    struct Account {
+        #[serde(default)]
+        owner: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        limit: Option<u32>,
+    }
+
+    #[test]
+    fn an_output_has_the_members_that_are_always_written() {
+        let required = |schema: Value| schema["required"].clone();
+        assert_eq!(required(output_schema_of::<Account>()), json!(["owner"]));
+        assert_eq!(required(input_schema_of::<Account>().unwrap()), Value::Null);
     }
 }

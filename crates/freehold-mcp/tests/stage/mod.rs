@@ -1,7 +1,7 @@
 //! The server that the tests call. Its tools tell the test what happens to them, so that no test has to guess when.
 
 use freehold_mcp::{
-    McpServer, Tool, ToolContext, ToolError,
+    McpServer, RawQuestion, Tool, ToolContext, ToolError,
     freehold::{
         Limits,
         runtime::{Runtime, TokioRuntime, until},
@@ -68,6 +68,11 @@ async fn echo(_ctx: &ToolContext<()>, args: Echo) -> Result<String, ToolError> {
     Ok(args.text)
 }
 
+/// On whose behalf it is called.
+async fn whoami(ctx: &ToolContext<()>, (): ()) -> Result<String, ToolError> {
+    Ok(ctx.principal().map_or("nobody", |principal| &principal.subject).to_owned())
+}
+
 /// Waits to be released or cancelled.
 async fn wait(ctx: &ToolContext<()>, (): ()) -> Result<&'static str, ToolError> {
     let stage = ctx.app::<Stage>();
@@ -85,6 +90,13 @@ async fn step_and_wait(ctx: &ToolContext<()>, (): ()) -> Result<&'static str, To
     wait(ctx, ()).await
 }
 
+/// Makes one step of progress, wants its connection gone, then waits.
+async fn close_and_wait(ctx: &ToolContext<()>, (): ()) -> Result<&'static str, ToolError> {
+    ctx.progress(1.0, None, None);
+    ctx.close_stream();
+    wait(ctx, ()).await
+}
+
 /// Makes many steps of progress.
 async fn flood(ctx: &ToolContext<()>, args: Flood) -> Result<String, ToolError> {
     let message = "x".repeat(args.bytes);
@@ -99,7 +111,8 @@ async fn flood(ctx: &ToolContext<()>, args: Flood) -> Result<String, ToolError> 
 }
 
 async fn sample(ctx: &ToolContext<()>, (): ()) -> Result<String, ToolError> {
-    let answer: Value = ctx.sample(&json!({ "messages": [], "maxTokens": 1 })).await?;
+    let question = RawQuestion::sampling(json!({ "messages": [], "maxTokens": 1 }));
+    let answer: Value = ctx.ask(question).await?;
     Ok(format!("sampled {answer}"))
 }
 
@@ -122,8 +135,10 @@ pub(crate) fn server(limits: Limits) -> (McpServer, Audience) {
     });
     let server = McpServer::builder("stage", "1.0.0")
         .tool(Tool::new("echo", "Returns its text.", echo))
+        .tool(Tool::new("whoami", "Says on whose behalf it is called.", whoami))
         .tool(Tool::new("wait", "Waits to be released or cancelled.", wait))
         .tool(Tool::new("step_and_wait", "Makes progress, then waits.", step_and_wait))
+        .tool(Tool::new("close_and_wait", "Makes progress, lets its connection go, waits.", close_and_wait))
         .tool(Tool::new("flood", "Makes many steps of progress.", flood))
         .tool(Tool::new("sample", "Asks the client's model.", sample))
         .tool(Tool::new("needs_sampling", "Needs a client that can sample.", needs_sampling))

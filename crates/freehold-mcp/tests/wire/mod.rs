@@ -4,11 +4,14 @@ use crate::stage::within;
 use bytes::{Buf, Bytes, BytesMut};
 use freehold_mcp::{
     HttpOptions, McpServer,
-    freehold::runtime::{Runtime, TokioRuntime},
+    freehold::{
+        State,
+        runtime::{Runtime, TokioRuntime, pause},
+    },
 };
 use http::{HeaderMap, HeaderName};
 use serde_json::{Value, json};
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -18,7 +21,7 @@ use tokio::{
 pub(crate) const STATELESS: &str = "2026-07-28";
 
 /// Serves on a free port until the test's runtime ends.
-pub(crate) async fn serve(server: &McpServer, options: HttpOptions) -> SocketAddr {
+pub(crate) async fn serve<S: State>(server: &McpServer<S>, options: HttpOptions) -> SocketAddr {
     let listener = server.bind_http("127.0.0.1:0", options).await.expect("a port is free");
     let address = listener.address();
     TokioRuntime.spawn("server", Box::pin(listener.serve()));
@@ -51,10 +54,15 @@ impl Request {
     }
 
     /// A whole request of the stateless revision, headers and all.
-    pub(crate) fn stateless(id: u32, method: &str, mut params: Value) -> Self {
+    pub(crate) fn stateless(id: u32, method: &str, params: Value) -> Self {
+        Self::stateless_with(id, method, params, json!({}))
+    }
+
+    /// The same, of a client that declares these capabilities.
+    pub(crate) fn stateless_with(id: u32, method: &str, mut params: Value, capabilities: Value) -> Self {
         params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!(STATELESS);
-        params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({});
-        let target = params["name"].as_str().map(str::to_owned);
+        params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = capabilities;
+        let target = params["name"].as_str().or(params["uri"].as_str()).map(str::to_owned);
         let message = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
         let request = Self::post(&message).with("MCP-Protocol-Version", STATELESS).with("Mcp-Method", method);
         match target {
@@ -136,14 +144,19 @@ impl Response {
 
 /// Opens a session whose client can do all that a client can, and returns its id.
 pub(crate) async fn open_session(address: SocketAddr) -> String {
+    open_session_as(address, "2025-11-25").await
+}
+
+/// The same, of another revision.
+pub(crate) async fn open_session_as(address: SocketAddr, version: &str) -> String {
     let params = json!({
-        "protocolVersion": "2025-11-25",
+        "protocolVersion": version,
         "capabilities": { "sampling": {} },
         "clientInfo": { "name": "test", "version": "1" },
     });
     let message = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params });
     let response = Request::post(&message).exchange(address).await;
-    assert_eq!(response.json()["result"]["protocolVersion"], "2025-11-25");
+    assert_eq!(response.json()["result"]["protocolVersion"], version);
     let session = response.headers["mcp-session-id"].to_str().expect("it is visible ASCII").to_owned();
     let initialized = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
     let accepted = Request::post(&initialized).in_session(&session).exchange(address).await;
@@ -156,6 +169,20 @@ pub(crate) async fn open_session(address: SocketAddr) -> String {
 pub(crate) enum Event {
     Comment,
     Message(Value),
+}
+
+/// The fields of an event.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Fields {
+    pub(crate) id: Option<String>,
+    pub(crate) retry: Option<String>,
+    pub(crate) data: Option<String>,
+}
+
+impl Fields {
+    pub(crate) fn message(&self) -> Value {
+        serde_json::from_str(self.data.as_deref().expect("there is data")).expect("the data is JSON")
+    }
 }
 
 /// One connection, with what was read from it but not yet used.
@@ -213,7 +240,29 @@ impl Connection {
         (status.parse().expect("the status is a number"), headers.collect())
     }
 
-    async fn body(&mut self, headers: &HeaderMap) -> Vec<u8> {
+    /// The same; nothing if the connection ends instead.
+    pub(crate) async fn head_or_end(&mut self) -> Option<(u16, HeaderMap)> {
+        while self.buffer.is_empty() {
+            // A reset is an end, too.
+            if within(self.stream.read_buf(&mut self.buffer)).await.unwrap_or(0) == 0 {
+                return None;
+            }
+        }
+        Some(self.head().await)
+    }
+
+    /// Leaves everything unread until the server has given the connection up.
+    pub(crate) async fn ends_unread(&mut self) {
+        let closed = async {
+            // Writing is told of a connection that the other side has given up; what is written is no request.
+            while self.stream.write_all(b"\r\n").await.is_ok() {
+                pause(&TokioRuntime, Duration::from_millis(20)).await;
+            }
+        };
+        within(closed).await;
+    }
+
+    pub(crate) async fn body(&mut self, headers: &HeaderMap) -> Vec<u8> {
         if headers.contains_key("transfer-encoding") {
             let mut body = Vec::new();
             while let Some(chunk) = self.chunk().await {
@@ -245,8 +294,8 @@ impl Connection {
         assert_eq!(headers["x-accel-buffering"], "no");
     }
 
-    /// The next event; `None` at the orderly end. Checks that a message is one `data` line.
-    pub(crate) async fn event(&mut self) -> Option<Event> {
+    /// The lines of the next event; `None` at the orderly end.
+    async fn lines(&mut self) -> Option<Vec<String>> {
         let end = loop {
             if let Some(at) = self.events.windows(2).position(|window| window == b"\n\n") {
                 break at;
@@ -259,8 +308,14 @@ impl Connection {
         };
         let event = self.events.split_to(end);
         self.events.advance(2);
-        let lines: Vec<&str> = std::str::from_utf8(&event).expect("events are text").lines().collect();
-        match lines[..] {
+        let text = std::str::from_utf8(&event).expect("events are text");
+        Some(text.lines().map(str::to_owned).collect())
+    }
+
+    /// The next event; `None` at the orderly end. Checks that a message is one `data` line, and has no id.
+    pub(crate) async fn event(&mut self) -> Option<Event> {
+        let lines = self.lines().await?;
+        match lines.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             [comment] if comment.starts_with(':') => Some(Event::Comment),
             ["event: message", data] => {
                 let message = data.strip_prefix("data: ").expect("the second line has the data");
@@ -268,6 +323,27 @@ impl Connection {
             }
             _ => panic!("not an event as it should be: {lines:?}"),
         }
+    }
+
+    /// The next event of a stream that can be taken up again, comments left out; `None` at the orderly end.
+    pub(crate) async fn fields(&mut self) -> Option<Fields> {
+        let fields = async {
+            loop {
+                let lines = self.lines().await?;
+                if lines.iter().all(|line| line.starts_with(':')) {
+                    continue;
+                }
+                let field = |name: &str| {
+                    let mut values =
+                        lines.iter().filter_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+                    let value = values.next().map(str::to_owned);
+                    assert_eq!(values.next(), None, "the field {name} stands once");
+                    value
+                };
+                return Some(Fields { id: field("id"), retry: field("retry"), data: field("data") });
+            }
+        };
+        within(fields).await
     }
 
     /// The next event that is no comment. Comments come for ever, so they do not count as a sign of life.

@@ -74,7 +74,7 @@ struct OldWait {
 fn old_waits(now: Ticks) -> Vec<OldWait> {
     let young = now.saturating_sub(limits::PROBE_AFTER.as_nanos() as u64);
     let mut old = Vec::new();
-    pool::for_each(|slot| {
+    pool::for_each_here(|slot| {
         if !slot.has_waits() {
             return;
         }

@@ -32,6 +32,12 @@ thread_local!(
     static PROVED: Cell<[u64; 16]> = const { Cell::new([0; 16]) };
 );
 
+#[cfg(all(feature = "simulation", not(any(loom, shuttle))))]
+thread_local!(
+    /// What the simulation of this thread learned.
+    static SIMULATED: std::cell::RefCell<Learned> = std::cell::RefCell::default();
+);
+
 pub(super) fn learn(slot: &'static Slot, class: &'static LockClass, site: Site) {
     let wanted = class.number();
     for hold in slot.held() {
@@ -62,6 +68,22 @@ pub(super) fn learn(slot: &'static Slot, class: &'static LockClass, site: Site) 
     }
 }
 
+/// In a simulation what is learned is its own, so that one run does not hang on those before it.
+fn with_learned<R>(look: impl FnOnce(&mut Learned) -> R) -> R {
+    #[cfg(all(feature = "simulation", not(any(loom, shuttle))))]
+    if crate::simulation::is_here() {
+        return SIMULATED.with_borrow_mut(look);
+    }
+    look(&mut LEARNED.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// A simulation begins or ends on this thread.
+#[cfg(all(feature = "simulation", not(any(loom, shuttle))))]
+pub(crate) fn forget_here() {
+    SIMULATED.take();
+    PROVED.take();
+}
+
 /// Whether this thread proved the pair before; notes it.
 fn proved(held: u32, wanted: u32) -> bool {
     let pair = u64::from(held) << 32 | u64::from(wanted);
@@ -78,8 +100,10 @@ fn proved(held: u32, wanted: u32) -> bool {
 /// Adds the pair. If it is against what was learned, returns where the other way round was seen, the first time; and
 /// whether this pair was the first for which there was no room.
 fn learn_pair(held: u32, wanted: u32, site: Site) -> (Option<Option<Site>>, bool) {
-    let mut learned = LEARNED.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
-    let learned = &mut *learned;
+    with_learned(|learned| learn_pair_in(learned, held, wanted, site))
+}
+
+fn learn_pair_in(learned: &mut Learned, held: u32, wanted: u32, site: Site) -> (Option<Option<Site>>, bool) {
     if learned.after.get(&held).is_some_and(|after| after.contains_key(&wanted)) {
         return (None, false);
     }

@@ -2,6 +2,9 @@
 
 mod learned;
 
+#[cfg(all(feature = "simulation", not(any(loom, shuttle))))]
+pub(crate) use learned::forget_here;
+
 use crate::{
     class::{ClassRef, LockClass},
     error::LockError,

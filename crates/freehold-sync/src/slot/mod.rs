@@ -107,6 +107,12 @@ pub(crate) struct Slot {
     below: PlainPtr<Slot>,
     /// The blocking wait of the thread that polls, while `PARKED`.
     pub(crate) parked_in: AtomicPtr<WaitCell>,
+    /// Whose time its ticks are: that of the system, or of a simulation.
+    #[cfg(all(feature = "simulation", not(any(loom, shuttle))))]
+    pub(crate) clock: PlainU64,
+    /// When this use of it began, in order. Unlike `birth`, which a call has from its caller, no two have the same.
+    #[cfg(all(feature = "simulation", not(any(loom, shuttle))))]
+    pub(crate) begun: PlainU64,
 }
 
 // SAFETY: `parent` is guarded by invariant 5; everything else is atomic or behind a lock.
@@ -149,6 +155,10 @@ impl Slot {
             suspected: AtomicTicks::new(0),
             below: PlainPtr::new(ptr::null_mut()),
             parked_in: AtomicPtr::new(ptr::null_mut()),
+            #[cfg(all(feature = "simulation", not(any(loom, shuttle))))]
+            clock: PlainU64::new(crate::simulation::NONE),
+            #[cfg(all(feature = "simulation", not(any(loom, shuttle))))]
+            begun: PlainU64::new(0),
         }
     }
 
@@ -178,6 +188,11 @@ impl Slot {
     }
 
     fn begin_use(&self, flags: u64) {
+        #[cfg(all(feature = "simulation", not(any(loom, shuttle))))]
+        {
+            self.clock.store(crate::simulation::here(), Ordering::Relaxed);
+            self.begun.store(birth::next(), Ordering::Relaxed);
+        }
         let epoch = self.state.load(Ordering::Relaxed) & !(EPOCH - 1);
         // Release: who sees the slot in use sees whose it is.
         self.state.store(epoch.wrapping_add(EPOCH) | flags, Ordering::Release);

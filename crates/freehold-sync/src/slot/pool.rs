@@ -41,6 +41,32 @@ pub(crate) fn for_each(mut visit: impl FnMut(&'static Slot)) {
     }
 }
 
+/// As [`for_each`], those only whose times are of this thread's clock: that of the system, or a simulated one. In a
+/// simulation in the order in which they were taken into use, which is the same in each run.
+#[cfg(all(feature = "simulation", not(any(loom, shuttle))))]
+pub(crate) fn for_each_here(mut visit: impl FnMut(&'static Slot)) {
+    let here = crate::simulation::here();
+    let mine = |slot: &'static Slot| slot.clock.load(Ordering::Relaxed) == here;
+    if here == crate::simulation::NONE {
+        return for_each(|slot| {
+            if mine(slot) {
+                visit(slot);
+            }
+        });
+    }
+    let mut all = Vec::new();
+    for_each(|slot| {
+        if mine(slot) {
+            all.push(slot);
+        }
+    });
+    all.sort_by_key(|slot| slot.begun.load(Ordering::Relaxed));
+    all.into_iter().for_each(visit);
+}
+
+#[cfg(not(all(feature = "simulation", not(any(loom, shuttle)))))]
+pub(crate) use for_each as for_each_here;
+
 static_of_a_run! {
     static SPARE: Mutex<Vec<&'static Slot>> = Mutex::new(Vec::new());
 }

@@ -5,7 +5,7 @@ use super::{Call, CancelReason, Outcome, Stage, attempt::shortfall};
 use crate::{
     engine::EngineState,
     event::Event,
-    message::{ErrorCode, ErrorObject},
+    message::ErrorObject,
     recovery::{Admission, Change, CircuitBreaker, DegradeReason, Permit, Subject, Treatment, Verdict},
     state::State,
 };
@@ -162,9 +162,7 @@ fn verdict_of(outcome: &Outcome, stage: Stage, handler_errors: bool) -> Verdict 
         Outcome::Returned(Err(error)) if error.is_circuit_open() => Verdict::Neither,
         Outcome::Returned(Err(error)) => {
             let of_locks = shortfall(outcome).is_some();
-            let of_client =
-                [ErrorCode::INVALID_PARAMS, ErrorCode::INVALID_REQUEST, ErrorCode::METHOD_NOT_FOUND];
-            let failed = of_locks || (handler_errors && !of_client.contains(&error.code));
+            let failed = of_locks || (handler_errors && !error.is_of_request());
             if failed { Verdict::Failed } else { Verdict::Succeeded }
         }
         Outcome::Panicked | Outcome::Orphaned(_) => Verdict::Failed,

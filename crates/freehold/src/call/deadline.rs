@@ -63,7 +63,18 @@ pub(crate) enum Reading {
 impl DeadlineClock {
     /// `latest`: when it ends whatever else is said, because its caller does.
     pub(crate) fn start(now: Instant, timeout: Duration, latest: Option<Instant>, limits: &Limits) -> Self {
-        let cap = after(now, limits.deadline_cap);
+        Self::start_capped(now, timeout, limits.deadline_cap, latest, limits)
+    }
+
+    /// As [`start`](Self::start), with a cap of its own.
+    pub(crate) fn start_capped(
+        now: Instant,
+        timeout: Duration,
+        cap: Duration,
+        latest: Option<Instant>,
+        limits: &Limits,
+    ) -> Self {
+        let cap = after(now, cap);
         let cap = latest.map_or(cap, |latest| cap.min(latest));
         let expires = after(now, timeout).min(cap);
         let clock = Clock {

@@ -15,6 +15,9 @@ use std::{
 pub enum Step {
     /// A notification or a question on the call's own stream.
     Frame(Frame),
+    /// The handler asks that the connection be let go, where its client can come back for the rest. Nothing has ended: a
+    /// transport that cannot take a stream up again goes on.
+    CloseStream,
     /// The end: the answer, or nothing for a call that the client cancelled and whose protocol wants no answer then.
     End(Option<Response<'static>>),
 }
@@ -37,6 +40,12 @@ impl<S: State> CallHandle<S> {
         Self { call, task: Some(task), ended: false }
     }
 
+    /// Of a call that has a task of its own from the start.
+    pub(crate) fn apart(call: Arc<Call<S>>, task: CallTask<S>) -> Self {
+        task.spawn();
+        Self { call, task: None, ended: false }
+    }
+
     /// The next step. The first poll runs the handler's own first poll. Pending after [`Step::End`].
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         if self.ended {
@@ -47,12 +56,15 @@ impl<S: State> CallHandle<S> {
         {
             task.spawn();
         }
-        match std::task::ready!(self.call.outbox.poll_step(FIRST_READER, cx)) {
-            Ok(frame) => Poll::Ready(Step::Frame(frame)),
-            Err(answer) => {
+        match self.call.outbox.poll_step(FIRST_READER, cx) {
+            Poll::Ready(Ok(frame)) => Poll::Ready(Step::Frame(frame)),
+            Poll::Ready(Err(answer)) => {
                 self.ended = true;
                 Poll::Ready(Step::End(answer))
             }
+            // After the waker was stored: see `Call::close_stream`.
+            Poll::Pending if self.call.take_stream_closes() => Poll::Ready(Step::CloseStream),
+            Poll::Pending => Poll::Pending,
         }
     }
 

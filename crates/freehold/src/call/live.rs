@@ -1,13 +1,12 @@
 //! The calls of all sessions that have a task of their own: those that a drain must cancel and an operator wants to see.
 
 use super::Call;
-use crate::{lock_order, state::State};
-use foldhash::fast::RandomState;
+use crate::{hash::Hashing, lock_order, state::State};
 use freehold_sync::ScopedMutex;
 use std::{collections::HashMap, sync::Arc};
 
 pub(crate) struct LiveCalls<S: State> {
-    calls: ScopedMutex<HashMap<usize, Arc<Call<S>>, RandomState>, lock_order::LiveCalls>,
+    calls: ScopedMutex<HashMap<usize, Arc<Call<S>>, Hashing>, lock_order::LiveCalls>,
 }
 
 impl<S: State> Default for LiveCalls<S> {
@@ -38,10 +37,22 @@ impl<S: State> LiveCalls<S> {
 
     /// Those for which `wanted` holds, which must be quick and look at atomics only.
     pub(crate) fn filter(&self, wanted: impl Fn(&Call<S>) -> bool) -> Vec<Arc<Call<S>>> {
-        self.calls.with(|calls| calls.values().filter(|call| wanted(call)).cloned().collect())
+        in_order(self.calls.with(|calls| calls.values().filter(|call| wanted(call)).cloned().collect()))
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Call<S>>> {
-        self.calls.with(|calls| calls.values().cloned().collect())
+        in_order(self.calls.with(|calls| calls.values().cloned().collect()))
     }
+}
+
+/// Addresses are others in each run, so in a simulation their order must not count.
+#[cfg(feature = "simulation")]
+fn in_order<S: State>(mut calls: Vec<Arc<Call<S>>>) -> Vec<Arc<Call<S>>> {
+    calls.sort_by_cached_key(|call| (call.session.id(), format!("{:?}", call.key)));
+    calls
+}
+
+#[cfg(not(feature = "simulation"))]
+fn in_order<S: State>(calls: Vec<Arc<Call<S>>>) -> Vec<Arc<Call<S>>> {
+    calls
 }

@@ -18,6 +18,8 @@ mod fan_out;
 mod handle;
 mod live;
 pub(crate) mod nested;
+mod server_call;
+pub(crate) mod span;
 mod table;
 mod task;
 mod turn;
@@ -27,12 +29,15 @@ pub use chain::{CallHeader, CallId, Hop};
 pub use handle::{CallHandle, Step};
 pub(crate) use live::LiveCalls;
 pub use nested::{CallError, CallTarget, Calling, CallsWhileHolding};
+pub use server_call::ServerCall;
+pub(crate) use server_call::{Arrival, Attachment};
 pub(crate) use table::{CallKey, CallTable, Refused, table_refusal};
 pub(crate) use task::CallTask;
 
 use attempt::Attempts;
 use breakers::Guarded;
 pub(crate) use deadline::{DeadlineClock, Reading};
+use span::CallSpan;
 
 use crate::{
     engine::EngineState,
@@ -52,6 +57,7 @@ use bytes::Bytes;
 use freehold_sync::{ActivityName, Actor, Deadlock, HasSignal, LockError, Signal};
 use serde_json::value::RawValue;
 use std::{
+    any::Any,
     borrow::Cow,
     num::NonZeroU8,
     sync::{
@@ -132,6 +138,19 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// Its name in answers and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Arrival => "arrival",
+            Self::Queue => "queue",
+            Self::Handler => "handler",
+            Self::Question => "question",
+            Self::Pause => "pause",
+            Self::Turn => "turn",
+        }
+    }
+
     fn from_code(code: u8) -> Self {
         match code {
             0 => Self::Arrival,
@@ -154,6 +173,9 @@ pub enum Route {
     Session,
 }
 
+/// What a transport knows of a request beyond its message; see [`Engine::dispatch_with`](crate::Engine::dispatch_with).
+pub type Extension = Arc<dyn Any + Send + Sync>;
+
 /// How a call ended, before it is told to anybody.
 pub(crate) enum Outcome {
     Returned(HandlerResult),
@@ -172,6 +194,8 @@ pub(crate) struct Call<S: State> {
     pub(crate) method: usize,
     pub(crate) route: Route,
     pub(crate) started: Instant,
+    /// What whoever began it keeps with it.
+    pub(crate) attachment: Option<Attachment>,
     pub(crate) clock: DeadlineClock,
     pub(crate) cancelled: Signal,
     cancel_note: OnceLock<Box<str>>,
@@ -192,9 +216,13 @@ pub(crate) struct Call<S: State> {
     turn: AtomicBool,
     /// Whether its handler may start; of a call in line for a turn only once it is in line.
     door: AtomicBool,
+    /// Its handler asks that the connection with its stream be let go.
+    stream_closes: AtomicBool,
+    pub(crate) extension: Option<Extension>,
     /// With its end comes the answer.
     pub(crate) outbox: Outbox<Response<'static>>,
     pub(crate) watch: CallWatch,
+    pub(crate) span: CallSpan,
 }
 
 impl<S: State> HasSignal for Call<S> {
@@ -204,15 +232,9 @@ impl<S: State> HasSignal for Call<S> {
 }
 
 impl<S: State> Call<S> {
-    /// One that arrived at `started`.
-    pub(crate) fn new(
-        session: &Session<S>,
-        key: CallKey,
-        method: usize,
-        route: Route,
-        started: Instant,
-    ) -> Arc<Self> {
-        Arc::new(Self::unshared(session, key, method, route, started, None))
+    /// One that arrived from outside.
+    pub(crate) fn new(session: &Session<S>, key: CallKey, method: usize, arrival: Arrival) -> Arc<Self> {
+        Arc::new(Self::unshared(session, key, method, arrival, None))
     }
 
     /// One that another call makes.
@@ -223,28 +245,35 @@ impl<S: State> Call<S> {
         route: Route,
         origin: Origin<S>,
     ) -> Arc<Self> {
-        let started = session.engine.runtime.now();
-        Arc::new(Self::unshared(session, key, method, route, started, Some(Box::new(origin))))
+        let arrival = Arrival::new(route, session.engine.runtime.now());
+        Arc::new(Self::unshared(session, key, method, arrival, Some(Box::new(origin))))
     }
 
     fn unshared(
         session: &Session<S>,
         key: CallKey,
         method: usize,
-        route: Route,
-        started: Instant,
+        arrival: Arrival,
         origin: Option<Box<Origin<S>>>,
     ) -> Self {
         let engine = &session.engine;
-        let timeout = engine.methods.options(method).timeout.unwrap_or(engine.limits.deadline);
+        let Arrival { route, now: started, extension, timeout: own_timeout, attachment } = arrival;
         let latest = origin.as_ref().map(|origin| origin.header.deadline);
+        let clock = match own_timeout {
+            Some(timeout) => DeadlineClock::start_capped(started, timeout, timeout, latest, &engine.limits),
+            None => {
+                let timeout = engine.methods.options(method).timeout.unwrap_or(engine.limits.deadline);
+                DeadlineClock::start(started, timeout, latest, &engine.limits)
+            }
+        };
         Self {
             session: session.clone(),
             key,
             method,
             route,
             started,
-            clock: DeadlineClock::start(started, timeout, latest, &engine.limits),
+            attachment,
+            clock,
             cancelled: Signal::new(),
             cancel_note: OnceLock::new(),
             subject: OnceLock::new(),
@@ -258,9 +287,31 @@ impl<S: State> Call<S> {
             below: OnceLock::new(),
             turn: AtomicBool::new(false),
             door: AtomicBool::new(false),
+            stream_closes: AtomicBool::new(false),
+            extension,
             outbox: Outbox::default(),
             watch: engine.watchdog.call_arrived(engine),
+            span: CallSpan::begin(session.inner.id, engine.methods.name(method)),
         }
+    }
+
+    /// What its transport gave it, or the nearest of its callers.
+    pub(crate) fn extension<T: Any>(self: &Arc<Self>) -> Option<&T> {
+        self.with_callers().find_map(|call| call.extension.as_ref()?.downcast_ref())
+    }
+
+    /// Asks its reader, if the call has a stream of its own, to let its connection go.
+    pub(crate) fn close_stream(&self) {
+        if self.route == Route::Call && !self.is_settled() {
+            // Before the wake: a reader that is woken sees it, and one that looked before is woken.
+            self.stream_closes.store(true, Ordering::Release);
+            self.outbox.wake_reader();
+        }
+    }
+
+    /// Whether its connection should be let go; asked once for each time it was said.
+    pub(crate) fn take_stream_closes(&self) -> bool {
+        self.stream_closes.load(Ordering::Relaxed) && self.stream_closes.swap(false, Ordering::AcqRel)
     }
 
     pub(crate) fn engine(&self) -> &Arc<EngineState<S>> {
@@ -487,15 +538,17 @@ impl<S: State> Call<S> {
         let (kind, result) = self.describe(outcome);
         self.session.inner.calls.remove(self);
         self.session.touch_at(now);
-        self.engine().events.emit(&Event::CallEnded {
+        let subject = self.subject().map(AsRef::as_ref);
+        let ended = Event::CallEnded {
             session: self.session.inner.id,
             id: self.id(),
             method: self.method_name(),
-            subject: self.subject().map(AsRef::as_ref),
+            subject,
             outcome: kind,
             stage: self.stage(),
             took: now.saturating_duration_since(self.started),
-        });
+        };
+        self.span.settled(kind, subject, || self.engine().events.emit(&ended));
         match (&self.origin, cancelled) {
             (Some(origin), Some(reason)) => origin.report(Err(CallError::Cancelled(reason))),
             (Some(origin), None) => origin.report(nested::reported(result)),
@@ -566,16 +619,13 @@ impl<S: State> Call<S> {
     }
 
     fn deliver(&self, result: Option<HandlerResult>) {
-        let response = match (result, self.id()) {
-            (Some(result), Some(id)) => {
-                Some(Response { id: Some(id.clone()), result: result.map(Cow::Owned) })
-            }
-            _ => None,
-        };
+        let response =
+            result.map(|result| Response { id: self.id().cloned(), result: result.map(Cow::Owned) });
         match self.route {
             Route::Call | Route::Caller => self.outbox.close_with(response),
             Route::Session => {
-                if let Some(response) = response {
+                // Nobody has asked for the answer of a notification.
+                if let Some(response) = response.filter(|response| response.id.is_some()) {
                     self.session.push(Frame::Answer(Bytes::from(response.encode())));
                 }
             }

@@ -52,6 +52,17 @@ pub enum CallTarget<S: State> {
     Session(Session<S>),
 }
 
+impl<S: State> CallTarget<S> {
+    /// The id of the session that is called.
+    #[must_use]
+    pub fn id(&self) -> SessionId {
+        match self {
+            Self::Id(id) => *id,
+            Self::Session(session) => session.id(),
+        }
+    }
+}
+
 impl<S: State> From<SessionId> for CallTarget<S> {
     fn from(id: SessionId) -> Self {
         Self::Id(id)

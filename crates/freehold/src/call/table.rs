@@ -3,12 +3,12 @@
 use super::Call;
 use crate::{
     event::OutcomeKind,
+    hash::Hashing,
     lock_order,
     message::{ErrorCode, ErrorObject, RequestId},
     session::{SessionId, SessionNotFound},
     state::State,
 };
-use foldhash::fast::RandomState;
 use freehold_sync::ScopedMutex;
 use hashbrown::{HashTable, hash_table::Entry};
 use std::{
@@ -40,7 +40,7 @@ impl CallKey {
 pub(crate) struct CallTable<S: State> {
     inner: ScopedMutex<Table<S>, lock_order::CallTable>,
     /// Of keys, which clients choose.
-    hasher: RandomState,
+    hasher: Hashing,
     /// Calls whose outcome is not delivered. They leave the table before, so that their id is free when the peer reads
     /// the answer.
     undelivered: AtomicUsize,
@@ -60,7 +60,7 @@ impl<S: State> Default for CallTable<S> {
         let table = Table { calls: HashTable::new(), closed: false };
         Self {
             inner: ScopedMutex::of(table),
-            hasher: RandomState::default(),
+            hasher: Hashing::default(),
             undelivered: AtomicUsize::new(0),
             awaited: AtomicBool::new(false),
             all_delivered: Notify::new(),

@@ -106,6 +106,14 @@ impl<S: State> CallTask<S> {
         task
     }
 
+    /// The task of a call that needs neither a slot nor a turn.
+    pub(crate) fn beside(call: Arc<Call<S>>, params: Option<Box<RawValue>>) -> Self {
+        let mut task = Self::in_phase(call, Phase::Done, false);
+        task.params = params;
+        task.run_in_turn(None, |_| ());
+        task
+    }
+
     /// The task of a call that a handler makes. From now on the call owes `debts`.
     pub(crate) fn called(
         call: Arc<Call<S>>,
@@ -196,7 +204,7 @@ impl<S: State> CallTask<S> {
 
     /// Begins another attempt.
     fn run_again(&mut self) {
-        if self.slotted {
+        if self.slotted || self.call.engine().methods.options(self.call.method).beside {
             self.call.set_stage(Stage::Handler);
             return self.run();
         }
@@ -236,8 +244,8 @@ impl<S: State> CallTask<S> {
                 Box::pin(std::future::ready(control(&call.session, params.as_ref())))
             }
         };
-        let (started, effects) =
-            effect::collect(|| contain(|| activity_owning(|locks| fault::locked(start(locks)))));
+        let start = || effect::collect(|| contain(|| activity_owning(|locks| fault::locked(start(locks)))));
+        let (started, effects) = call.span.work(start);
         call.mark_effects(effects);
         // Only now its subject is known.
         if !call.treatment().keeps_params() {
@@ -306,7 +314,12 @@ impl<S: State> CallTask<S> {
 
     /// The call has its outcome, and is over.
     fn end(&mut self, outcome: Outcome) -> bool {
-        let forgotten = fault::active(Fault::PanicForgetsAnswer) && matches!(outcome, Outcome::Panicked);
+        let panicked = matches!(outcome, Outcome::Panicked);
+        // One that panicked may still have values to drop.
+        if !panicked {
+            self.call.span.finished();
+        }
+        let forgotten = fault::active(Fault::PanicForgetsAnswer) && panicked;
         if !forgotten {
             self.call.settle(outcome);
         }
@@ -317,7 +330,7 @@ impl<S: State> CallTask<S> {
     /// Drops what the attempt left, so that nothing of it is held while the next one waits.
     fn replace_body(&mut self, phase: Phase) {
         let before = std::mem::replace(&mut self.phase, phase);
-        let _ = contain(|| drop(before));
+        let _ = self.call.span.work(|| contain(|| drop(before)));
     }
 
     /// Polls the attempt, if one runs; how it ended, if it did.
@@ -325,7 +338,8 @@ impl<S: State> CallTask<S> {
         let (Phase::Running(body) | Phase::Grace(body, _)) = &mut self.phase else { return None };
         held::assert_none("poll a handler");
         self.call.watch.is_polled(self.call.engine().watchdog.tick());
-        let (polled, effects) = effect::collect(|| contain(|| Pin::new(body).poll(cx)));
+        let poll = || effect::collect(|| contain(|| Pin::new(body).poll(cx)));
+        let (polled, effects) = self.call.span.work(poll);
         self.call.mark_effects(effects);
         Some(match polled {
             Ok(Poll::Pending) => return None,
@@ -342,13 +356,14 @@ impl<S: State> CallTask<S> {
         match std::mem::replace(&mut self.phase, Phase::Done) {
             Phase::Running(body) | Phase::Grace(body, _) => {
                 // A panic in the drop of a value of the handler's must not take the slot with it.
-                let _ = contain(|| drop(body));
+                let _ = self.call.span.work(|| contain(|| drop(body)));
                 self.release_slot();
             }
             Phase::Admitted(_) | Phase::Pausing(_) => self.release_slot(),
             Phase::Queued(slot, _) => self.call.session.inner.slots.withdraw(&slot),
             Phase::Done => return,
         }
+        self.call.span.finished();
         // A raw handler may have given its context away.
         self.call.end_questions();
         if self.live {

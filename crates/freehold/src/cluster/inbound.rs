@@ -7,6 +7,7 @@ use crate::{
         nested::{self, Wanted},
     },
     engine::{Engine, EngineState},
+    hash::Hashing,
     lock_order,
     message::{ErrorCode, ErrorObject, encode_notification},
     outbox::{Frame, Pushed},
@@ -14,7 +15,6 @@ use crate::{
     session::{Session, SessionId},
     state::State,
 };
-use foldhash::fast::RandomState;
 use freehold_sync::ScopedMutex;
 use std::{
     collections::HashMap,
@@ -45,7 +45,7 @@ pub trait Inbound: Send + Sync + 'static {
 
 /// Calls of other engines that run here, by their ids.
 pub(crate) struct InboundCalls<S: State>(
-    ScopedMutex<HashMap<CallId, Arc<Call<S>>, RandomState>, lock_order::InboundCalls>,
+    ScopedMutex<HashMap<CallId, Arc<Call<S>>, Hashing>, lock_order::InboundCalls>,
 );
 
 impl<S: State> Default for InboundCalls<S> {

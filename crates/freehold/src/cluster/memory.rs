@@ -8,11 +8,11 @@ use crate::{
     builder::{BuildError, EngineBuilder},
     call::CallId,
     engine::Engine,
+    hash::Hashing,
     runtime::BoxFuture,
     session::SessionId,
     state::State,
 };
-use foldhash::fast::RandomState;
 use papaya::HashMap;
 use std::sync::{
     Arc,
@@ -29,8 +29,8 @@ pub struct MemoryCluster {
 
 #[derive(Default)]
 struct Cluster {
-    nodes: HashMap<NodeId, Arc<dyn Inbound>, RandomState>,
-    sessions: HashMap<SessionId, NodeId, RandomState>,
+    nodes: HashMap<NodeId, Arc<dyn Inbound>, Hashing>,
+    sessions: HashMap<SessionId, NodeId, Hashing>,
     next: AtomicU64,
 }
 

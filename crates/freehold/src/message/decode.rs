@@ -49,7 +49,7 @@ pub enum MalformedKind {
     Id,
     /// `method` is not a string, or too long.
     Method,
-    /// `params` is neither an object nor an array.
+    /// `params` is neither an object nor an array, nor null, which is taken as if it were not there.
     Params,
     /// A key stands twice, or `method`, `result` and `error` contradict each other.
     Shape,
@@ -281,7 +281,9 @@ impl<'a> Envelope<'a> {
                     Ok(method) => method,
                     Err(reason) => return fail(Kind::Method, reason),
                 };
-                let params = match self.params {
+                // Some clients write parameters that they do not have as null, rmcp's among them.
+                let params = self.params.filter(|raw| raw.get() != "null");
+                let params = match params {
                     Some(raw) if !raw.get().starts_with(['{', '[']) => {
                         return fail(Kind::Params, "\"params\" must be an object or an array".into());
                     }
@@ -391,6 +393,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn params_that_are_null_are_not_there() {
+        for input in [
+            r#"{"jsonrpc":"2.0","id":1,"method":"m","params":null}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"m","params": null }"#,
+            r#"{"jsonrpc":"2.0","method":"m","params":null}"#,
+            r#"[{"params":null,"jsonrpc":"2.0","method":"m"}]"#,
+        ] {
+            let decoded = match decode(input.as_bytes(), &Limits::default()) {
+                Decoded::Single(decoded) => decoded,
+                Decoded::Batch(mut parts) => parts.remove(0),
+            };
+            match decoded {
+                Ok(Message::Request(request)) => assert!(request.params.is_none(), "{input}"),
+                Ok(Message::Notification(notification)) => assert!(notification.params.is_none(), "{input}"),
+                other => panic!("{input} gave {other:?}"),
+            }
+        }
+    }
+
     /// The table of malformed inputs and the answers they get.
     #[test]
     fn malformed_messages_get_one_error_with_the_id_if_it_can_be_read() {
@@ -414,7 +436,13 @@ mod tests {
             (r#"{"jsonrpc":"2.0","id":1,"method":"m","method":"n"}"#, "1", -32600, "stands twice"),
             (r#"{"jsonrpc":"2.0","id":1,"method":5}"#, "1", -32600, "must be a string"),
             (r#"{"jsonrpc":"2.0","method":"m","params":"p","id":1}"#, "1", -32602, "object or an array"),
-            (r#"{"jsonrpc":"2.0","id":1,"method":"m","params":null}"#, "1", -32602, "object or an array"),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"m","params":false}"#, "1", -32602, "object or an array"),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"m","params":null,"params":{}}"#,
+                "1",
+                -32600,
+                "stands twice",
+            ),
             (r#"{"jsonrpc":"2.0","id":1}"#, "1", -32600, "neither"),
             (r#"{"jsonrpc":"2.0","id":1,"method":"m","result":1}"#, "1", -32600, "only one"),
             (r#"{"jsonrpc":"2.0","id":1,"error":"no"}"#, "1", -32600, "not an error object"),

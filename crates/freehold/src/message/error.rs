@@ -45,6 +45,8 @@ impl ErrorCode {
     /// The circuit breaker of the method, or of what it was asked for, is open: too many calls of it failed of late. Try
     /// again after `data.retryAfterMs`.
     pub const CIRCUIT_OPEN: Self = Self(-31010);
+    /// This client sends too many requests of a kind. Try again after `data.retryAfterMs`; others are not concerned.
+    pub const RATE_LIMITED: Self = Self(-31011);
     /// Handlers called handlers too deep.
     pub const CALLS_TOO_DEEP: Self = Self(-31020);
     /// A session that the handler called cannot be reached. Nothing happened there; try again.
@@ -89,6 +91,7 @@ struct Origin {
 enum Cause {
     Lock(LockError),
     CircuitOpen,
+    Request,
 }
 
 /// A call that an activity of a report stands for.
@@ -119,13 +122,26 @@ impl ErrorObject {
     pub fn lock_error(&self) -> Option<&LockError> {
         match self.origin.as_ref()?.cause.as_ref()? {
             Cause::Lock(error) => Some(error),
-            Cause::CircuitOpen => None,
+            Cause::CircuitOpen | Cause::Request => None,
         }
     }
 
     pub(crate) fn is_circuit_open(&self) -> bool {
         let cause = self.origin.as_ref().and_then(|origin| origin.cause.as_ref());
         matches!(cause, Some(Cause::CircuitOpen))
+    }
+
+    /// Says that the request is what is wrong, where the code alone does not: a circuit breaker does not take it for a
+    /// failure of what was called, as it does not with [`ErrorCode::INVALID_PARAMS`].
+    #[must_use]
+    pub fn of_request(self) -> Self {
+        self.caused_by(Cause::Request)
+    }
+
+    pub(crate) fn is_of_request(&self) -> bool {
+        let of_request = [ErrorCode::INVALID_PARAMS, ErrorCode::INVALID_REQUEST, ErrorCode::METHOD_NOT_FOUND];
+        let cause = self.origin.as_ref().and_then(|origin| origin.cause.as_ref());
+        matches!(cause, Some(Cause::Request)) || of_request.contains(&self.code)
     }
 
     /// The peer is told `result` instead of this error: for protocols that tell failures of what they dispatch to as

@@ -12,7 +12,7 @@ pub use watch::{Look, NextLook, Rouse};
 use std::{
     future::Future,
     pin::Pin,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// A future on the heap.
@@ -22,6 +22,12 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Runtime: Send + Sync + 'static {
     /// The monotonic clock.
     fn now(&self) -> Instant;
+
+    /// The time of day, as it has passed since 1970 began: for instants that other machines read. It may jump.
+    #[expect(clippy::disallowed_methods, reason = "this is the seam it must be asked through")]
+    fn unix_time(&self) -> Duration {
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+    }
 
     /// A timer that fires at `at`.
     fn timer(&self, at: Instant) -> Pin<Box<dyn Timer>>;

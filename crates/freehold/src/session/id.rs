@@ -20,7 +20,8 @@ impl SessionId {
     }
 
     /// Enough of it to find it in a log, and too little to address it.
-    pub(crate) fn abbreviated(self) -> String {
+    #[must_use]
+    pub fn abbreviated(self) -> String {
         match u64::try_from(self.0) {
             Ok(serial) => format!("#{serial}"),
             Err(_) => format!("{:08x}...", self.0 >> 96),

@@ -286,6 +286,31 @@ impl<S: State> Session<S> {
         self.push(answer);
     }
 
+    /// Queues a message on the session's own stream: one that a call of it wanted to send. Whether it was queued. Never waits:
+    /// at a full stream the oldest notification goes.
+    pub fn forward(&self, frame: Frame) -> bool {
+        effect::note(Effect::Sent);
+        matches!(self.push(frame), Pushed::Queued { .. })
+    }
+
+    /// Whether anybody reads the session's own stream at this moment.
+    #[must_use]
+    pub fn is_listened_to(&self) -> bool {
+        self.inner.readers.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether the question with this id is open: asked, and neither answered nor given up.
+    #[must_use]
+    pub fn asks(&self, question: &RequestId) -> bool {
+        self.inner.questions.is_open(question)
+    }
+
+    /// Whether it was opened ([`Engine::open`]) and can be found by its id; not one of [`Engine::ephemeral`].
+    #[must_use]
+    pub fn is_addressed(&self) -> bool {
+        self.inner.addressed
+    }
+
     /// Waits until the session has no call without an outcome. Cancel safe.
     pub async fn calls_ended(&self) {
         self.inner.calls.ended().await;

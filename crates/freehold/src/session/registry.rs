@@ -8,8 +8,7 @@
 //! 3. A closed session is found by nobody, and nobody loads it anew while its entry stays.
 
 use super::{SessionId, SessionState};
-use crate::{fault, state::State};
-use foldhash::fast::RandomState;
+use crate::{fault, hash::Hashing, state::State};
 use freehold_sync::{HasSignal, Signal};
 use papaya::{Guard, HashMap};
 use std::{
@@ -21,7 +20,7 @@ use std::{
 };
 
 pub(crate) struct Registry<S: State> {
-    entries: HashMap<SessionId, Entry<S>, RandomState>,
+    entries: HashMap<SessionId, Entry<S>, Hashing>,
     count: AtomicUsize,
 }
 
@@ -95,7 +94,7 @@ pub(crate) struct Full;
 
 impl<S: State> Default for Registry<S> {
     fn default() -> Self {
-        let entries = HashMap::builder().hasher(RandomState::default()).build();
+        let entries = HashMap::builder().hasher(Hashing::default()).build();
         Self { entries, count: AtomicUsize::new(0) }
     }
 }

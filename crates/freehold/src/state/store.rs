@@ -1,5 +1,4 @@
-use crate::{contain::Contained, runtime::BoxFuture, session::SessionId};
-use foldhash::fast::RandomState;
+use crate::{contain::Contained, hash::Hashing, runtime::BoxFuture, session::SessionId};
 use papaya::{Compute, Guard, HashMap, Operation};
 use std::sync::Arc;
 
@@ -97,12 +96,12 @@ pub trait Store<S>: Send + Sync + 'static {
 /// [`Store`] in this process's memory. Never unknown, unavailable or too large.
 #[derive(Debug)]
 pub struct MemoryStore<S> {
-    states: HashMap<SessionId, Contained<Versioned<S>>, RandomState>,
+    states: HashMap<SessionId, Contained<Versioned<S>>, Hashing>,
 }
 
 impl<S> Default for MemoryStore<S> {
     fn default() -> Self {
-        Self { states: HashMap::builder().hasher(RandomState::default()).build() }
+        Self { states: HashMap::builder().hasher(Hashing::default()).build() }
     }
 }
 

@@ -60,8 +60,13 @@ pub(crate) fn complaints_of_crate(folder: &str) -> Vec<String> {
     let read = |path: &str| fs::read_to_string(crates.join(path)).expect(path);
     let document = read("../ARCHITECTURE.md");
     // The document is about all of them.
-    let lists =
-        ["freehold/src/lock_order.rs", "freehold-mcp/src/lock_order.rs", "freehold-sync/src/signal.rs"];
+    let lists = [
+        "freehold/src/lock_order.rs",
+        "freehold-mcp/src/lock_order.rs",
+        "freehold-admin/src/lock_order.rs",
+        "freehold-rmcp/src/lock_order.rs",
+        "freehold-sync/src/signal.rs",
+    ];
     let listed: Vec<_> =
         lists.iter().flat_map(|list| sections_in(&read(list))).map(|(_, name)| name).collect();
     let mut complaints = complaints(&sources);

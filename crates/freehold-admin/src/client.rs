@@ -1,0 +1,204 @@
+//! A small HTTP client that blocks its thread, for webhooks and for whoever asks an admin server.
+
+use crate::limits;
+use freehold::runtime::{Runtime, TokioRuntime};
+use std::{
+    fmt,
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{TcpStream, ToSocketAddrs},
+    str::FromStr,
+    time::{Duration, Instant},
+};
+
+/// An address that begins with `http://`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpUrl {
+    /// With the port.
+    authority: String,
+    path: String,
+}
+
+/// The text is no address of this kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("write an address as http://HOST:PORT/PATH")]
+pub struct InvalidUrl;
+
+impl FromStr for HttpUrl {
+    type Err = InvalidUrl;
+
+    fn from_str(text: &str) -> Result<Self, InvalidUrl> {
+        let rest = text.strip_prefix("http://").ok_or(InvalidUrl)?;
+        let (host, path) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
+        let visible = |part: &str| part.bytes().all(|byte| byte.is_ascii_graphic());
+        if host.is_empty() || host.contains('@') || !visible(rest) {
+            return Err(InvalidUrl);
+        }
+        let has_port = host
+            .rsplit_once(':')
+            .is_some_and(|(_, port)| !port.ends_with(']') && port.parse::<u16>().is_ok());
+        let authority = if has_port { host.to_owned() } else { format!("{host}:80") };
+        Ok(Self { authority, path: path.to_owned() })
+    }
+}
+
+impl fmt::Display for HttpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}{}", self.authority, self.path)
+    }
+}
+
+/// A stream that gives up at an instant, however slowly its peer writes.
+struct Patient {
+    stream: TcpStream,
+    end: Instant,
+}
+
+impl Patient {
+    fn left(&self) -> io::Result<Duration> {
+        let left = self.end.saturating_duration_since(TokioRuntime.now());
+        if left.is_zero() {
+            Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time"))
+        } else {
+            Ok(left)
+        }
+    }
+}
+
+impl Read for Patient {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(Some(self.left()?))?;
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Patient {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(Some(self.left()?))?;
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status: 200 is success.
+    pub status: u16,
+    /// What came.
+    pub body: Vec<u8>,
+}
+
+impl HttpUrl {
+    /// The same with this path and query.
+    #[must_use]
+    pub fn with_path(&self, path: &str) -> Self {
+        Self { authority: self.authority.clone(), path: path.to_owned() }
+    }
+
+    /// Asks for what is there. Blocks the thread for up to `patience`.
+    ///
+    /// # Errors
+    ///
+    /// If nobody is there, or does not answer in time, or not by HTTP, or with more than 64 MiB.
+    pub fn get(&self, token: Option<&str>, patience: Duration) -> io::Result<Answer> {
+        let token = token.map_or(String::new(), |token| format!("Authorization: Bearer {token}\r\n"));
+        let Self { authority, path } = self;
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nHost: {authority}\r\nAccept: application/json, text/plain\r\n{token}Connection: close\r\n\r\n"
+        );
+        let mut reader = self.exchange(head.as_bytes(), patience)?;
+        let status = status(&mut reader)?;
+        let length = content_length(&mut reader)?;
+        let mut body = Vec::new();
+        reader.take(length.min(limits::ANSWER)).read_to_end(&mut body)?;
+        if (body.len() as u64) < length && length != u64::MAX {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the answer ended too early"));
+        }
+        Ok(Answer { status, body })
+    }
+
+    /// Posts JSON; returns the status. Blocks the thread for up to `patience`.
+    pub(crate) fn post_json(&self, body: &[u8], patience: Duration) -> io::Result<u16> {
+        let Self { authority, path } = self;
+        let mut request = format!(
+            "POST {path} HTTP/1.1\r\nHost: {authority}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+             Connection: close\r\n\r\n",
+            body.len()
+        )
+        .into_bytes();
+        request.extend_from_slice(body);
+        status(&mut self.exchange(&request, patience)?)
+    }
+
+    fn exchange(&self, request: &[u8], patience: Duration) -> io::Result<BufReader<Patient>> {
+        let end = TokioRuntime.now() + patience;
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+        for address in self.authority.to_socket_addrs()? {
+            match TcpStream::connect_timeout(&address, patience) {
+                Ok(stream) => {
+                    let mut stream = Patient { stream, end };
+                    stream.write_all(request)?;
+                    return Ok(BufReader::new(stream));
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+}
+
+/// Longer lines are none of a server that means well.
+const LINE: u64 = 8 << 10;
+
+fn line(reader: &mut impl BufRead) -> io::Result<String> {
+    let mut line = String::new();
+    reader.take(LINE).read_line(&mut line)?;
+    Ok(line)
+}
+
+fn status(reader: &mut impl BufRead) -> io::Result<u16> {
+    let line = line(reader)?;
+    let status = line.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)?.parse().ok());
+    status.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP"))
+}
+
+/// Reads the rest of the head; the length of the body, or all there is if that is not said.
+fn content_length(reader: &mut impl BufRead) -> io::Result<u64> {
+    let mut length = u64::MAX;
+    loop {
+        let line = line(reader)?;
+        let line = line.trim_end();
+        match line.split_once(':') {
+            _ if line.is_empty() => return Ok(length),
+            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                length = value.trim().parse().unwrap_or(u64::MAX);
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::HttpUrl;
+
+    #[test]
+    fn addresses_are_read_with_and_without_port_and_path() {
+        for (text, shown) in [
+            ("http://127.0.0.1:9000/alerts?to=me", "http://127.0.0.1:9000/alerts?to=me"),
+            ("http://alerts.test", "http://alerts.test:80/"),
+            ("http://[::1]/x", "http://[::1]:80/x"),
+            ("http://[::1]:81", "http://[::1]:81/"),
+        ] {
+            assert_eq!(text.parse::<HttpUrl>().unwrap().to_string(), shown, "{text}");
+        }
+        for bad in
+            ["", "https://a.test/", "http://", "http:///x", "http://a b/", "http://me@a.test/", "a.test"]
+        {
+            assert!(bad.parse::<HttpUrl>().is_err(), "{bad}");
+        }
+    }
+}
