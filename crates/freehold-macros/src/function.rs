@@ -64,6 +64,7 @@ mod tests {
             ("/// Adds.\nasync fn add(#[default] a: u8) {}", "#[default]", "#[default(10)]"),
             ("/// Adds.\nasync fn add(#[complete(f)] a: A) {}", "#[complete(f)]", "leave #[complete] out"),
             ("/// Adds.\nasync fn add(#[arguments] a: A, b: u8) {}", "a", "the only one"),
+            ("/// Adds.\nasync fn add(a: u8, b: u8, #[arguments] c: C) {}", "c", "the only one"),
             ("/// Adds.\nasync fn add(#[cfg(x)] a: A) {}", "#[cfg(x)]", "put the attribute on the function"),
             ("/// Adds.\nunsafe fn add() {}", "unsafe", "cannot be unsafe"),
         ] {

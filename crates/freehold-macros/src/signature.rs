@@ -44,8 +44,8 @@ pub(crate) fn read(signature: &mut Signature, kind: Kind) -> Result<Parameters> 
         }
         parameter.attrs.retain(is_of_the_language);
     }
-    if let [first, second, ..] = &*read.arguments
-        && let Some(whole) = [first, second].into_iter().find(|argument| argument.is_whole)
+    if read.arguments.len() > 1
+        && let Some(whole) = read.arguments.iter().find(|argument| argument.is_whole)
     {
         return Err(Error::new(
             whole.name.span(),

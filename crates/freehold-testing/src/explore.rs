@@ -209,9 +209,13 @@ impl Explore {
         Fut: Future<Output = ()>,
     {
         if let Some(seed) = number("FREEHOLD_SEED") {
-            let (explored, trace) = self.replay(seed, program)?;
+            let replayed = self.replay(seed, program);
+            let (Ok((_, trace)) | Err(Failure { trace, .. })) = match &replayed {
+                Ok(good) => Ok(good),
+                Err(failure) => Err(&**failure),
+            };
             eprint!("{trace}");
-            return Ok(explored);
+            return replayed.map(|(explored, _)| explored);
         }
         let last = self.first + number("FREEHOLD_SCHEDULES").unwrap_or(self.schedules);
         let (next, failed) = (AtomicU64::new(self.first), AtomicU64::new(u64::MAX));

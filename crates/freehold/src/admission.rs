@@ -65,6 +65,26 @@ impl TotalCalls {
     }
 }
 
+/// How many calls of one session run beside its slots.
+#[derive(Default)]
+pub(crate) struct Beside(AtomicUsize);
+
+impl Beside {
+    /// Counts one in, if there is room.
+    pub(crate) fn enter(&self, limits: &Limits) -> Result<(), Overloaded> {
+        // Relaxed: a bound; nothing is read under it.
+        if self.0.fetch_add(1, Ordering::Relaxed) <= limits.queued_per_session {
+            return Ok(());
+        }
+        self.leave();
+        Err(Overloaded)
+    }
+
+    pub(crate) fn leave(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The slots of one session.
 #[derive(Default)]
 pub(crate) struct SessionSlots {

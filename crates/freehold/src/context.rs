@@ -354,9 +354,9 @@ impl<S: State> Context<S> {
     }
 
     /// Sends a message where this call's messages go: one that another call wanted to send, and that its client reads here.
-    /// Whether it was queued. Never waits.
+    /// Whether it was queued; an answer never is: this call has its own. Never waits.
     pub fn forward(&self, frame: Frame) -> bool {
-        if self.call.is_settled() {
+        if self.call.is_settled() || matches!(frame, Frame::Answer(_)) {
             return false;
         }
         self.call.mark_effect(Effect::Sent);

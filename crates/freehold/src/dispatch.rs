@@ -8,7 +8,7 @@ use crate::{
         effect::{self, Effect},
         span, table_refusal,
     },
-    contain::{Panicked, contain},
+    contain::{Contained, Panicked, contain},
     engine::Engine,
     event::{Event, OutcomeKind},
     fault::{self, Fault},
@@ -112,7 +112,7 @@ impl<S: State> Engine<S> {
         effect::note(Effect::Called);
         let now = self.inner.runtime.now();
         session.touch_at(now);
-        let arrival = Arrival { extension, ..Arrival::new(route, now) };
+        let arrival = Arrival { extension: Contained::new(extension), ..Arrival::new(route, now) };
         match message {
             Message::Request(request) => self.dispatch_request(session, request, arrival),
             Message::Notification(notification) => {
@@ -303,8 +303,12 @@ impl<S: State> Engine<S> {
             return Err(self.refuse(session, method, OutcomeKind::Stopping, error));
         }
         if engine.methods.options(method).beside {
+            let beside = &session.inner.beside;
+            beside.enter(&engine.limits).map_err(|Overloaded| {
+                self.refuse(session, method, OutcomeKind::Overloaded, engine.overloaded())
+            })?;
             let call = Call::new(session, key, method, arrival);
-            enter(&call)?;
+            enter(&call).inspect_err(|_| beside.leave())?;
             return Ok((call.clone(), CallTask::beside(call, params.map(Cow::into_owned))));
         }
         let overloaded = || self.refuse(session, method, OutcomeKind::Overloaded, engine.overloaded());

@@ -183,7 +183,9 @@ impl MethodOptions {
     }
 
     /// Its calls take neither a slot of their session nor its turn: for handlers that do no work and only wait for what other
-    /// calls do, which may need just those. They still count against [`Limits::calls_total`](crate::Limits::calls_total).
+    /// calls do, which may need just those. They still count against [`Limits::calls_total`](crate::Limits::calls_total), and
+    /// a session has at most one more from outside than [`Limits::queued_per_session`](crate::Limits::queued_per_session);
+    /// the next is told `overloaded` at once.
     #[must_use]
     pub fn beside(mut self) -> Self {
         self.beside = true;

@@ -1,6 +1,6 @@
-//! How the tables of the engine hash. Nobody outside chooses their keys so that they collide, and yet: by chance.
+//! How the tables of the engine hash.
 
-/// By chance, which is another one in each table.
+/// By chance, which is another one in each table: clients choose ids, and must not choose which ones collide.
 #[cfg(not(feature = "simulation"))]
 pub(crate) type Hashing = foldhash::fast::RandomState;
 

@@ -6,12 +6,12 @@ mod support;
 
 use freehold::{
     CallHandle, CancelReason, CloseReason, Engine, ErrorCode, Frame, Gate, Limits, MethodOptions, ServerCall,
-    Session, Step,
+    Session, SessionId, Step,
 };
 use serde_json::{Value, json, value::to_raw_value};
 use std::{sync::Arc, time::Duration};
 use support::{
-    Answer, Ctx, all_gone, builder, call, eventually, json_of, reply, request, result, start, within,
+    Answer, Ctx, all_gone, builder, call, error, eventually, json_of, reply, request, result, start, within,
 };
 use tokio::time::Instant;
 
@@ -154,6 +154,69 @@ async fn it_ends_like_any_call() {
         assert_eq!(probe.logged().into_iter().find(told), Some(format!("cancelled: {reason}, None")));
         eventually(|| engine.call_count() == 0).await;
     }
+}
+
+async fn quick(_: &Ctx, (): ()) -> Answer {
+    Ok(json!("quick"))
+}
+
+/// Calls `quick` in the session of that id.
+async fn calls_quick(ctx: &Ctx, id: String) -> Answer {
+    let id: SessionId = id.parse().expect("an id");
+    Ok(ctx.call(id, "quick", &()).await?)
+}
+
+#[tokio::test]
+async fn a_handler_that_only_waits_needs_no_turn_either_where_another_handler_calls_it() {
+    let (builder, probe) = builder();
+    let engine = builder
+        .method_with("quick", MethodOptions::new().beside(), quick)
+        .method("calls_quick", calls_quick)
+        .gate(Gate::Serial)
+        .build()
+        .unwrap();
+    let (busy, other) = (engine.open().unwrap(), engine.open().unwrap());
+    let works = start(&engine, &busy, 1, "wait", json!(null));
+    probe.entered(1).await;
+    let answer =
+        within(engine.process(&other, request(1, "calls_quick", &json!(busy.id().to_string())))).await;
+    assert_eq!(result(answer), json!("quick"));
+    probe.release(1);
+    within(works).await.unwrap();
+    all_gone(&engine).await;
+}
+
+#[tokio::test]
+async fn handlers_that_only_wait_are_bounded_in_each_session() {
+    let (builder, probe) = builder();
+    let engine = builder
+        .method_with("until_alone", MethodOptions::new().beside(), until_alone)
+        .limits(Limits { queued_per_session: 1, ..Limits::default() })
+        .build()
+        .unwrap();
+    let (session, other) = (engine.open().unwrap(), engine.open().unwrap());
+    let works = start(&engine, &session, 1, "wait", json!(null));
+    probe.entered(1).await;
+    for round in 0..3 {
+        let waits: Vec<_> =
+            (2..4).map(|id| start(&engine, &session, id, "until_alone", json!(null))).collect();
+        eventually(|| session.gauges().in_flight == 3).await;
+        // A refusal gives nothing back that it did not take.
+        for id in 4..6 {
+            let refused = within(engine.process(&session, request(id, "until_alone", &json!(null)))).await;
+            assert_eq!(error(refused).0, ErrorCode::OVERLOADED.0, "round {round}");
+        }
+        let elsewhere = within(engine.process(&other, request(1, "until_alone", &json!(null)))).await;
+        assert_eq!(result(elsewhere), json!("alone"), "another session has room of its own");
+        for (id, wait) in (2..4).zip(waits) {
+            assert!(session.cancel(&id.into(), None));
+            within(wait).await.unwrap();
+        }
+        eventually(|| session.gauges().in_flight == 1 && engine.call_count() == 1).await;
+    }
+    probe.release(1);
+    within(works).await.unwrap();
+    all_gone(&engine).await;
 }
 
 /// Answers when the session has no other call.

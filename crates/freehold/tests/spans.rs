@@ -301,3 +301,56 @@ async fn where_nobody_listens_there_is_no_span() {
     scene.call(2, "echo").await;
     assert!(scene.shelf.listened.load(Ordering::Relaxed), "the same handler, once somebody does");
 }
+
+const CALLBACKS: [&str; 5] = ["new", "record", "enter", "exit", "close"];
+
+/// Panics in one of its callbacks.
+struct Breaks(&'static str);
+
+impl Breaks {
+    fn at(&self, callback: &str) {
+        assert_ne!(self.0, callback, "on purpose");
+    }
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Breaks {
+    fn on_new_span(&self, _: &Attributes<'_>, _: &Id, _: LayerContext<'_, S>) {
+        self.at("new");
+    }
+
+    fn on_record(&self, _: &Id, _: &Record<'_>, _: LayerContext<'_, S>) {
+        self.at("record");
+    }
+
+    fn on_enter(&self, _: &Id, _: LayerContext<'_, S>) {
+        self.at("enter");
+    }
+
+    fn on_exit(&self, _: &Id, _: LayerContext<'_, S>) {
+        self.at("exit");
+    }
+
+    fn on_close(&self, _: Id, _: LayerContext<'_, S>) {
+        self.at("close");
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_listener_that_panics_costs_no_answer_and_no_slot() {
+    let _alone = ALONE.lock().await;
+    for callback in CALLBACKS {
+        let subscriber = tracing_subscriber::registry().with(Breaks(callback)).with(LevelFilter::DEBUG);
+        let _listening = tracing::subscriber::set_default(subscriber);
+        let scene =
+            Scene::with(Limits { running_per_session: 2, queued_per_session: 0, ..Limits::default() });
+        for (id, method) in ["echo", "fail", "ping", "outer", "echo", "outer"].into_iter().enumerate() {
+            let request = Request::new(id as i64, method, &()).unwrap();
+            let answering = scene.engine.process(&scene.session, request.into());
+            let limit = TokioRuntime.now() + Duration::from_secs(30);
+            let answer = until(&TokioRuntime, limit, answering).await.expect(callback).unwrap();
+            assert_eq!(answer.result.is_err(), method == "fail", "{callback}, {method}: {:?}", answer.result);
+        }
+        let limit = TokioRuntime.now() + Duration::from_secs(30);
+        until(&TokioRuntime, limit, scene.engine.drain(Duration::from_secs(60))).await.expect(callback);
+    }
+}

@@ -40,10 +40,11 @@ pub(crate) use deadline::{DeadlineClock, Reading};
 use span::CallSpan;
 
 use crate::{
+    contain::Contained,
     engine::EngineState,
     event::{Event, OutcomeKind},
     fault::{self, Fault},
-    gate::Whose,
+    gate::{NoPlace, Place, Whose},
     handler::HandlerResult,
     message::{ErrorCode, ErrorObject, Member, RequestId, Response},
     outbox::{Frame, Outbox, Pushed},
@@ -195,7 +196,7 @@ pub(crate) struct Call<S: State> {
     pub(crate) route: Route,
     pub(crate) started: Instant,
     /// What whoever began it keeps with it.
-    pub(crate) attachment: Option<Attachment>,
+    pub(crate) attachment: Contained<Option<Attachment>>,
     pub(crate) clock: DeadlineClock,
     pub(crate) cancelled: Signal,
     cancel_note: OnceLock<Box<str>>,
@@ -218,7 +219,7 @@ pub(crate) struct Call<S: State> {
     door: AtomicBool,
     /// Its handler asks that the connection with its stream be let go.
     stream_closes: AtomicBool,
-    pub(crate) extension: Option<Extension>,
+    pub(crate) extension: Contained<Option<Extension>>,
     /// With its end comes the answer.
     pub(crate) outbox: Outbox<Response<'static>>,
     pub(crate) watch: CallWatch,
@@ -458,9 +459,18 @@ impl<S: State> Call<S> {
         self.engine().nested_call_left();
     }
 
+    /// Where it waits for its turn, if there are turns to wait for and it is not of those that run beside them.
+    pub(crate) fn place(self: &Arc<Self>) -> Result<Option<Place<S>>, NoPlace> {
+        let engine = self.engine();
+        if engine.methods.options(self.method).beside {
+            return Ok(None);
+        }
+        self.whose_turn().enter(&engine.limits)
+    }
+
     /// Whose turns it has to wait for: those inside of its nearest caller in the same session, if it has one there; else the
     /// session's, if it is serial.
-    pub(crate) fn whose_turn(self: &Arc<Self>) -> Whose<S> {
+    fn whose_turn(self: &Arc<Self>) -> Whose<S> {
         let in_session = |call: &&Arc<Self>| Arc::ptr_eq(&call.session.inner, &self.session.inner);
         let caller = self.with_callers().skip(1).find(in_session).cloned();
         match caller.or_else(|| self.caller_by_way_of_others()) {

@@ -435,7 +435,7 @@ fn admit<S: State>(
 ) -> Result<Made<S>, CallError> {
     let engine = call.engine();
     let overloaded = |NoPlace| CallError::Overloaded { retry_after: engine.limits.retry_after };
-    let place = call.whose_turn().enter(&engine.limits).map_err(overloaded)?;
+    let place = call.place().map_err(overloaded)?;
     call.pass_breaker().map_err(CallError::Failed)?;
     let (owed, answer) = freehold_sync::reply();
     let (owed_end, end) = freehold_sync::reply();

@@ -5,6 +5,7 @@ use super::{
     effect::{self, Effect},
 };
 use crate::{
+    contain::Contained,
     engine::Engine,
     handler::MethodKind,
     message::{ErrorCode, ErrorObject, Raw},
@@ -27,15 +28,15 @@ pub(crate) struct Arrival {
     pub(crate) route: Route,
     pub(crate) now: Instant,
     /// What its transport knows of it.
-    pub(crate) extension: Option<Extension>,
+    pub(crate) extension: Contained<Option<Extension>>,
     /// Its deadline, and the cap of it, if not those of its method and the engine.
     pub(crate) timeout: Option<Duration>,
-    pub(crate) attachment: Option<Attachment>,
+    pub(crate) attachment: Contained<Option<Attachment>>,
 }
 
 impl Arrival {
     pub(crate) fn new(route: Route, now: Instant) -> Self {
-        Self { route, now, extension: None, timeout: None, attachment: None }
+        Self { route, now, extension: Contained::new(None), timeout: None, attachment: Contained::new(None) }
     }
 }
 
@@ -123,6 +124,7 @@ impl<S: State> Engine<S> {
         let is_call = |index: &usize| matches!(self.inner.methods.kind(*index), MethodKind::Call(_));
         let index = found.filter(is_call).ok_or_else(|| ErrorObject::method_not_found(&method))?;
         let key = CallKey::Unnamed(self.inner.next_serial());
+        let (extension, attachment) = (Contained::new(extension), Contained::new(attachment));
         let arrival =
             Arrival { timeout, extension, attachment, ..Arrival::new(Route::Call, self.inner.runtime.now()) };
         let params = params.map(Raw::Owned);

@@ -4,15 +4,21 @@
 //! The span is over when the call has its outcome and its handler is gone, whichever comes last, and not when the last one
 //! lets go of the call: its caller, its callees and whoever looks at it may keep that for longer. Where the handler has
 //! returned, it is over before the answer is given.
+//!
+//! Whoever listens is code of the application: each call of it is contained, or its panic would cost an answer or a slot.
 
-use crate::{event::OutcomeKind, session::SessionId};
+use crate::{
+    contain::{Panicked, contain},
+    event::OutcomeKind,
+    session::SessionId,
+};
 use arc_swap::ArcSwapOption;
 use freehold_sync::WaitWatch;
 use std::sync::{
     Arc,
     atomic::{AtomicU8, AtomicU64, Ordering},
 };
-use tracing::{Span, field::Empty, level_filters::LevelFilter, span::Entered};
+use tracing::{Span, Value, field::Empty, level_filters::LevelFilter, span::Entered};
 
 /// What stands for a method that a client made up: spans are not to be filled by strangers.
 const UNKNOWN: &str = "(unknown)";
@@ -62,7 +68,7 @@ impl CallSpan {
 
     #[cold]
     fn begin_traced(session: SessionId, method: &str) -> Self {
-        let span = span!(session, method);
+        let span = new_span(session, method);
         if span.is_none() {
             return Self(None);
         }
@@ -79,7 +85,7 @@ impl CallSpan {
         self.0.as_ref()?.load_full()
     }
 
-    /// Runs a part of the call's work in its span, and counts the waits that end in it.
+    /// Runs a part of the call's work in its span, and counts the waits that end in it. The work contains its panics.
     #[inline]
     pub(crate) fn work<R>(&self, work: impl FnOnce() -> R) -> R {
         // Not a branch with the work in each arm: it would be in the program twice, and in neither place inlined.
@@ -96,11 +102,13 @@ impl CallSpan {
     #[inline]
     pub(crate) fn settled(&self, outcome: OutcomeKind, subject: Option<&str>, tell: impl FnOnce()) {
         let Some(traced) = self.traced() else { return tell() };
-        traced.span.record("outcome", outcome.name());
+        record(&traced.span, "outcome", outcome.name());
         if let Some(subject) = subject {
-            traced.span.record("subject", subject);
+            record(&traced.span, "subject", subject);
         }
-        traced.span.in_scope(tell);
+        let entered = enter(&traced.span);
+        tell();
+        let _ = contain(|| drop(entered));
         self.ends(&traced, TOLD);
     }
 
@@ -111,8 +119,8 @@ impl CallSpan {
         if traced.ends.load(Ordering::Relaxed) & GONE != 0 {
             return;
         }
-        traced.span.record("waits", traced.waits.load(Ordering::Relaxed));
-        traced.span.record("waited_us", traced.waited_nanos.load(Ordering::Relaxed) / 1_000);
+        record(&traced.span, "waits", traced.waits.load(Ordering::Relaxed));
+        record(&traced.span, "waited_us", traced.waited_nanos.load(Ordering::Relaxed) / 1_000);
         self.ends(&traced, GONE);
     }
 
@@ -130,20 +138,41 @@ impl CallSpan {
 impl Traced {
     #[cold]
     fn enter(&self) -> Working<'_> {
-        Working { traced: self, watch: WaitWatch::begin(), _entered: self.span.enter() }
+        Working { traced: self, watch: WaitWatch::begin(), entered: enter(&self.span) }
     }
+}
+
+impl Drop for Traced {
+    fn drop(&mut self) {
+        let span = std::mem::replace(&mut self.span, Span::none());
+        let _ = contain(|| drop(span));
+    }
+}
+
+fn new_span(session: SessionId, method: &str) -> Span {
+    contain(|| span!(session, method)).unwrap_or_else(|Panicked| Span::none())
+}
+
+fn enter(span: &Span) -> Option<Entered<'_>> {
+    contain(|| span.enter()).ok()
+}
+
+fn record(span: &Span, field: &str, value: impl Value) {
+    let _ = contain(|| span.record(field, value));
 }
 
 /// Work that is done in a span.
 struct Working<'a> {
     traced: &'a Traced,
     watch: WaitWatch,
-    _entered: Entered<'a>,
+    /// None if whoever listens panicked.
+    entered: Option<Entered<'a>>,
 }
 
 impl Working<'_> {
     #[cold]
     fn leave(self) {
+        let _ = contain(|| drop(self.entered));
         let times = self.watch.end();
         let nanos = u64::try_from(times.total.as_nanos()).unwrap_or(u64::MAX);
         self.traced.waits.fetch_add(times.count, Ordering::Relaxed);
@@ -161,8 +190,9 @@ pub(crate) fn at_once<'a>(
     if LevelFilter::current() < LevelFilter::DEBUG {
         return;
     }
-    let span = span!(session, method().unwrap_or(UNKNOWN));
+    let span = new_span(session, method().unwrap_or(UNKNOWN));
     if !span.is_none() {
-        span.record("outcome", outcome.name());
+        record(&span, "outcome", outcome.name());
     }
+    let _ = contain(|| drop(span));
 }

@@ -51,10 +51,19 @@ pub(crate) struct CallTask<S: State> {
     timer: Option<(Instant, Pin<Box<dyn Timer>>)>,
     /// Whether it has a task of its own, and so a place among the live calls.
     live: bool,
-    /// Whether it has, or waits for, one of its session's slots; if not, its body waits for its turn.
-    slotted: bool,
+    room: Room,
     /// Whether its grace was made longer for what it called.
     extended: bool,
+}
+
+/// What it takes of its session's room.
+enum Room {
+    /// One of the slots, or a place in the queue for one.
+    Slot,
+    /// A place among the calls that run beside the slots.
+    Beside,
+    /// Nothing of its own: if there are turns, its body waits for its turn.
+    Turn,
 }
 
 enum Phase {
@@ -80,10 +89,10 @@ impl<S: State> CallTask<S> {
                 Phase::Queued(slot, params)
             }
         };
-        Self::in_phase(call, phase, true)
+        Self::in_phase(call, phase, Room::Slot)
     }
 
-    fn in_phase(call: Arc<Call<S>>, phase: Phase, slotted: bool) -> Self {
+    fn in_phase(call: Arc<Call<S>>, phase: Phase, room: Room) -> Self {
         Self {
             call,
             phase,
@@ -92,23 +101,23 @@ impl<S: State> CallTask<S> {
             cancelled: None,
             timer: None,
             live: false,
-            slotted,
+            room,
             extended: false,
         }
     }
 
     /// The task of a call in a serial session.
     pub(crate) fn in_turn(call: Arc<Call<S>>, params: Option<Box<RawValue>>, place: Place<S>) -> Self {
-        let mut task = Self::in_phase(call, Phase::Done, false);
+        let mut task = Self::in_phase(call, Phase::Done, Room::Turn);
         task.params = params;
         task.run_in_turn(Some(place), |_| ());
         task.line_up();
         task
     }
 
-    /// The task of a call that needs neither a slot nor a turn.
+    /// The task of a call from outside that needs neither a slot nor a turn, and was counted among those.
     pub(crate) fn beside(call: Arc<Call<S>>, params: Option<Box<RawValue>>) -> Self {
-        let mut task = Self::in_phase(call, Phase::Done, false);
+        let mut task = Self::in_phase(call, Phase::Done, Room::Beside);
         task.params = params;
         task.run_in_turn(None, |_| ());
         task
@@ -122,7 +131,7 @@ impl<S: State> CallTask<S> {
         debts: Debts,
     ) -> Self {
         let serial = place.is_some();
-        let mut task = Self::in_phase(call.clone(), Phase::Done, false);
+        let mut task = Self::in_phase(call.clone(), Phase::Done, Room::Turn);
         task.params = params;
         task.run_in_turn(place, |locks| {
             if let Some(origin) = call.origin() {
@@ -204,12 +213,12 @@ impl<S: State> CallTask<S> {
 
     /// Begins another attempt.
     fn run_again(&mut self) {
-        if self.slotted || self.call.engine().methods.options(self.call.method).beside {
+        if matches!(self.room, Room::Slot) {
             self.call.set_stage(Stage::Handler);
             return self.run();
         }
         // At the end of the line; if that is full there is no way back to what the last attempt answered.
-        match self.call.whose_turn().enter(&self.call.engine().limits) {
+        match self.call.place() {
             Ok(place) => {
                 let call = self.call.clone();
                 self.run_in_turn(place, |locks| {
@@ -357,9 +366,9 @@ impl<S: State> CallTask<S> {
             Phase::Running(body) | Phase::Grace(body, _) => {
                 // A panic in the drop of a value of the handler's must not take the slot with it.
                 let _ = self.call.span.work(|| contain(|| drop(body)));
-                self.release_slot();
+                self.leave_room();
             }
-            Phase::Admitted(_) | Phase::Pausing(_) => self.release_slot(),
+            Phase::Admitted(_) | Phase::Pausing(_) => self.leave_room(),
             Phase::Queued(slot, _) => self.call.session.inner.slots.withdraw(&slot),
             Phase::Done => return,
         }
@@ -372,9 +381,12 @@ impl<S: State> CallTask<S> {
         self.call.left();
     }
 
-    fn release_slot(&self) {
-        if self.slotted {
-            self.call.session.inner.slots.release();
+    fn leave_room(&self) {
+        let session = &self.call.session.inner;
+        match self.room {
+            Room::Slot => session.slots.release(),
+            Room::Beside => session.beside.leave(),
+            Room::Turn => {}
         }
     }
 

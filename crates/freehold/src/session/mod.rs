@@ -9,7 +9,7 @@ pub use id::{InvalidSessionId, SessionId};
 pub use resume::ResumeError;
 
 use crate::{
-    admission::SessionSlots,
+    admission::{Beside, SessionSlots},
     call::{
         CallTable, CancelReason,
         effect::{self, Effect},
@@ -89,6 +89,8 @@ pub(crate) struct SessionState<S: State> {
     pub(crate) state: Contained<StateCell<S>>,
     pub(crate) calls: CallTable<S>,
     pub(crate) slots: SessionSlots,
+    /// Its calls that came from outside and run beside the slots.
+    pub(crate) beside: Beside,
     /// Those of a serial session.
     turns: OnceLock<Box<Turns>>,
     pub(crate) questions: Questions,
@@ -117,6 +119,7 @@ impl<S: State> SessionState<S> {
             state: Contained::new(StateCell::new(state)),
             calls: CallTable::default(),
             slots: SessionSlots::default(),
+            beside: Beside::default(),
             turns: OnceLock::new(),
             questions: Questions::default(),
             outbox: Outbox::default(),
@@ -286,9 +289,12 @@ impl<S: State> Session<S> {
         self.push(answer);
     }
 
-    /// Queues a message on the session's own stream: one that a call of it wanted to send. Whether it was queued. Never waits:
-    /// at a full stream the oldest notification goes.
+    /// Queues a message on the session's own stream: one that a call of it wanted to send. Whether it was queued; an answer
+    /// never is. Never waits: at a full stream the oldest notification goes.
     pub fn forward(&self, frame: Frame) -> bool {
+        if matches!(frame, Frame::Answer(_)) {
+            return false;
+        }
         effect::note(Effect::Sent);
         matches!(self.push(frame), Pushed::Queued { .. })
     }
