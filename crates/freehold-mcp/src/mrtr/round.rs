@@ -1,7 +1,7 @@
 //! One round of a request: what was answered before, and what is asked now.
 
 use super::{
-    digest::{self, Digest},
+    digest::{self, Digest, NoValue},
     end::End,
     fields::Fields,
     limits,
@@ -120,10 +120,11 @@ impl Rounds {
     ) -> Result<StateOfRequest, ErrorObject> {
         let refused = |why: &'static str| ErrorObject::new(ErrorCode::INVALID_PARAMS, why);
         let runtime = &**engine.runtime();
+        let binding = round.binding()?;
         let opened = if sealed.len() > self.options.most_bytes {
             Err(NotOpened::Foreign)
         } else {
-            seal::open(self.keys(runtime), runtime.unix_time(), &round.binding(), sealed)
+            seal::open(self.keys(runtime), runtime.unix_time(), &binding, sealed)
         };
         let content = opened.map_err(|why| match why {
             NotOpened::Foreign => refused(
@@ -146,6 +147,7 @@ impl Rounds {
         round: &Round,
         open: &OpenQuestions,
     ) -> Result<String, ErrorObject> {
+        let binding = round.binding()?;
         let content = serde_json::to_vec(&round.state(open)).map_err(|error| {
             tracing::error!(%error, "the state of a request has no JSON form");
             ErrorObject::internal()
@@ -159,7 +161,7 @@ impl Rounds {
         }
         let expiry = runtime.unix_time().saturating_add(self.options.ttl);
         let Some(key) = self.keys(runtime).first() else { return Err(ErrorObject::internal()) };
-        Ok(seal::seal(key, expiry, &round.binding(), &content))
+        Ok(seal::seal(key, expiry, &binding, &content))
     }
 }
 
@@ -172,7 +174,7 @@ fn principal_of<S: State>(context: &Context<S>) -> Box<[u8]> {
 pub(crate) struct Round {
     method: Arc<str>,
     params: Box<RawValue>,
-    params_digest: OnceLock<Digest>,
+    params_digest: OnceLock<Result<Digest, NoValue>>,
     principal: Box<[u8]>,
     /// Before this one.
     rounds: u32,
@@ -243,9 +245,13 @@ impl Round {
         }
     }
 
-    fn binding(&self) -> Binding<'_> {
+    /// # Errors
+    ///
+    /// [`ErrorCode::INVALID_PARAMS`] if the params cannot be told from others.
+    fn binding(&self) -> Result<Binding<'_>, ErrorObject> {
         let params = *self.params_digest.get_or_init(|| digest::of_params(&self.params));
-        Binding { method: &self.method, params, principal: &self.principal }
+        let params = params.map_err(ErrorObject::invalid_params)?;
+        Ok(Binding { method: &self.method, params, principal: &self.principal })
     }
 
     /// What the next round must know.
