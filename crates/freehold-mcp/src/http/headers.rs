@@ -168,7 +168,9 @@ fn check_mirrored(
     if mirrored.is_empty() {
         return Ok(());
     }
-    let Ok(Call { arguments }) = serde_json::from_str::<Call>(params.get()) else { return Ok(()) };
+    // The handler may take what is no value here, and a proxy has seen the headers only.
+    let Call { arguments } = serde_json::from_str(params.get())
+        .map_err(|error| mismatch(format!("the arguments cannot be compared with headers: {error}")))?;
     for mirrored in mirrored {
         let name = format!("{PARAM_PREFIX}{}", mirrored.header);
         let value = mirrored.path.iter().try_fold(&arguments, |value, step| value.get(step));
@@ -218,9 +220,9 @@ fn same_number(header: &str, number: &serde_json::Number) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{check_argument, decoded};
+    use super::{MirroredArgument, check_argument, check_mirrored, decoded};
     use http::HeaderMap;
-    use serde_json::{Value, json};
+    use serde_json::{Value, json, value::RawValue};
 
     #[test]
     fn base64_is_strict_and_everything_else_literal() {
@@ -255,5 +257,19 @@ mod tests {
         assert!(!check(Some("9007199254740993.0"), json!(9_007_199_254_740_992_i64)));
         assert!(check(Some("true"), json!(true)));
         assert!(check(None, json!({})));
+    }
+
+    #[test]
+    fn arguments_that_cannot_be_compared_are_refused_where_headers_mirror_some() {
+        let mirrored = [MirroredArgument { header: "x".to_owned(), path: vec!["x".to_owned()] }];
+        let mut headers = HeaderMap::new();
+        headers.insert("mcp-param-x", "a".parse().unwrap());
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        for (odd, compared) in [("1", true), ("1e999", false), (r#""\ud800""#, false), (&deep, false)] {
+            let params = format!(r#"{{"name":"t","arguments":{{"x":"a","zz":{odd}}}}}"#);
+            let params = RawValue::from_string(params).unwrap();
+            assert_eq!(check_mirrored(&headers, &params, &mirrored).is_ok(), compared, "{odd}");
+            assert!(check_mirrored(&headers, &params, &[]).is_ok(), "{odd}");
+        }
     }
 }
