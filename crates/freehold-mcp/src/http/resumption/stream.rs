@@ -149,11 +149,6 @@ impl Stream {
         self.cell.with(|cell| sequence <= cell.sent)
     }
 
-    /// Whether its last event has been stored, or cannot be.
-    pub(super) fn has_ended(&self) -> bool {
-        self.cell.with(|cell| cell.ended)
-    }
-
     /// It can no longer be taken up. A reader that has it goes on; without one, what the stream carries is given up.
     pub(super) fn release(&self) {
         let (feed, busy) = self.cell.with(|cell| {
