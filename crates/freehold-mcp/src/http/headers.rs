@@ -97,34 +97,75 @@ pub(super) fn check_target(headers: &HeaderMap, request: &Request<'_>) -> Result
     must_equal(NAME, &decoded(NAME, header)?, &name)
 }
 
-/// What a request names, if its method names something and the body does: else the method itself will complain.
-pub(super) fn target_name<'a>(called: &str, params: Option<&'a RawValue>) -> Option<Cow<'a, str>> {
-    #[derive(Deserialize)]
-    struct Named<'a> {
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct Located<'a> {
+    #[serde(borrow)]
+    uri: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OneTask<'a> {
+    #[serde(borrow)]
+    task_id: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct Completes<'a> {
+    #[serde(borrow, rename = "ref")]
+    of: Reference<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type")]
+enum Reference<'a> {
+    #[serde(rename = "ref/prompt")]
+    Prompt {
         #[serde(borrow)]
         name: Cow<'a, str>,
-    }
-    #[derive(Deserialize)]
-    struct Located<'a> {
+    },
+    #[serde(rename = "ref/resource")]
+    Resource {
         #[serde(borrow)]
         uri: Cow<'a, str>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct OneTask<'a> {
-        #[serde(borrow)]
-        task_id: Cow<'a, str>,
-    }
-    let params = params?.get();
+    },
+}
+
+fn read<'a, P: Deserialize<'a>>(params: &'a RawValue) -> Option<P> {
+    serde_json::from_str(params.get()).ok()
+}
+
+/// What a header must repeat of what a request names, if its method is one of those and the body says it: else the method
+/// itself will complain.
+fn target_name<'a>(called: &str, params: Option<&'a RawValue>) -> Option<Cow<'a, str>> {
+    let params = params?;
     match called {
-        method::TOOLS_CALL | method::PROMPTS_GET => {
-            serde_json::from_str::<Named<'a>>(params).ok().map(|named| named.name)
-        }
-        method::RESOURCES_READ => serde_json::from_str::<Located<'a>>(params).ok().map(|located| located.uri),
+        method::TOOLS_CALL | method::PROMPTS_GET => read::<Named<'a>>(params).map(|named| named.name),
+        method::RESOURCES_READ => read::<Located<'a>>(params).map(|located| located.uri),
         method::TASK_GET | method::TASK_UPDATE | method::TASK_CANCEL => {
-            serde_json::from_str::<OneTask<'a>>(params).ok().map(|task| task.task_id)
+            read::<OneTask<'a>>(params).map(|task| task.task_id)
         }
         _ => None,
+    }
+}
+
+/// What a request names, whether a header must repeat it or not.
+pub(super) fn subject_name<'a>(called: &str, params: Option<&'a RawValue>) -> Option<Cow<'a, str>> {
+    match called {
+        method::RESOURCES_SUBSCRIBE | method::RESOURCES_UNSUBSCRIBE => {
+            read::<Located<'a>>(params?).map(|located| located.uri)
+        }
+        method::TASK_RESULT => read::<OneTask<'a>>(params?).map(|task| task.task_id),
+        method::COMPLETE => read::<Completes<'a>>(params?).map(|completes| match completes.of {
+            Reference::Prompt { name: subject } | Reference::Resource { uri: subject } => subject,
+        }),
+        called => target_name(called, params),
     }
 }
 
