@@ -16,6 +16,7 @@ use crate::{
     http::Principal,
     lock_order,
     model::{Meta, RequestMeta, ServerMeta},
+    tasks::Task,
 };
 use freehold::{
     Context, Engine, ErrorCode, ErrorObject, QuestionError, State,
@@ -74,7 +75,9 @@ impl Rounds {
             .of_trace(meta.trace())
             .of_stateless(meta.is_of_stateless())
             .in_round(round);
-        let end = End::new(context.span(), of_round);
+        let task = of_round.is_some().then(|| context.attachment::<Task<S>>()).flatten();
+        let may_ask = task.map(|task| Box::new(move || task.ends_in_a_round()) as Box<_>);
+        let end = End::new(context.span(), of_round, may_ask);
         Ok((context, end))
     }
 

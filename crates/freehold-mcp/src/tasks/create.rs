@@ -228,7 +228,10 @@ impl<S: State> First<S> {
             }
             tokio::select! {
                 _ = changes.changed() => {}
-                () = expired(&mut patience) => task.tell(),
+                () = expired(&mut patience) => {
+                    patience = None;
+                    task.tell();
+                }
                 reason = self.context.cancelled() => {
                     return Err(ErrorObject::new(ErrorCode::CANCELLED, reason.as_str()));
                 }
@@ -260,13 +263,14 @@ impl<S: State> RequestContext<S> {
 
     /// Answers the request with a task, if its tool is one that says when ([`TaskStart::WhenAsked`]) and its client knows
     /// tasks; the handler goes on all the same, and its result is that of the task. What it needs to ask before it becomes
-    /// one, it asks before. Whether the client has a task now. Never waits.
+    /// one, it asks before, and waits for the answer: the task fails with a question that was made before and is waited for
+    /// after ([`AskError::BeforeTask`](crate::AskError::BeforeTask)). Whether the client has a task now. Never waits.
     pub fn become_task(&self) -> bool {
         let task = self.attachment::<Task<S>>();
-        if let Some(task) = &task {
+        task.is_some_and(|task| {
             task.tell();
-        }
-        task.is_some()
+            task.is_told()
+        })
     }
 }
 

@@ -58,6 +58,8 @@ pub(crate) struct Task<S: State> {
 struct TaskState<S: State> {
     /// Whether its client knows of it, or is about to.
     told: bool,
+    /// Its call ends with questions that its client answers by another request.
+    asks_in_a_round: bool,
     /// Never [`TaskStatus::InputRequired`], which is working with a question open.
     status: TaskStatus,
     message: Option<Arc<str>>,
@@ -112,6 +114,7 @@ impl<S: State> Task<S> {
         let created = now(&*runtime);
         let state = TaskState {
             told,
+            asks_in_a_round: false,
             status: TaskStatus::Working,
             message: None,
             updated: created,
@@ -192,9 +195,18 @@ impl<S: State> Task<S> {
         }
     }
 
-    /// Tells the client of it, which from now on has the task instead of an answer.
+    /// Tells the client of it, which from now on has the task instead of an answer; unless that is a question.
     pub(super) fn tell(&self) {
-        self.change(|state| state.told = true);
+        self.change(|state| state.told |= !state.asks_in_a_round);
+    }
+
+    /// Its request is about to be answered with questions, if its client does not have a task instead: whether that is so,
+    /// from now on.
+    pub(crate) fn ends_in_a_round(&self) -> bool {
+        self.state.with(|state| {
+            state.asks_in_a_round = !state.told;
+            state.asks_in_a_round
+        })
     }
 
     pub(super) fn is_told(&self) -> bool {

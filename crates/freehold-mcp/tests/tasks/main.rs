@@ -31,6 +31,7 @@ const MISSING_CAPABILITY: i64 = -32021;
 const OVERLOADED: i64 = -31002;
 const DEADLINE_EXCEEDED: i64 = -31003;
 const ANSWER_TOO_LARGE: i64 = -31005;
+const QUESTION_FAILED: i64 = -31007;
 
 fn related(task: &str) -> Value {
     json!({ "io.modelcontextprotocol/related-task": { "taskId": task } })
@@ -514,6 +515,33 @@ async fn a_tool_becomes_a_task_when_it_says_so() {
         }
     };
     within(one_left).await;
+}
+
+/// A task's questions are polled; one that was meant for the request's next round has no such round.
+#[tokio::test]
+async fn a_task_fails_with_a_question_that_nobody_can_answer() {
+    for line in LINES {
+        let (server, _foreman) = workshop();
+        let mut client = Client::of(&server, line, Era::Stateless).await;
+        let call = json!({ "name": "asks_too_early", "arguments": {} });
+        let created = client.result("tools/call", call).await;
+        let task = created["taskId"].as_str().expect("it is a task");
+        let ended = async {
+            loop {
+                let got = client.get(task).await;
+                if got["status"] != "working" {
+                    return got;
+                }
+                a_moment().await;
+            }
+        };
+        let got = within(ended).await;
+        assert_eq!(
+            (&got["status"], &got["error"]["code"]),
+            (&json!("failed"), &json!(QUESTION_FAILED)),
+            "{got}"
+        );
+    }
 }
 
 /// More tasks than an owner, or all of them, may have are refused; what is kept of results is bounded.

@@ -123,6 +123,14 @@ async fn becomes_task(ctx: &ToolContext, (): ()) -> Result<String, ToolError> {
     Ok(format!("became a task: {became}"))
 }
 
+/// Asks as what is no task yet, and then becomes one.
+async fn asks_too_early(ctx: &ToolContext, (): ()) -> Result<String, ToolError> {
+    let asked = ctx.ask(Form::new("Your name?").field("name", Field::text()));
+    ctx.become_task();
+    asked.await?;
+    Ok("answered".to_owned())
+}
+
 async fn calls_required(ctx: &ToolContext, (): ()) -> Result<String, ToolError> {
     Ok(ctx.call_tool(ctx.session(), "required", &json!({})).await?.to_string())
 }
@@ -144,6 +152,9 @@ fn tools() -> Vec<Tool<()>> {
             .task_support(TaskSupport::Optional)
             .task_start(TaskStart::After(Duration::from_secs(5))),
         Tool::new("becomes_task", "Becomes a task when told to.", becomes_task)
+            .task_support(TaskSupport::Optional)
+            .task_start(TaskStart::WhenAsked),
+        Tool::new("asks_too_early", "Asks before it becomes a task.", asks_too_early)
             .task_support(TaskSupport::Optional)
             .task_start(TaskStart::WhenAsked),
         Tool::new("calls_required", "Calls a tool that clients call as a task only.", calls_required),
