@@ -216,6 +216,8 @@ impl<S: State> First<S> {
         let mut changes = task.changes();
         let reader = task.read();
         loop {
+            // Looked at first, so that nothing that was said before it is missed.
+            let outcome = task.outcome();
             let frames = reader.take();
             if task.is_told() {
                 return write_result(&wire::created(task, &task.view(), &self.meta));
@@ -223,7 +225,7 @@ impl<S: State> First<S> {
             for frame in frames {
                 self.context.forward(frame);
             }
-            if let Some(outcome) = task.outcome() {
+            if let Some(outcome) = outcome {
                 return (*outcome).clone();
             }
             tokio::select! {

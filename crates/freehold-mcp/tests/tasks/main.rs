@@ -574,6 +574,76 @@ async fn tasks_are_bounded() {
     two.until(&room, "completed").await;
 }
 
+/// What an ended task still has to say is kept with its result, counted and bounded as that is.
+#[tokio::test]
+async fn messages_that_wait_with_a_result_are_bounded() {
+    let said = async |results_bytes: usize, messages: u32, bytes: usize| {
+        let limits = TaskLimits { results_bytes, ..TaskLimits::default() };
+        let (server, _foreman) = workshop_with(limits, |builder| builder);
+        let mut client = Client::of(&server, Line::Http, Era::Session).await;
+        let arguments = json!({ "messages": messages, "bytes": bytes });
+        let meta = json!({ "progressToken": 1 });
+        let call = json!({ "name": "chatty", "arguments": arguments, "task": {}, "_meta": meta });
+        let created = client.result("tools/call", call).await;
+        let task = created["task"]["taskId"].as_str().expect("it is a task").to_owned();
+        client.until(&task, "completed").await;
+        let (_, kept) = server.task_gauge();
+        let mut waiting = client.start("tasks/result", json!({ "taskId": task })).await;
+        let mut heard = 0;
+        loop {
+            let message = client.next(&mut waiting).await;
+            if message.get("method").is_none() {
+                assert_eq!(message["result"]["content"][0]["text"], "said it");
+                break;
+            }
+            assert_eq!(message["method"], "notifications/progress");
+            heard += 1;
+        }
+        client.close().await;
+        until_nothing_is_left(&server).await;
+        (kept, heard)
+    };
+    let (kept, heard) = said(256 << 20, 2, 1_000).await;
+    assert!(kept > 2_000 && heard == 2, "{kept} bytes, {heard} messages");
+    let (kept, heard) = said(1_500, 2, 1_000).await;
+    assert!(kept < 1_000 && heard == 0, "there is room for the result only: {kept} bytes, {heard} messages");
+    let (kept, heard) = said(256 << 20, 40, 64 << 10).await;
+    assert!(kept <= 1_100_000 && (1..=16).contains(&heard), "{kept} bytes, {heard} messages");
+}
+
+/// Who reads the result later is not asked what the tool has done without.
+#[tokio::test]
+async fn the_questions_of_an_ended_task_are_not_asked() {
+    let (server, foreman) = workshop();
+    let mut client = Client::of(&server, Line::Http, Era::Session).await;
+    let task = client.create("ask_in_vain", json!({})).await;
+    client.until(&task, "input_required").await;
+    foreman.release(1);
+    client.until(&task, "completed").await;
+    let mut waiting = client.start("tasks/result", json!({ "taskId": task })).await;
+    let first = client.next(&mut waiting).await;
+    assert_eq!(first["result"]["content"][0]["text"], "did without", "{first}");
+}
+
+/// An error may carry data, which is kept as a result is.
+#[tokio::test]
+async fn the_errors_of_tasks_count_as_results() {
+    let (server, _foreman) = workshop();
+    let mut client = Client::of(&server, Line::Http, Era::Session).await;
+    let task = client.create("break", json!({})).await;
+    client.until(&task, "failed").await;
+    assert_eq!(server.task_gauge().1, "it broke".len() + r#"{"why":7}"#.len());
+    client.close().await;
+    until_nothing_is_left(&server).await;
+
+    let limits = TaskLimits { result_bytes: 10, ..TaskLimits::default() };
+    let (server, _foreman) = workshop_with(limits, |builder| builder);
+    let mut client = Client::of(&server, Line::Http, Era::Session).await;
+    let task = client.create("break", json!({})).await;
+    client.until(&task, "failed").await;
+    assert_eq!(client.error("tasks/result", json!({ "taskId": task })).await, ANSWER_TOO_LARGE);
+}
+
 async fn until_count(server: &McpServer, count: usize) {
     let reached = async {
         while server.task_gauge().0 != count {
