@@ -4,7 +4,6 @@ use super::{Task, TaskStart, TaskSupport, TaskTable, ToolTasks, runner, table::F
 use crate::{
     context::RequestContext,
     model::ServerMeta,
-    owner::Owner,
     peer::Peer,
     protocol::{MISSING_CAPABILITY, key, method},
 };
@@ -163,9 +162,8 @@ impl<S: State> TaskTable<S> {
     ) -> Result<Arc<Task<S>>, ErrorObject> {
         let session = context.session();
         let ttl = self.limits.ttl_of(creation.ttl);
-        let owner = Owner::of(session, creation.stateless);
         let (serial, poll) = (self.next_serial(), self.limits.poll_interval);
-        let task = Arc::new(Task::new(session, owner, serial, ttl, poll, told));
+        let task = Arc::new(Task::new(session, creation.stateless, serial, ttl, poll, told));
         self.insert(&task).map_err(|full| overloaded(session, &full))?;
         let call = ServerCall::new(method::TOOLS_CALL, params)
             .timeout(self.limits.run.min(ttl))

@@ -27,8 +27,8 @@ pub(super) const TTL_LEAST: Duration = Duration::from_secs(1);
 // Exhaustive, so that the update syntax of the example works outside of this crate too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskLimits {
-    /// Tasks that one owner may have at the same time, running and ended ones: one session; of the stateless revisions one
-    /// principal, and all clients without one together.
+    /// Tasks that one owner may have at the same time, running and ended ones: one principal, in all its sessions and stateless
+    /// requests; where it is not known, one session, and all stateless clients together.
     pub per_owner: usize,
     /// Tasks of all owners together.
     pub total: usize,

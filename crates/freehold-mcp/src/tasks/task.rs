@@ -43,6 +43,8 @@ pub(crate) struct Task<S: State> {
     pub(super) id: TaskId,
     pub(super) serial: u64,
     pub(super) owner: Owner,
+    /// Whose tasks it is one more of.
+    pub(super) counts_as: Owner,
     pub(super) created: SystemTime,
     pub(super) started: Instant,
     pub(super) ttl: Duration,
@@ -105,7 +107,7 @@ impl<S: State> Task<S> {
     /// A task that works, of a call in `session`.
     pub(super) fn new(
         session: &Session<S>,
-        owner: Owner,
+        stateless: bool,
         serial: u64,
         ttl: Duration,
         poll_interval: Duration,
@@ -129,7 +131,8 @@ impl<S: State> Task<S> {
         Self {
             id: TaskId::random(&*runtime),
             serial,
-            owner,
+            owner: Owner::of(session, stateless),
+            counts_as: Owner::counted(session, stateless),
             created,
             started: runtime.now(),
             ttl,

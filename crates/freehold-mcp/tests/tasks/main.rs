@@ -750,10 +750,8 @@ async fn progress_of_a_task_has_the_token_of_its_request() {
     assert_eq!(again["result"], answer["result"], "and nothing before it");
 }
 
-/// Of two principals neither sees, answers or cancels what the other has, in either era; one that comes with another
-/// token is the same.
-#[tokio::test]
-async fn a_task_belongs_to_its_principal() {
+/// Of a server whose tokens are a name and a number.
+fn who_is_who() -> HttpOptions {
     const ISSUER: &str = "https://as.example.com";
     let authorize = |token: String| {
         let (who, _) = token.split_once('.').expect("a token is a name and a number");
@@ -761,8 +759,40 @@ async fn a_task_belongs_to_its_principal() {
     };
     let authorization = Authorization::new("https://mcp.example.com/mcp", [ISSUER], authorize);
     let authorization = Some(authorization.expect("the resource is one"));
+    HttpOptions { authorization, ..HttpOptions::default() }
+}
+
+/// A principal's sessions and stateless requests have the tasks of one owner together.
+#[tokio::test]
+async fn the_tasks_of_a_principal_are_counted_together() {
+    let (server, _foreman) =
+        workshop_with(TaskLimits { per_owner: 2, ..TaskLimits::default() }, |builder| builder);
+    let address = serve(&server, who_is_who()).await;
+    let mut one = Client::who_is("alice.1", address, Era::Session).await;
+    let mut two = Client::who_is("alice.2", address, Era::Session).await;
+    let mut stateless = Client::who_is("alice.3", address, Era::Stateless).await;
+    let mut bob = Client::who_is("bob.1", address, Era::Session).await;
+    let wait = || json!({ "name": "wait", "arguments": {}, "task": {} });
+    let of_one = one.create("wait", json!({})).await;
+    two.create("wait", json!({})).await;
+    for client in [&mut one, &mut two, &mut stateless] {
+        assert_eq!(client.error("tools/call", wait()).await, OVERLOADED);
+    }
+    assert_eq!(two.error("tasks/get", json!({ "taskId": of_one })).await, INVALID_PARAMS, "of a session");
+    bob.create("wait", json!({})).await;
+    one.close().await;
+    until_count(&server, 2).await;
+    let of_all = stateless.create("wait", json!({})).await;
+    assert_eq!(two.error("tools/call", wait()).await, OVERLOADED);
+    assert_eq!(stateless.get(&of_all).await["status"], "working");
+}
+
+/// Of two principals neither sees, answers or cancels what the other has, in either era; one that comes with another
+/// token is the same.
+#[tokio::test]
+async fn a_task_belongs_to_its_principal() {
     let (server, mut foreman) = workshop();
-    let address = serve(&server, HttpOptions { authorization, ..HttpOptions::default() }).await;
+    let address = serve(&server, who_is_who()).await;
     let mut alice = Client::who_is("alice.1", address, Era::Stateless).await;
     let task = alice.create("wait", json!({})).await;
     assert_eq!(foreman.hears().await, "waiting");
