@@ -1,4 +1,4 @@
-use crate::http::Principal;
+use crate::{http::Principal, peer::Peer};
 use freehold::{Session, SessionId, State};
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ pub(crate) enum Owner {
     Session(SessionId),
     /// A session that is a connection, for the stateless requests that came through it; they end with it, too.
     Connection(SessionId),
-    /// Whoever sends stateless requests as this principal.
+    /// Whoever sends stateless requests as this principal; where clients are counted, also in its sessions.
     Principal(Arc<Identity>),
     /// Stateless clients that need not say who they are. The id of a task is what its owner knows and nobody can guess.
     Anybody,
@@ -41,6 +41,14 @@ impl Owner {
                 Some(principal) => Self::Principal(Arc::new(Identity::from(&**principal))),
                 None => Self::Anybody,
             },
+        }
+    }
+
+    /// As whom `session` counts for what is bounded for each client: a principal is one, however many sessions it opens.
+    pub(crate) fn counted<S: State>(session: &Session<S>, stateless: bool) -> Self {
+        match Peer::of(session).and_then(|peer| peer.principal.as_deref()) {
+            Some(principal) => Self::Principal(Arc::new(Identity::from(principal))),
+            None => Self::of(session, stateless),
         }
     }
 

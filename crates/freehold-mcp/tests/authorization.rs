@@ -44,6 +44,7 @@ impl Authorizer for Words {
     fn required_scopes(&self, target: &AuthorizationTarget<'_>) -> Vec<String> {
         match (target.method, target.name) {
             ("tools/call", Some("mirrored")) => vec!["call".to_owned(), "mirror".to_owned()],
+            (_, Some("guarded")) => vec!["guard".to_owned()],
             _ => Vec::new(),
         }
     }
@@ -254,6 +255,42 @@ async fn what_a_token_does_not_allow_is_told_with_all_that_it_takes() {
         scene.exchange("alice", Request::call(&session, 8, "echo", json!({ "text": "" }))).await.status,
         200
     );
+}
+
+/// Whatever names something can be guarded by that name.
+#[tokio::test]
+async fn scopes_may_depend_on_what_any_method_names() {
+    let scene = Scene::new().await;
+    let session = scene.open("alice").await;
+    let named = json!({ "name": "guarded" });
+    let located = json!({ "uri": "guarded" });
+    let task = json!({ "taskId": "guarded" });
+    let argument = json!({ "name": "a", "value": "" });
+    let of_prompt = json!({ "ref": { "type": "ref/prompt", "name": "guarded" }, "argument": argument });
+    let of_template = json!({ "ref": { "type": "ref/resource", "uri": "guarded" }, "argument": argument });
+    for (method, params) in [
+        ("tools/call", &named),
+        ("prompts/get", &named),
+        ("resources/read", &located),
+        ("resources/subscribe", &located),
+        ("resources/unsubscribe", &located),
+        ("completion/complete", &of_prompt),
+        ("completion/complete", &of_template),
+        ("tasks/get", &task),
+        ("tasks/result", &task),
+        ("tasks/cancel", &task),
+    ] {
+        let message = json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params });
+        let request = Request::post(&message).in_session(&session);
+        let refused = scene.exchange("alice", request.clone()).await;
+        assert_eq!(refused.status, 403, "{method}");
+        assert!(challenge(&refused).ends_with("scope=\"guard\""), "{method}");
+        assert_ne!(scene.exchange("alice.admin", request).await.status, 403, "{method}");
+    }
+    // What names nothing is no more than its method.
+    let list = json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/list", "params": named });
+    let listed = scene.exchange("alice", Request::post(&list).in_session(&session)).await;
+    assert_eq!(listed.status, 200);
 }
 
 #[tokio::test]

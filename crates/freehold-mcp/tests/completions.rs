@@ -10,8 +10,8 @@ mod ways;
 mod wire;
 
 use freehold_mcp::{
-    Completion, CompletionLimits, CompletionRequest, Delegate, HttpOptions, McpServer, Prompt,
-    RequestContext, RequestError, accept_client,
+    Audience, Authorization, AuthorizeError, Completion, CompletionLimits, CompletionRequest, Delegate,
+    HttpOptions, McpServer, Principal, Prompt, RequestContext, RequestError, accept_client,
     freehold::{BreakerOptions, Context, HandlerResult, MethodOptions, runtime::BoxFuture, write_result},
 };
 use pipe::Pipe;
@@ -19,7 +19,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 use stage::within;
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, future::ready, time::Duration};
 use ways::stateless;
 use wire::{Request, Response, open_session, serve};
 
@@ -137,6 +137,27 @@ async fn over_http_a_session_has_its_own_rate_and_stateless_strangers_share_one(
         async || Request::stateless(1, "completion/complete", params("city")).exchange(address).await;
     assert_eq!(retry_after(&strange().await.json()), None);
     assert_eq!(until_refused(strange).await.status, 429);
+}
+
+#[tokio::test]
+async fn a_principal_has_one_rate_however_many_its_sessions() {
+    let who = |token: String| ready(Ok::<_, AuthorizeError>(Principal::new(token, Audience::Verified)));
+    let authorization = Authorization::new("https://a.example/mcp", ["https://as.example"], who);
+    let authorization = Some(authorization.expect("the resource is one"));
+    let address = serve(&server(), HttpOptions { authorization, ..HttpOptions::default() }).await;
+    let of = |token: &str, request: Request| request.with("Authorization", format!("Bearer {token}"));
+    let initialize = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "t", "version": "1" } } });
+    let refused = async |token: &str| {
+        let opened = of(token, Request::post(&initialize)).exchange(address).await;
+        let session = opened.headers["mcp-session-id"].to_str().expect("it is text").to_owned();
+        let asked =
+            of(token, Request::post(&message(1, "city")).in_session(&session)).exchange(address).await;
+        retry_after(&asked.json()).is_some()
+    };
+    let asking = async { while !refused("ann").await {} };
+    within(asking).await;
+    assert!(!refused("bob").await);
 }
 
 /// Answers completions in place of the server.

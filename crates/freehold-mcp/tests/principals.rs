@@ -197,8 +197,9 @@ async fn what_one_completes_has_nothing_of_the_other() {
 
 #[tokio::test]
 async fn the_haste_of_one_is_not_the_others_wait() {
+    // One in her session and one that is stateless count together.
     let limits = CompletionLimits {
-        burst: 1,
+        burst: 2,
         per_second: 1,
         unknown_burst: 1,
         unknown_per_second: 1,

@@ -457,18 +457,33 @@ async fn a_store_that_fails_costs_ids_but_no_messages() {
             (None, &json!("notifications/progress"))
         );
         assert_eq!(scene.audience.hears().await, "waiting");
-        let refused = scene.refused(&first).await;
-        assert_eq!((refused.status, &refused.headers["retry-after"]), (503, &"1".parse().unwrap()), "{mood}");
-        // Who asked took over; the store is well again, but has not got what came meanwhile.
+        // Stored again, what comes next has an id again.
         store.mood.store(0, Ordering::SeqCst);
         scene.audience.release();
-        drop(call);
-        let mut back = scene.open(Some(&first)).await;
-        primed(&mut back).await;
-        let answer = back.fields().await.unwrap();
-        assert!(answer.id.is_some());
+        let answer = call.fields().await.unwrap();
+        assert!(answer.id.is_some() && answer.id.as_ref() != Some(&first));
         assert_eq!(text(&answer.message()), "released");
-        assert_eq!(back.fields().await, None);
+        assert_eq!(call.fields().await, None);
+    }
+}
+
+/// Its client may not have got it, and would not notice: it may have been a question.
+#[tokio::test]
+async fn a_stream_whose_newest_event_could_not_be_stored_is_refused() {
+    for mood in [FAILS, PANICS] {
+        let store = Arc::new(Moody::default());
+        let mut scene = Scene::with(NEWEST, Resumption::new(store.clone())).await;
+        store.mood.store(mood, Ordering::SeqCst);
+        let mut call = scene.call(1, "step_and_wait", json!({})).await;
+        let first = primed(&mut call).await;
+        assert_eq!(call.fields().await.unwrap().id, None);
+        assert_eq!(scene.audience.hears().await, "waiting");
+        let refused = scene.refused(&first).await;
+        assert_eq!((refused.status, &refused.headers["retry-after"]), (503, &"1".parse().unwrap()), "{mood}");
+        // The store is well again, but has not got what came meanwhile.
+        store.mood.store(0, Ordering::SeqCst);
+        assert_eq!(scene.refused(&first).await.status, 400, "{mood}");
+        scene.audience.release();
     }
 }
 

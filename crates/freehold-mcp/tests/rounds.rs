@@ -38,6 +38,7 @@ use wire::{Request, serve};
 const INVALID_PARAMS: i32 = -32602;
 const MISSING_CAPABILITY: i32 = -32021;
 const QUESTION_FAILED: i32 = -31007;
+const ODD: &str = "something odd";
 
 /// How a client reaches the server.
 enum Client {
@@ -58,18 +59,26 @@ impl Client {
     }
 
     async fn request(&mut self, method: &str, params: Value) -> Value {
+        self.request_with(method, params, "0").await
+    }
+
+    /// Writes `odd`, which need not be a value, in place of the string [`ODD`].
+    async fn request_with(&mut self, method: &str, params: Value, odd: &str) -> Value {
+        let written = |message: &str| message.replace(&format!("\"{ODD}\""), odd);
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         match self {
             Self::Http(address) => {
                 let capabilities = params["_meta"]["io.modelcontextprotocol/clientCapabilities"].clone();
-                Request::stateless_with(id, method, params, capabilities).exchange(*address).await.json()
+                let mut request = Request::stateless_with(id, method, params, capabilities);
+                request.body = written(str::from_utf8(&request.body).expect("it is JSON")).into_bytes();
+                request.exchange(*address).await.json()
             }
             Self::Pipe(pipe) => {
                 let mut params = params;
                 params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!(wire::STATELESS);
-                pipe.send_line(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }))
-                    .await;
+                let message = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+                pipe.send(written(&format!("{message}\n")).as_bytes()).await;
                 let answer = pipe.line().await.expect("there is a line");
                 assert_eq!(answer["id"], id, "{answer}");
                 answer
@@ -533,6 +542,26 @@ async fn a_state_that_is_not_this_requests_own_is_refused() {
         assert_eq!(text(&client.round("about", about("a"), &asked.state, yes()).await), "a");
         let answer = client.round("about", about("a"), &json!(5), yes()).await;
         assert_eq!(code(&answer), i64::from(INVALID_PARAMS), "{answer}");
+    }
+}
+
+/// What cannot be told from other params must not share their state: an answer would count for what nobody was asked.
+#[tokio::test]
+async fn params_that_cannot_be_told_apart_begin_no_round() {
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    for odd in ["1e999", r#""\ud800""#, &deep] {
+        for mut client in clients(&server()).await {
+            let params = |tool: &str| json!({ "name": tool, "arguments": { "what": "a", "odd": ODD }, "_meta": meta(all()) });
+            let asks = client.request_with("tools/call", params("about"), odd).await;
+            assert_eq!(code(&asks), i64::from(INVALID_PARAMS), "{odd}: {asks}");
+            let mut again = params("about");
+            let asked = client.round("about", json!({ "what": "a" }), &Value::Null, Value::Null).await;
+            again["requestState"] = Asked::of(asked).state;
+            let answer = client.request_with("tools/call", again, odd).await;
+            assert_eq!(code(&answer), i64::from(INVALID_PARAMS), "{odd}: {answer}");
+            // Who does not ask needs none.
+            assert_eq!(text(&client.request_with("tools/call", params("says"), odd).await), "a");
+        }
     }
 }
 

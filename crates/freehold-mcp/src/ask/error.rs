@@ -35,6 +35,12 @@ pub enum AskError {
         "a tool that a stateless request's handler calls cannot ask the client: ask in that handler, and pass the answer on as an argument"
     )]
     InNestedCall,
+    /// The question was made before the call became a task: its answer would come with the request's next round, which a
+    /// task does not have.
+    #[error(
+        "this question was asked before the call became a task, whose client cannot answer it any more: wait for the answer first, or ask afterwards"
+    )]
+    BeforeTask,
     /// The request was sent again too often.
     #[error("the request has asked its client {rounds} times already; begin it anew")]
     TooManyRounds {

@@ -1,7 +1,7 @@
 /// How often clients may ask for completions, for [`McpServerBuilder::completions`](crate::McpServerBuilder::completions).
 ///
-/// A client is a session, or, where requests are stateless, a principal. Each may ask `burst` times at once, and then
-/// `per_second` times a second; after a quiet time it has its burst again.
+/// A client is a principal with all its sessions and stateless requests, or, where that is not known, a session. Each may ask
+/// `burst` times at once, and then `per_second` times a second; after a quiet time it has its burst again.
 ///
 /// # Examples
 ///

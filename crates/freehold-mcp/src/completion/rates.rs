@@ -97,7 +97,7 @@ impl CompletionRates {
     /// [`TooOften`]: it is one too many, and does not count.
     pub(crate) fn take<S: State>(&self, context: &Context<S>) -> Result<(), TooOften> {
         // A connection is one client, whichever form its requests have.
-        let owner = Owner::of(context.session(), false);
+        let owner = Owner::counted(context.session(), false);
         self.count(owner, context.engine().runtime().now())
     }
 

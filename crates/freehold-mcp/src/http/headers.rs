@@ -97,34 +97,75 @@ pub(super) fn check_target(headers: &HeaderMap, request: &Request<'_>) -> Result
     must_equal(NAME, &decoded(NAME, header)?, &name)
 }
 
-/// What a request names, if its method names something and the body does: else the method itself will complain.
-pub(super) fn target_name<'a>(called: &str, params: Option<&'a RawValue>) -> Option<Cow<'a, str>> {
-    #[derive(Deserialize)]
-    struct Named<'a> {
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct Located<'a> {
+    #[serde(borrow)]
+    uri: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OneTask<'a> {
+    #[serde(borrow)]
+    task_id: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct Completes<'a> {
+    #[serde(borrow, rename = "ref")]
+    of: Reference<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type")]
+enum Reference<'a> {
+    #[serde(rename = "ref/prompt")]
+    Prompt {
         #[serde(borrow)]
         name: Cow<'a, str>,
-    }
-    #[derive(Deserialize)]
-    struct Located<'a> {
+    },
+    #[serde(rename = "ref/resource")]
+    Resource {
         #[serde(borrow)]
         uri: Cow<'a, str>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct OneTask<'a> {
-        #[serde(borrow)]
-        task_id: Cow<'a, str>,
-    }
-    let params = params?.get();
+    },
+}
+
+fn read<'a, P: Deserialize<'a>>(params: &'a RawValue) -> Option<P> {
+    serde_json::from_str(params.get()).ok()
+}
+
+/// What a header must repeat of what a request names, if its method is one of those and the body says it: else the method
+/// itself will complain.
+fn target_name<'a>(called: &str, params: Option<&'a RawValue>) -> Option<Cow<'a, str>> {
+    let params = params?;
     match called {
-        method::TOOLS_CALL | method::PROMPTS_GET => {
-            serde_json::from_str::<Named<'a>>(params).ok().map(|named| named.name)
-        }
-        method::RESOURCES_READ => serde_json::from_str::<Located<'a>>(params).ok().map(|located| located.uri),
+        method::TOOLS_CALL | method::PROMPTS_GET => read::<Named<'a>>(params).map(|named| named.name),
+        method::RESOURCES_READ => read::<Located<'a>>(params).map(|located| located.uri),
         method::TASK_GET | method::TASK_UPDATE | method::TASK_CANCEL => {
-            serde_json::from_str::<OneTask<'a>>(params).ok().map(|task| task.task_id)
+            read::<OneTask<'a>>(params).map(|task| task.task_id)
         }
         _ => None,
+    }
+}
+
+/// What a request names, whether a header must repeat it or not.
+pub(super) fn subject_name<'a>(called: &str, params: Option<&'a RawValue>) -> Option<Cow<'a, str>> {
+    match called {
+        method::RESOURCES_SUBSCRIBE | method::RESOURCES_UNSUBSCRIBE => {
+            read::<Located<'a>>(params?).map(|located| located.uri)
+        }
+        method::TASK_RESULT => read::<OneTask<'a>>(params?).map(|task| task.task_id),
+        method::COMPLETE => read::<Completes<'a>>(params?).map(|completes| match completes.of {
+            Reference::Prompt { name: subject } | Reference::Resource { uri: subject } => subject,
+        }),
+        called => target_name(called, params),
     }
 }
 
@@ -168,7 +209,9 @@ fn check_mirrored(
     if mirrored.is_empty() {
         return Ok(());
     }
-    let Ok(Call { arguments }) = serde_json::from_str::<Call>(params.get()) else { return Ok(()) };
+    // The handler may take what is no value here, and a proxy has seen the headers only.
+    let Call { arguments } = serde_json::from_str(params.get())
+        .map_err(|error| mismatch(format!("the arguments cannot be compared with headers: {error}")))?;
     for mirrored in mirrored {
         let name = format!("{PARAM_PREFIX}{}", mirrored.header);
         let value = mirrored.path.iter().try_fold(&arguments, |value, step| value.get(step));
@@ -218,9 +261,9 @@ fn same_number(header: &str, number: &serde_json::Number) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{check_argument, decoded};
+    use super::{MirroredArgument, check_argument, check_mirrored, decoded};
     use http::HeaderMap;
-    use serde_json::{Value, json};
+    use serde_json::{Value, json, value::RawValue};
 
     #[test]
     fn base64_is_strict_and_everything_else_literal() {
@@ -255,5 +298,19 @@ mod tests {
         assert!(!check(Some("9007199254740993.0"), json!(9_007_199_254_740_992_i64)));
         assert!(check(Some("true"), json!(true)));
         assert!(check(None, json!({})));
+    }
+
+    #[test]
+    fn arguments_that_cannot_be_compared_are_refused_where_headers_mirror_some() {
+        let mirrored = [MirroredArgument { header: "x".to_owned(), path: vec!["x".to_owned()] }];
+        let mut headers = HeaderMap::new();
+        headers.insert("mcp-param-x", "a".parse().unwrap());
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        for (odd, compared) in [("1", true), ("1e999", false), (r#""\ud800""#, false), (&deep, false)] {
+            let params = format!(r#"{{"name":"t","arguments":{{"x":"a","zz":{odd}}}}}"#);
+            let params = RawValue::from_string(params).unwrap();
+            assert_eq!(check_mirrored(&headers, &params, &mirrored).is_ok(), compared, "{odd}");
+            assert!(check_mirrored(&headers, &params, &[]).is_ok(), "{odd}");
+        }
     }
 }

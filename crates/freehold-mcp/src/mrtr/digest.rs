@@ -9,20 +9,24 @@ pub(super) type Digest = [u8; 32];
 /// Members of `params` that differ between one sending of a request and the next.
 const OF_A_ROUND: [&str; 3] = ["_meta", "inputResponses", "requestState"];
 
-/// What a request is about: its params without what belongs to a round.
-pub(super) fn of_params(params: &RawValue) -> Digest {
-    let mut members: Map<String, Value> = serde_json::from_str(params.get()).unwrap_or_default();
+/// The params are well formed, but no value: a number is beyond all floats, a string holds half a character, or they are
+/// nested too deeply. A handler that does not look at that part may still take them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a request with such params cannot be sent again with answers: a number, a string or the depth is beyond bounds"
+)]
+pub(super) struct NoValue;
+
+/// What a request is about: its params without what belongs to a round. None of params that are no value: they must not be
+/// alike.
+pub(super) fn of_params(params: &RawValue) -> Result<Digest, NoValue> {
+    let mut members: Map<String, Value> = serde_json::from_str(params.get()).map_err(|_| NoValue)?;
     for name in OF_A_ROUND {
         members.remove(name);
     }
-    of_object(&members)
-}
-
-/// The digest of an object.
-pub(super) fn of_object(members: &Map<String, Value>) -> Digest {
     let mut hash = Sha256::new();
-    object(&mut hash, members);
-    hash.finalize().into()
+    object(&mut hash, &members);
+    Ok(hash.finalize().into())
 }
 
 /// What a question is about: where a person is sent to may carry something that is new each time.
@@ -84,10 +88,10 @@ fn length(hash: &mut Sha256, length: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::{of_params, of_question};
+    use super::{NoValue, of_params, of_question};
     use serde_json::{json, value::RawValue};
 
-    fn params(json: &str) -> super::Digest {
+    fn params(json: &str) -> Result<super::Digest, NoValue> {
         of_params(&RawValue::from_string(json.to_owned()).unwrap())
     }
 
@@ -106,6 +110,14 @@ mod tests {
             r#"{"name":"t"}"#,
         ] {
             assert_ne!(first, params(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_value_has_no_digest() {
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        for odd in ["1e999", r#""\ud800""#, &deep] {
+            assert_eq!(params(&format!(r#"{{"name":"t","odd":{odd}}}"#)), Err(NoValue), "{odd}");
         }
     }
 

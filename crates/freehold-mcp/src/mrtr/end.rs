@@ -1,6 +1,7 @@
 //! The end of a round: with the handler's own result, or with what it asks.
 
 use super::round::{OpenQuestions, Round, Rounds};
+use crate::ask::AskError;
 use freehold::{HandlerResult, runtime::Runtime, write_result};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
@@ -17,24 +18,31 @@ use tracing::{Instrument, Span};
 pub(crate) struct End {
     span: Span,
     of_round: Option<OfRound>,
+    may_ask: Option<MayAsk>,
 }
 
+/// Whether a call that could become a task may still end with questions.
+type MayAsk = Box<dyn FnOnce() -> bool + Send>;
 type OfRound = (Arc<Round>, Arc<Rounds>, Arc<dyn Runtime>);
 
 impl End {
     /// `span`: what the handler runs in.
-    pub(super) fn new(span: Span, of_round: Option<OfRound>) -> Self {
-        Self { span, of_round }
+    pub(super) fn new(span: Span, of_round: Option<OfRound>, may_ask: Option<MayAsk>) -> Self {
+        Self { span, of_round, may_ask }
     }
 
     /// The outcome of the request: the handler's, or, as soon as it waits for an answer that is not there, an
-    /// `input_required` result. The handler is dropped then, before this is ready.
+    /// `input_required` result. The handler is dropped then, before this is ready. A task's client would never send the
+    /// request again: its task fails.
     pub(crate) async fn of(self, handler: impl Future<Output = HandlerResult> + Send) -> HandlerResult {
         let handler = handler.instrument(self.span);
         let Some((round, rounds, runtime)) = self.of_round else { return handler.await };
         let driven = Driven { handler: Some(Box::pin(handler)), round: &round };
         match driven.await {
             Ended::Finished(result) => result,
+            Ended::Asks(_) if self.may_ask.is_some_and(|may_ask| !may_ask()) => {
+                Err(AskError::BeforeTask.into())
+            }
             Ended::Asks(open) => {
                 let request_state = rounds.seal(&*runtime, &round, &open)?;
                 write_result(&InputRequired {

@@ -1,7 +1,7 @@
 //! One round of a request: what was answered before, and what is asked now.
 
 use super::{
-    digest::{self, Digest},
+    digest::{self, Digest, NoValue},
     end::End,
     fields::Fields,
     limits,
@@ -16,6 +16,7 @@ use crate::{
     http::Principal,
     lock_order,
     model::{Meta, RequestMeta, ServerMeta},
+    tasks::Task,
 };
 use freehold::{
     Context, Engine, ErrorCode, ErrorObject, QuestionError, State,
@@ -74,7 +75,9 @@ impl Rounds {
             .of_trace(meta.trace())
             .of_stateless(meta.is_of_stateless())
             .in_round(round);
-        let end = End::new(context.span(), of_round);
+        let task = of_round.is_some().then(|| context.attachment::<Task<S>>()).flatten();
+        let may_ask = task.map(|task| Box::new(move || task.ends_in_a_round()) as Box<_>);
+        let end = End::new(context.span(), of_round, may_ask);
         Ok((context, end))
     }
 
@@ -120,10 +123,11 @@ impl Rounds {
     ) -> Result<StateOfRequest, ErrorObject> {
         let refused = |why: &'static str| ErrorObject::new(ErrorCode::INVALID_PARAMS, why);
         let runtime = &**engine.runtime();
+        let binding = round.binding()?;
         let opened = if sealed.len() > self.options.most_bytes {
             Err(NotOpened::Foreign)
         } else {
-            seal::open(self.keys(runtime), runtime.unix_time(), &round.binding(), sealed)
+            seal::open(self.keys(runtime), runtime.unix_time(), &binding, sealed)
         };
         let content = opened.map_err(|why| match why {
             NotOpened::Foreign => refused(
@@ -146,6 +150,7 @@ impl Rounds {
         round: &Round,
         open: &OpenQuestions,
     ) -> Result<String, ErrorObject> {
+        let binding = round.binding()?;
         let content = serde_json::to_vec(&round.state(open)).map_err(|error| {
             tracing::error!(%error, "the state of a request has no JSON form");
             ErrorObject::internal()
@@ -159,7 +164,7 @@ impl Rounds {
         }
         let expiry = runtime.unix_time().saturating_add(self.options.ttl);
         let Some(key) = self.keys(runtime).first() else { return Err(ErrorObject::internal()) };
-        Ok(seal::seal(key, expiry, &round.binding(), &content))
+        Ok(seal::seal(key, expiry, &binding, &content))
     }
 }
 
@@ -172,7 +177,7 @@ fn principal_of<S: State>(context: &Context<S>) -> Box<[u8]> {
 pub(crate) struct Round {
     method: Arc<str>,
     params: Box<RawValue>,
-    params_digest: OnceLock<Digest>,
+    params_digest: OnceLock<Result<Digest, NoValue>>,
     principal: Box<[u8]>,
     /// Before this one.
     rounds: u32,
@@ -243,9 +248,13 @@ impl Round {
         }
     }
 
-    fn binding(&self) -> Binding<'_> {
+    /// # Errors
+    ///
+    /// [`ErrorCode::INVALID_PARAMS`] if the params cannot be told from others.
+    fn binding(&self) -> Result<Binding<'_>, ErrorObject> {
         let params = *self.params_digest.get_or_init(|| digest::of_params(&self.params));
-        Binding { method: &self.method, params, principal: &self.principal }
+        let params = params.map_err(ErrorObject::invalid_params)?;
+        Ok(Binding { method: &self.method, params, principal: &self.principal })
     }
 
     /// What the next round must know.

@@ -4,7 +4,6 @@ use super::{Task, TaskStart, TaskSupport, TaskTable, ToolTasks, runner, table::F
 use crate::{
     context::RequestContext,
     model::ServerMeta,
-    owner::Owner,
     peer::Peer,
     protocol::{MISSING_CAPABILITY, key, method},
 };
@@ -163,9 +162,8 @@ impl<S: State> TaskTable<S> {
     ) -> Result<Arc<Task<S>>, ErrorObject> {
         let session = context.session();
         let ttl = self.limits.ttl_of(creation.ttl);
-        let owner = Owner::of(session, creation.stateless);
         let (serial, poll) = (self.next_serial(), self.limits.poll_interval);
-        let task = Arc::new(Task::new(session, owner, serial, ttl, poll, told));
+        let task = Arc::new(Task::new(session, creation.stateless, serial, ttl, poll, told));
         self.insert(&task).map_err(|full| overloaded(session, &full))?;
         let call = ServerCall::new(method::TOOLS_CALL, params)
             .timeout(self.limits.run.min(ttl))
@@ -216,6 +214,8 @@ impl<S: State> First<S> {
         let mut changes = task.changes();
         let reader = task.read();
         loop {
+            // Looked at first, so that nothing that was said before it is missed.
+            let outcome = task.outcome();
             let frames = reader.take();
             if task.is_told() {
                 return write_result(&wire::created(task, &task.view(), &self.meta));
@@ -223,12 +223,15 @@ impl<S: State> First<S> {
             for frame in frames {
                 self.context.forward(frame);
             }
-            if let Some(outcome) = task.outcome() {
+            if let Some(outcome) = outcome {
                 return (*outcome).clone();
             }
             tokio::select! {
                 _ = changes.changed() => {}
-                () = expired(&mut patience) => task.tell(),
+                () = expired(&mut patience) => {
+                    patience = None;
+                    task.tell();
+                }
                 reason = self.context.cancelled() => {
                     return Err(ErrorObject::new(ErrorCode::CANCELLED, reason.as_str()));
                 }
@@ -260,13 +263,14 @@ impl<S: State> RequestContext<S> {
 
     /// Answers the request with a task, if its tool is one that says when ([`TaskStart::WhenAsked`]) and its client knows
     /// tasks; the handler goes on all the same, and its result is that of the task. What it needs to ask before it becomes
-    /// one, it asks before. Whether the client has a task now. Never waits.
+    /// one, it asks before, and waits for the answer: the task fails with a question that was made before and is waited for
+    /// after ([`AskError::BeforeTask`](crate::AskError::BeforeTask)). Whether the client has a task now. Never waits.
     pub fn become_task(&self) -> bool {
         let task = self.attachment::<Task<S>>();
-        if let Some(task) = &task {
+        task.is_some_and(|task| {
             task.tell();
-        }
-        task.is_some()
+            task.is_told()
+        })
     }
 }
 

@@ -7,6 +7,8 @@ pub(super) const MESSAGE_CHARACTERS: usize = 500;
 /// Messages of a task that may wait for somebody who reads them; the oldest notification makes room. Above the questions
 /// that a session may have open, so that there always is one.
 pub(super) const WAITING_MESSAGES: usize = 1_024;
+/// Bytes of those: as many as wait in a stream by default.
+pub(super) const WAITING_BYTES: usize = 1 << 20;
 /// The shortest time to live: a task that is gone before its creation was read would be of no use.
 pub(super) const TTL_LEAST: Duration = Duration::from_secs(1);
 
@@ -25,8 +27,8 @@ pub(super) const TTL_LEAST: Duration = Duration::from_secs(1);
 // Exhaustive, so that the update syntax of the example works outside of this crate too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskLimits {
-    /// Tasks that one owner may have at the same time, running and ended ones: one session; of the stateless revisions one
-    /// principal, and all clients without one together.
+    /// Tasks that one owner may have at the same time, running and ended ones: one principal, in all its sessions and stateless
+    /// requests; where it is not known, one session, and all stateless clients together.
     pub per_owner: usize,
     /// Tasks of all owners together.
     pub total: usize,
@@ -40,9 +42,10 @@ pub struct TaskLimits {
     pub run: Duration,
     /// How often clients are told to poll.
     pub poll_interval: Duration,
-    /// Bytes of a result that is kept; a larger one is replaced by an error.
+    /// Bytes of a result that is kept, or of an error with its data; a larger one is replaced by an error that says so.
     pub result_bytes: usize,
-    /// Bytes of all results that are kept together; a result for which there is no room is replaced by an error.
+    /// Bytes of all results and errors that are kept together, and of the notifications that wait with them; a result for which
+    /// there is no room is replaced by an error, and notifications are dropped.
     pub results_bytes: usize,
 }
 

@@ -194,10 +194,12 @@ async fn wait_for_result<S: State>(context: &Context<S>, task: &Arc<Task<S>>) ->
     let mut changes = task.changes();
     let reader = task.read();
     loop {
+        // Looked at first, so that nothing that was said before it is missed.
+        let outcome = task.outcome();
         for frame in reader.take() {
             context.forward(frame);
         }
-        if let Some(outcome) = task.outcome() {
+        if let Some(outcome) = outcome {
             return (*outcome).clone();
         }
         tokio::select! {

@@ -26,6 +26,7 @@ mod runner;
 mod support;
 mod table;
 mod task;
+mod waiting;
 mod wire;
 
 pub(crate) use create::{Asked, Creation, plan};

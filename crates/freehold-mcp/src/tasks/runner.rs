@@ -1,6 +1,9 @@
 //! The runner of a task: reads what its call says, decides its outcome, and takes it out of the table when its time is over.
 
-use super::{Task, TaskTable, task::TaskStatus};
+use super::{
+    Task, TaskTable,
+    task::{Reserved, TaskStatus},
+};
 use freehold::{
     CallHandle, CancelReason, ErrorCode, ErrorObject, HandlerResult, Response, State, Step, runtime::Timer,
 };
@@ -69,12 +72,23 @@ fn leave<S: State>(task: &Arc<Task<S>>, table: &Weak<TaskTable<S>>) {
 
 fn settle<S: State>(task: &Task<S>, table: &Weak<TaskTable<S>>, response: Option<Response<'static>>) {
     let (status, outcome) = task.outcome_of(response);
-    let bytes = outcome.as_ref().map_or(0, |result| result.get().len());
+    let result = bytes_of(&outcome);
+    let words = task.last_words();
     let Some(table) = table.upgrade() else { return };
-    if let Some(refused) = refused(&table, bytes) {
-        task.settle((TaskStatus::Failed, refused), 0);
-    } else if !task.settle((status, outcome), bytes) {
-        table.forgets(bytes);
+    if let Some(refused) = refused(&table, result) {
+        task.settle((TaskStatus::Failed, refused), Reserved::NOTHING);
+        return;
+    }
+    let messages = if table.keeps(words) { words } else { 0 };
+    if !task.settle((status, outcome), Reserved { result, messages }) {
+        table.forgets(result + messages);
+    }
+}
+
+fn bytes_of(outcome: &HandlerResult) -> usize {
+    match outcome {
+        Ok(result) => result.get().len(),
+        Err(error) => error.message.len() + error.data.as_ref().map_or(0, |data| data.get().len()),
     }
 }
 

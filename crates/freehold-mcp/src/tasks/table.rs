@@ -26,6 +26,8 @@ type ByOwner<S> = HashMap<Owner, BTreeMap<u64, Arc<Task<S>>>, RandomState>;
 struct Tasks<S: State> {
     by_id: HashMap<TaskId, Arc<Task<S>>, RandomState>,
     by_owner: ByOwner<S>,
+    /// How many count as one client's; none that has none.
+    counts: HashMap<Owner, usize, RandomState>,
 }
 
 /// There is no room for another task.
@@ -44,7 +46,8 @@ pub(super) struct Page<S: State> {
 
 impl<S: State> TaskTable<S> {
     pub(crate) fn new(limits: TaskLimits) -> Self {
-        let tasks = Tasks { by_id: HashMap::default(), by_owner: HashMap::default() };
+        let tasks =
+            Tasks { by_id: HashMap::default(), by_owner: HashMap::default(), counts: HashMap::default() };
         Self { limits, next: AtomicU64::new(1), kept: AtomicUsize::new(0), tasks: ScopedMutex::of(tasks) }
     }
 
@@ -58,9 +61,10 @@ impl<S: State> TaskTable<S> {
             if tasks.by_id.len() >= self.limits.total {
                 return Err(Full::Server);
             }
-            if tasks.by_owner.get(&task.owner).map_or(0, BTreeMap::len) >= self.limits.per_owner {
+            if tasks.counts.get(&task.counts_as).copied().unwrap_or(0) >= self.limits.per_owner {
                 return Err(Full::Owner);
             }
+            *tasks.counts.entry(task.counts_as.clone()).or_default() += 1;
             tasks.by_owner.entry(task.owner.clone()).or_default().insert(task.serial, task.clone());
             tasks.by_id.insert(task.id, task.clone());
             Ok(())
@@ -87,11 +91,12 @@ impl<S: State> TaskTable<S> {
     pub(super) fn remove(&self, task: &Arc<Task<S>>) {
         let removed = self.tasks.with(|tasks| {
             let removed = tasks.by_id.remove(&task.id);
+            let counted = removed.as_ref().and_then(|task| tasks.uncount(&task.counts_as));
             let own = tasks.by_owner.get_mut(&task.owner);
             let twin = own.and_then(|own| own.remove(&task.serial));
             let empty = tasks.by_owner.get(&task.owner).is_some_and(BTreeMap::is_empty);
             let owner = if empty { tasks.by_owner.remove_entry(&task.owner) } else { None };
-            (removed, twin, owner)
+            (removed, twin, owner, counted)
         });
         if removed.0.is_some() {
             self.release(task);
@@ -103,7 +108,11 @@ impl<S: State> TaskTable<S> {
         for owner in Owner::all_of_session(session) {
             let own = self.tasks.with(|tasks| {
                 let own = tasks.by_owner.remove(&owner).unwrap_or_default();
-                let removed: Vec<_> = own.values().map(|task| tasks.by_id.remove(&task.id)).collect();
+                let take_out = |task: &Arc<Task<S>>| {
+                    let removed = tasks.by_id.remove(&task.id);
+                    (removed.as_ref().and_then(|task| tasks.uncount(&task.counts_as)), removed)
+                };
+                let removed: Vec<_> = own.values().map(take_out).collect();
                 (own, removed)
             });
             own.0.values().for_each(|task| self.release(task));
@@ -130,6 +139,15 @@ impl<S: State> TaskTable<S> {
     /// How many there are, and how many bytes of results are kept.
     pub(crate) fn gauge(&self) -> (usize, usize) {
         (self.tasks.with(|tasks| tasks.by_id.len()), self.kept.load(Ordering::Relaxed))
+    }
+}
+
+impl<S: State> Tasks<S> {
+    /// One less; what is left of an owner that has none, to be dropped elsewhere.
+    fn uncount(&mut self, owner: &Owner) -> Option<(Owner, usize)> {
+        let count = self.counts.get_mut(owner)?;
+        *count -= 1;
+        if *count == 0 { self.counts.remove_entry(owner) } else { None }
     }
 }
 

@@ -1,7 +1,8 @@
 use super::{
     id::TaskId,
-    limits::{MESSAGE_CHARACTERS, WAITING_MESSAGES},
+    limits::MESSAGE_CHARACTERS,
     messages::{Question, failure_in, read_question, related_message, related_result},
+    waiting::Waiting,
     wire,
 };
 use crate::{lock_order, owner::Owner, protocol::method};
@@ -42,6 +43,8 @@ pub(crate) struct Task<S: State> {
     pub(super) id: TaskId,
     pub(super) serial: u64,
     pub(super) owner: Owner,
+    /// Whose tasks it is one more of.
+    pub(super) counts_as: Owner,
     pub(super) created: SystemTime,
     pub(super) started: Instant,
     pub(super) ttl: Duration,
@@ -58,19 +61,21 @@ pub(crate) struct Task<S: State> {
 struct TaskState<S: State> {
     /// Whether its client knows of it, or is about to.
     told: bool,
+    /// Its call ends with questions that its client answers by another request.
+    asks_in_a_round: bool,
     /// Never [`TaskStatus::InputRequired`], which is working with a question open.
     status: TaskStatus,
     message: Option<Arc<str>>,
     updated: SystemTime,
     outcome: Option<Arc<HandlerResult>>,
-    /// Bytes that its result takes of those that all may take.
+    /// Bytes that its result, and what it said before, take of those that all may take.
     kept: usize,
     /// That of its call, until it is terminal.
     session: Option<Session<S>>,
     /// Questions that were asked, some of which may be answered by now.
     inputs: Vec<Arc<Input>>,
     /// Messages for who reads next.
-    waiting: VecDeque<Frame>,
+    waiting: Waiting,
     /// How many read them.
     readers: usize,
 }
@@ -102,7 +107,7 @@ impl<S: State> Task<S> {
     /// A task that works, of a call in `session`.
     pub(super) fn new(
         session: &Session<S>,
-        owner: Owner,
+        stateless: bool,
         serial: u64,
         ttl: Duration,
         poll_interval: Duration,
@@ -112,6 +117,7 @@ impl<S: State> Task<S> {
         let created = now(&*runtime);
         let state = TaskState {
             told,
+            asks_in_a_round: false,
             status: TaskStatus::Working,
             message: None,
             updated: created,
@@ -119,13 +125,14 @@ impl<S: State> Task<S> {
             kept: 0,
             session: Some(session.clone()),
             inputs: Vec::new(),
-            waiting: VecDeque::new(),
+            waiting: Waiting::default(),
             readers: 0,
         };
         Self {
             id: TaskId::random(&*runtime),
             serial,
-            owner,
+            owner: Owner::of(session, stateless),
+            counts_as: Owner::counted(session, stateless),
             created,
             started: runtime.now(),
             ttl,
@@ -192,9 +199,18 @@ impl<S: State> Task<S> {
         }
     }
 
-    /// Tells the client of it, which from now on has the task instead of an answer.
+    /// Tells the client of it, which from now on has the task instead of an answer; unless that is a question.
     pub(super) fn tell(&self) {
-        self.change(|state| state.told = true);
+        self.change(|state| state.told |= !state.asks_in_a_round);
+    }
+
+    /// Its request is about to be answered with questions, if its client does not have a task instead: whether that is so,
+    /// from now on.
+    pub(crate) fn ends_in_a_round(&self) -> bool {
+        self.state.with(|state| {
+            state.asks_in_a_round = !state.told;
+            state.asks_in_a_round
+        })
     }
 
     pub(super) fn is_told(&self) -> bool {
@@ -243,21 +259,22 @@ impl<S: State> Task<S> {
         }
     }
 
-    /// Gives a message to who waits for the result, else to who reads the session's stream, else to who waits next.
+    /// Gives a message to who waits for the result, else to who reads the session's stream, else to who waits next; to nobody
+    /// once it has ended.
     fn delivers(&self, frame: Frame) {
-        let mut evicted = None;
+        let mut evicted = Vec::new();
         let elsewhere = self.state.with(|state| {
+            if state.status.is_terminal() {
+                evicted.push(frame);
+                return None;
+            }
             let session = state.session.as_ref().filter(|session| state.told && session.is_listened_to());
             if state.readers == 0
                 && let Some(session) = session
             {
                 return Some((session.clone(), frame));
             }
-            if state.waiting.len() >= WAITING_MESSAGES {
-                let oldest = state.waiting.iter().position(|frame| matches!(frame, Frame::Notification(_)));
-                evicted = state.waiting.remove(oldest.unwrap_or(0));
-            }
-            state.waiting.push_back(frame);
+            evicted = state.waiting.push(frame);
             None
         });
         drop(evicted);
@@ -325,8 +342,15 @@ impl<S: State> Task<S> {
         }
     }
 
-    /// Decides its outcome, unless it is decided; whether this did. `kept` is what its result takes.
-    pub(super) fn settle(&self, (status, outcome): (TaskStatus, HandlerResult), kept: usize) -> bool {
+    /// Bytes of what it has said and nobody has read. Its questions go: it is about to end.
+    pub(super) fn last_words(&self) -> usize {
+        let (moot, bytes) = self.state.with(|state| (state.waiting.take_questions(), state.waiting.bytes()));
+        drop(moot);
+        bytes
+    }
+
+    /// Decides its outcome, unless it is decided; whether this did.
+    pub(super) fn settle(&self, (status, outcome): (TaskStatus, HandlerResult), kept: Reserved) -> bool {
         let message = match &outcome {
             Ok(result) => failure_in(result).map(|failure| shortened(&failure)),
             Err(error) => Some(shortened(&error.message)),
@@ -336,10 +360,13 @@ impl<S: State> Task<S> {
             let before =
                 if message.is_some() { std::mem::replace(&mut state.message, message) } else { None };
             state.outcome = Some(Arc::new(outcome));
-            state.kept = kept;
-            (before, std::mem::take(&mut state.inputs), state.session.take())
+            state.kept = kept.result + kept.messages;
+            // Somebody who reads takes them at once.
+            let dropped = state.readers == 0 && state.waiting.bytes() > kept.messages;
+            let dropped = dropped.then(|| state.waiting.take());
+            (before, dropped, std::mem::take(&mut state.inputs), state.session.take())
         });
-        let Some((_, _, session)) = settled else { return false };
+        let Some((_, _, _, session)) = settled else { return false };
         if let Some(session) = session {
             self.tells_status_in(&session);
         }
@@ -348,7 +375,7 @@ impl<S: State> Task<S> {
 
     /// The client cancels it: the status it had, if that was terminal.
     pub(super) fn cancel(&self) -> Result<(), TaskStatus> {
-        if !self.settle(cancelled("the task was cancelled by its client"), 0) {
+        if !self.settle(cancelled("the task was cancelled by its client"), Reserved::NOTHING) {
             return Err(self.state.with(|state| state.status));
         }
         self.cancelled.set(NonZeroU8::MIN);
@@ -357,11 +384,24 @@ impl<S: State> Task<S> {
 
     /// It is out of the table: it ends if it has not, and its result is forgotten. How much that took.
     pub(super) fn leave(&self) -> usize {
-        self.settle(cancelled("the task is over: its time to live, or its session, has ended"), 0);
+        let over = cancelled("the task is over: its time to live, or its session, has ended");
+        self.settle(over, Reserved::NOTHING);
         let kept = self.state.with(|state| std::mem::take(&mut state.kept));
         self.gone.set(NonZeroU8::MIN);
         kept
     }
+}
+
+/// What is reserved for an ended task, in bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Reserved {
+    pub(super) result: usize,
+    /// What it said; if that is more, it is dropped.
+    pub(super) messages: usize,
+}
+
+impl Reserved {
+    pub(super) const NOTHING: Self = Self { result: 0, messages: 0 };
 }
 
 /// The time of day.
@@ -386,7 +426,7 @@ pub(super) struct Reader<S: State>(Arc<Task<S>>);
 impl<S: State> Reader<S> {
     /// The messages of this moment.
     pub(super) fn take(&self) -> VecDeque<Frame> {
-        self.0.state.with(|state| std::mem::take(&mut state.waiting))
+        self.0.state.with(|state| state.waiting.take())
     }
 }
 
@@ -394,11 +434,15 @@ impl<S: State> Drop for Reader<S> {
     fn drop(&mut self) {
         let left = self.0.state.with(|state| {
             state.readers -= 1;
+            if state.status.is_terminal() && state.readers == 0 {
+                // For the one that has just left, and perhaps not counted.
+                return Some((None, state.waiting.take()));
+            }
             let session = state.session.as_ref().filter(|session| state.told && session.is_listened_to());
             let session = session.filter(|_| state.readers == 0)?.clone();
-            Some((session, std::mem::take(&mut state.waiting)))
+            Some((Some(session), state.waiting.take()))
         });
-        if let Some((session, frames)) = left {
+        if let Some((Some(session), frames)) = left {
             for frame in frames {
                 session.forward(frame);
             }

@@ -329,7 +329,11 @@ impl Client {
     /// Ends the session over HTTP.
     pub(crate) async fn close(&mut self) {
         let Way::Http { address, session: Some(session) } = &self.way else { panic!("it has no session") };
-        let response = Request::new("DELETE", "").in_session(session).exchange(*address).await;
+        let mut request = Request::new("DELETE", "").in_session(session);
+        if let Some(token) = self.token {
+            request = request.with("Authorization", format!("Bearer {token}"));
+        }
+        let response = request.exchange(*address).await;
         assert!(response.status < 300, "{}", response.status);
     }
 }

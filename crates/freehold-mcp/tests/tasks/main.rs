@@ -31,6 +31,7 @@ const MISSING_CAPABILITY: i64 = -32021;
 const OVERLOADED: i64 = -31002;
 const DEADLINE_EXCEEDED: i64 = -31003;
 const ANSWER_TOO_LARGE: i64 = -31005;
+const QUESTION_FAILED: i64 = -31007;
 
 fn related(task: &str) -> Value {
     json!({ "io.modelcontextprotocol/related-task": { "taskId": task } })
@@ -516,6 +517,33 @@ async fn a_tool_becomes_a_task_when_it_says_so() {
     within(one_left).await;
 }
 
+/// A task's questions are polled; one that was meant for the request's next round has no such round.
+#[tokio::test]
+async fn a_task_fails_with_a_question_that_nobody_can_answer() {
+    for line in LINES {
+        let (server, _foreman) = workshop();
+        let mut client = Client::of(&server, line, Era::Stateless).await;
+        let call = json!({ "name": "asks_too_early", "arguments": {} });
+        let created = client.result("tools/call", call).await;
+        let task = created["taskId"].as_str().expect("it is a task");
+        let ended = async {
+            loop {
+                let got = client.get(task).await;
+                if got["status"] != "working" {
+                    return got;
+                }
+                a_moment().await;
+            }
+        };
+        let got = within(ended).await;
+        assert_eq!(
+            (&got["status"], &got["error"]["code"]),
+            (&json!("failed"), &json!(QUESTION_FAILED)),
+            "{got}"
+        );
+    }
+}
+
 /// More tasks than an owner, or all of them, may have are refused; what is kept of results is bounded.
 #[tokio::test]
 async fn tasks_are_bounded() {
@@ -544,6 +572,76 @@ async fn tasks_are_bounded() {
     until_count(&server, 1).await;
     let room = two.create("big", json!({ "bytes": 1_700 })).await;
     two.until(&room, "completed").await;
+}
+
+/// What an ended task still has to say is kept with its result, counted and bounded as that is.
+#[tokio::test]
+async fn messages_that_wait_with_a_result_are_bounded() {
+    let said = async |results_bytes: usize, messages: u32, bytes: usize| {
+        let limits = TaskLimits { results_bytes, ..TaskLimits::default() };
+        let (server, _foreman) = workshop_with(limits, |builder| builder);
+        let mut client = Client::of(&server, Line::Http, Era::Session).await;
+        let arguments = json!({ "messages": messages, "bytes": bytes });
+        let meta = json!({ "progressToken": 1 });
+        let call = json!({ "name": "chatty", "arguments": arguments, "task": {}, "_meta": meta });
+        let created = client.result("tools/call", call).await;
+        let task = created["task"]["taskId"].as_str().expect("it is a task").to_owned();
+        client.until(&task, "completed").await;
+        let (_, kept) = server.task_gauge();
+        let mut waiting = client.start("tasks/result", json!({ "taskId": task })).await;
+        let mut heard = 0;
+        loop {
+            let message = client.next(&mut waiting).await;
+            if message.get("method").is_none() {
+                assert_eq!(message["result"]["content"][0]["text"], "said it");
+                break;
+            }
+            assert_eq!(message["method"], "notifications/progress");
+            heard += 1;
+        }
+        client.close().await;
+        until_nothing_is_left(&server).await;
+        (kept, heard)
+    };
+    let (kept, heard) = said(256 << 20, 2, 1_000).await;
+    assert!(kept > 2_000 && heard == 2, "{kept} bytes, {heard} messages");
+    let (kept, heard) = said(1_500, 2, 1_000).await;
+    assert!(kept < 1_000 && heard == 0, "there is room for the result only: {kept} bytes, {heard} messages");
+    let (kept, heard) = said(256 << 20, 40, 64 << 10).await;
+    assert!(kept <= 1_100_000 && (1..=16).contains(&heard), "{kept} bytes, {heard} messages");
+}
+
+/// Who reads the result later is not asked what the tool has done without.
+#[tokio::test]
+async fn the_questions_of_an_ended_task_are_not_asked() {
+    let (server, foreman) = workshop();
+    let mut client = Client::of(&server, Line::Http, Era::Session).await;
+    let task = client.create("ask_in_vain", json!({})).await;
+    client.until(&task, "input_required").await;
+    foreman.release(1);
+    client.until(&task, "completed").await;
+    let mut waiting = client.start("tasks/result", json!({ "taskId": task })).await;
+    let first = client.next(&mut waiting).await;
+    assert_eq!(first["result"]["content"][0]["text"], "did without", "{first}");
+}
+
+/// An error may carry data, which is kept as a result is.
+#[tokio::test]
+async fn the_errors_of_tasks_count_as_results() {
+    let (server, _foreman) = workshop();
+    let mut client = Client::of(&server, Line::Http, Era::Session).await;
+    let task = client.create("break", json!({})).await;
+    client.until(&task, "failed").await;
+    assert_eq!(server.task_gauge().1, "it broke".len() + r#"{"why":7}"#.len());
+    client.close().await;
+    until_nothing_is_left(&server).await;
+
+    let limits = TaskLimits { result_bytes: 10, ..TaskLimits::default() };
+    let (server, _foreman) = workshop_with(limits, |builder| builder);
+    let mut client = Client::of(&server, Line::Http, Era::Session).await;
+    let task = client.create("break", json!({})).await;
+    client.until(&task, "failed").await;
+    assert_eq!(client.error("tasks/result", json!({ "taskId": task })).await, ANSWER_TOO_LARGE);
 }
 
 async fn until_count(server: &McpServer, count: usize) {
@@ -652,10 +750,8 @@ async fn progress_of_a_task_has_the_token_of_its_request() {
     assert_eq!(again["result"], answer["result"], "and nothing before it");
 }
 
-/// Of two principals neither sees, answers or cancels what the other has, in either era; one that comes with another
-/// token is the same.
-#[tokio::test]
-async fn a_task_belongs_to_its_principal() {
+/// Of a server whose tokens are a name and a number.
+fn who_is_who() -> HttpOptions {
     const ISSUER: &str = "https://as.example.com";
     let authorize = |token: String| {
         let (who, _) = token.split_once('.').expect("a token is a name and a number");
@@ -663,8 +759,40 @@ async fn a_task_belongs_to_its_principal() {
     };
     let authorization = Authorization::new("https://mcp.example.com/mcp", [ISSUER], authorize);
     let authorization = Some(authorization.expect("the resource is one"));
+    HttpOptions { authorization, ..HttpOptions::default() }
+}
+
+/// A principal's sessions and stateless requests have the tasks of one owner together.
+#[tokio::test]
+async fn the_tasks_of_a_principal_are_counted_together() {
+    let (server, _foreman) =
+        workshop_with(TaskLimits { per_owner: 2, ..TaskLimits::default() }, |builder| builder);
+    let address = serve(&server, who_is_who()).await;
+    let mut one = Client::who_is("alice.1", address, Era::Session).await;
+    let mut two = Client::who_is("alice.2", address, Era::Session).await;
+    let mut stateless = Client::who_is("alice.3", address, Era::Stateless).await;
+    let mut bob = Client::who_is("bob.1", address, Era::Session).await;
+    let wait = || json!({ "name": "wait", "arguments": {}, "task": {} });
+    let of_one = one.create("wait", json!({})).await;
+    two.create("wait", json!({})).await;
+    for client in [&mut one, &mut two, &mut stateless] {
+        assert_eq!(client.error("tools/call", wait()).await, OVERLOADED);
+    }
+    assert_eq!(two.error("tasks/get", json!({ "taskId": of_one })).await, INVALID_PARAMS, "of a session");
+    bob.create("wait", json!({})).await;
+    one.close().await;
+    until_count(&server, 2).await;
+    let of_all = stateless.create("wait", json!({})).await;
+    assert_eq!(two.error("tools/call", wait()).await, OVERLOADED);
+    assert_eq!(stateless.get(&of_all).await["status"], "working");
+}
+
+/// Of two principals neither sees, answers or cancels what the other has, in either era; one that comes with another
+/// token is the same.
+#[tokio::test]
+async fn a_task_belongs_to_its_principal() {
     let (server, mut foreman) = workshop();
-    let address = serve(&server, HttpOptions { authorization, ..HttpOptions::default() }).await;
+    let address = serve(&server, who_is_who()).await;
     let mut alice = Client::who_is("alice.1", address, Era::Stateless).await;
     let task = alice.create("wait", json!({})).await;
     assert_eq!(foreman.hears().await, "waiting");

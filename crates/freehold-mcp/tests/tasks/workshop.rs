@@ -60,6 +60,12 @@ struct Big {
 }
 
 #[derive(Deserialize, JsonSchema)]
+struct Chatty {
+    messages: u32,
+    bytes: usize,
+}
+
+#[derive(Deserialize, JsonSchema)]
 struct First {
     first: usize,
 }
@@ -90,6 +96,27 @@ async fn panics(_ctx: &ToolContext, (): ()) -> Result<&'static str, ToolError> {
 
 async fn big(_ctx: &ToolContext, args: Big) -> Result<String, ToolError> {
     Ok("x".repeat(args.bytes))
+}
+
+/// Has much to say before its answer.
+async fn chatty(ctx: &ToolContext, args: Chatty) -> Result<&'static str, ToolError> {
+    for message in 1..=args.messages {
+        ctx.progress(f64::from(message), None, Some(&"x".repeat(args.bytes)));
+        // Its call has a queue of its own, from which each goes to the task.
+        tokio::task::yield_now().await;
+    }
+    Ok("said it")
+}
+
+/// Does without the answer when it is released.
+async fn ask_in_vain(ctx: &ToolContext, (): ()) -> Result<&'static str, ToolError> {
+    let workshop = ctx.app::<Workshop>();
+    let asked = ctx.ask(Form::new("Your name?").field("name", Field::text()));
+    tokio::select! {
+        answer = asked => { answer?; }
+        go = workshop.go.acquire() => go?.forget(),
+    }
+    Ok("did without")
 }
 
 async fn ask(ctx: &ToolContext, (): ()) -> Result<String, ToolError> {
@@ -123,6 +150,14 @@ async fn becomes_task(ctx: &ToolContext, (): ()) -> Result<String, ToolError> {
     Ok(format!("became a task: {became}"))
 }
 
+/// Asks as what is no task yet, and then becomes one.
+async fn asks_too_early(ctx: &ToolContext, (): ()) -> Result<String, ToolError> {
+    let asked = ctx.ask(Form::new("Your name?").field("name", Field::text()));
+    ctx.become_task();
+    asked.await?;
+    Ok("answered".to_owned())
+}
+
 async fn calls_required(ctx: &ToolContext, (): ()) -> Result<String, ToolError> {
     Ok(ctx.call_tool(ctx.session(), "required", &json!({})).await?.to_string())
 }
@@ -137,6 +172,8 @@ fn tools() -> Vec<Tool<()>> {
             .task_support(TaskSupport::Optional),
         Tool::new("panic", "Panics.", panics).task_support(TaskSupport::Optional),
         Tool::new("big", "Has a long answer.", big).task_support(TaskSupport::Optional),
+        Tool::new("chatty", "Says much.", chatty).task_support(TaskSupport::Optional),
+        Tool::new("ask_in_vain", "Asks, and does without.", ask_in_vain).task_support(TaskSupport::Optional),
         Tool::new("ask", "Asks for a name.", ask).task_support(TaskSupport::Optional),
         Tool::new("ask_two", "Asks two questions.", ask_two).task_support(TaskSupport::Optional),
         Tool::new("both_locks", "Takes two locks.", both_locks).task_support(TaskSupport::Optional),
@@ -144,6 +181,9 @@ fn tools() -> Vec<Tool<()>> {
             .task_support(TaskSupport::Optional)
             .task_start(TaskStart::After(Duration::from_secs(5))),
         Tool::new("becomes_task", "Becomes a task when told to.", becomes_task)
+            .task_support(TaskSupport::Optional)
+            .task_start(TaskStart::WhenAsked),
+        Tool::new("asks_too_early", "Asks before it becomes a task.", asks_too_early)
             .task_support(TaskSupport::Optional)
             .task_start(TaskStart::WhenAsked),
         Tool::new("calls_required", "Calls a tool that clients call as a task only.", calls_required),

@@ -34,7 +34,7 @@ pub(crate) struct Request {
     method: &'static str,
     pub(crate) path: &'static str,
     pub(crate) headers: Vec<(&'static str, Vec<u8>)>,
-    body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Request {

@@ -130,15 +130,23 @@ impl Guard {
     async fn request<T>(
         &self,
         method: &'static str,
-        context: &Told,
+        told: &Told,
         handling: impl Future<Output = Result<T, ErrorData>> + Send,
     ) -> Result<T, ErrorData> {
         let deadline = self.now() + self.options().deadline;
-        let Some(permit) = until(&*self.shared.runtime, deadline, self.permit()).await else {
-            return Err(self.deadline_error(method));
+        let in_turn = async {
+            let _permit = tokio::select! {
+                biased;
+                permit = self.permit() => permit?,
+                // There is nothing yet that would need its grace.
+                () = told.token.cancelled() => {
+                    return Err(error(ErrorCode::CANCELLED, format!("{method} was cancelled before its turn")));
+                }
+            };
+            handling.await
         };
-        let _permit = permit?;
-        self.bounded(method, context, Some(deadline), handling).await
+        // The deadline and the end of the input hold for the wait, too.
+        self.bounded(method, told, Some(deadline), in_turn).await
     }
 
     /// A place among those that run, or the error of a full house.
@@ -277,4 +285,66 @@ impl Input {
 struct Told {
     token: CancellationToken,
     input: Input,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Guard, GuardOptions, Input, Told};
+    use freehold_mcp::freehold::{
+        ErrorCode,
+        runtime::{Runtime, TokioRuntime, until},
+    };
+    use futures_util::{FutureExt, poll};
+    use std::{pin::pin, sync::atomic::Ordering, time::Duration};
+    use tokio_util::sync::CancellationToken;
+
+    /// A guard whose only place is taken.
+    fn full(options: GuardOptions) -> Guard {
+        let guard = Guard::new(GuardOptions { running: 1, deadline: Duration::from_secs(3_600), ..options });
+        guard.shared.running.try_acquire().expect("it is free").forget();
+        guard
+    }
+
+    fn told() -> Told {
+        Told { token: CancellationToken::new(), input: Input::default() }
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_request_does_not_wait_for_its_turn() {
+        let (guard, told) = (full(GuardOptions::default()), told());
+        let handling = async { panic!("it has no place") };
+        let mut request = pin!(guard.request::<()>("wait", &told, handling));
+        assert!(poll!(&mut request).is_pending());
+        assert_eq!(guard.shared.waiting.load(Ordering::Relaxed), 1);
+        told.token.cancel();
+        let error = request.now_or_never().expect("it ends at once").expect_err("it was cancelled");
+        assert_eq!(error.code.0, ErrorCode::CANCELLED.0);
+        assert_eq!(guard.shared.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn a_request_waits_for_its_turn_only_so_long_after_the_input() {
+        let after_input = Duration::from_millis(10);
+        let (guard, told) = (full(GuardOptions { after_input, ..GuardOptions::default() }), told());
+        let handling = async { panic!("it has no place") };
+        let mut request = pin!(guard.request::<()>("wait", &told, handling));
+        assert!(poll!(&mut request).is_pending());
+        told.input.end();
+        let ended = until(&TokioRuntime, TokioRuntime.now() + Duration::from_secs(20), request).await;
+        let error = ended.expect("it ends").expect_err("the input has ended");
+        assert_eq!(error.code.0, ErrorCode::CANCELLED.0);
+    }
+
+    /// Whose turn comes soon enough is still served.
+    #[tokio::test]
+    async fn a_request_that_gets_its_turn_after_the_input_is_handled() {
+        let after_input = Duration::from_secs(60);
+        let (guard, told) = (full(GuardOptions { after_input, ..GuardOptions::default() }), told());
+        let mut request = pin!(guard.request("wait", &told, async { Ok(7) }));
+        assert!(poll!(&mut request).is_pending());
+        told.input.end();
+        assert!(poll!(&mut request).is_pending());
+        guard.shared.running.add_permits(1);
+        assert_eq!(request.await.expect("it is handled"), 7);
+    }
 }

@@ -15,7 +15,7 @@ use super::{
     HttpService,
     answer::{self, HttpBody, Refusal},
     front_door,
-    headers::target_name,
+    headers::subject_name,
     limits::{AUTHORIZER_WAIT, TOKEN_BYTES},
 };
 use crate::context::RequestContext;
@@ -52,7 +52,9 @@ pub enum AuthorizeError {
 pub struct AuthorizationTarget<'a> {
     /// The method, such as `tools/call`.
     pub method: &'a str,
-    /// The tool or prompt, or the URI of the resource.
+    /// What the method names: the tool, the prompt, the URI of the resource, the id of the task; for `completion/complete` the
+    /// prompt, or the URI template of the resources. Nothing for other methods (`subscriptions/listen` may name many), and if
+    /// the request does not say it in the form that its method wants.
     pub name: Option<&'a str>,
 }
 
@@ -231,7 +233,7 @@ impl Authorization {
     /// Checks that the principal may do what the request is about.
     fn check_scopes(&self, principal: &Principal, message: &Message<'_>) -> Result<(), Refusal> {
         let Message::Request(request) = message else { return Ok(()) };
-        let name = target_name(&request.method, request.params.as_deref());
+        let name = subject_name(&request.method, request.params.as_deref());
         let target = AuthorizationTarget { method: &request.method, name: name.as_deref() };
         let id = || Some(request.id.clone());
         let checked = std::panic::catch_unwind(AssertUnwindSafe(|| {

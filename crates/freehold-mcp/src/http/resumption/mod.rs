@@ -248,9 +248,9 @@ impl<S: State> HttpService<S> {
             Ok(again) => again,
             Err(error) => return unavailable(error, self.server.engine().limits().retry_after),
         };
-        // The end of a stream is its answer: without it the client would wait for ever.
-        let has_end = again.back().map_or(last.sequence, |event| event.sequence) == stored;
-        if stream.has_ended() && !has_end {
+        // Without the newest event the client would miss a question or the answer, and wait for ever.
+        let newest = again.back().map_or(last.sequence, |event| event.sequence);
+        if newest != stored {
             return gone();
         }
         self.resumable_events(resumption, peer, reader, last.sequence, again)

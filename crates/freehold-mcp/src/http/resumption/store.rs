@@ -33,7 +33,8 @@ pub enum EventStoreError {
 /// No lock is held while a method runs, and a panic counts as [`EventStoreError::Unavailable`]. The futures get five seconds;
 /// they are dropped when their stream's client is gone and nobody has come back.
 pub trait EventStore: Send + Sync + fmt::Debug + 'static {
-    /// Keeps an event. If this fails the event is sent without an id: the client gets it, but cannot come back to it.
+    /// Keeps an event. If this fails the event is sent without an id: the client gets it, but cannot come back to it, and until
+    /// a later one is kept not to its stream.
     ///
     /// # Errors
     ///

@@ -11,6 +11,8 @@
 //! 4. The reader's waker is stored in the section that found the feed away or superseded it, and taken when the feed is back or
 //!    another one takes over.
 //! 5. Once the stream is released no event is stored, and what was stored is forgotten after the last append.
+//! 6. A released stream that nobody reads is gone: whoever attaches to it then is told so, and does not wait for the feed,
+//!    which nobody will put back.
 //!
 //! *Deadlock safety*: the section moves the feed in and out; nothing is polled, woken or dropped in it.
 
@@ -50,6 +52,8 @@ struct Cell {
     left: Instant,
     waker: Option<Waker>,
     released: bool,
+    /// Released, and left by its last reader.
+    gone: bool,
     ended: bool,
     /// The number of the newest event that a reader can have got.
     sent: u64,
@@ -87,7 +91,8 @@ pub(super) enum Next {
 enum Taken {
     Feed(Box<Feed>, bool),
     Busy,
-    Superseded,
+    /// By a newer reader, or the stream is gone.
+    Over,
 }
 
 impl Stream {
@@ -107,6 +112,7 @@ impl Stream {
             left: runtime.now(),
             waker: None,
             released: false,
+            gone: false,
             ended: false,
             sent: 0,
         };
@@ -143,17 +149,11 @@ impl Stream {
         self.cell.with(|cell| sequence <= cell.sent)
     }
 
-    /// Whether its last event has been stored, or cannot be.
-    pub(super) fn has_ended(&self) -> bool {
-        self.cell.with(|cell| cell.ended)
-    }
-
     /// It can no longer be taken up. A reader that has it goes on; without one, what the stream carries is given up.
     pub(super) fn release(&self) {
         let (feed, busy) = self.cell.with(|cell| {
             cell.released = true;
-            let given_up = if cell.attached { None } else { cell.feed.take() };
-            (given_up, cell.attached)
+            (cell.give_up_unread(), cell.attached)
         });
         drop(feed);
         // Nothing is being stored if nobody reads; else the reader forgets when its poll is over.
@@ -171,8 +171,8 @@ impl Stream {
     fn take(&self, reader: u64, cx: &Context<'_>) -> Taken {
         let mut displaced = None;
         let taken = self.cell.with(|cell| {
-            if cell.reader != reader {
-                return Taken::Superseded;
+            if cell.gone || cell.reader != reader {
+                return Taken::Over;
             }
             if !cell.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
                 displaced = cell.waker.replace(cx.waker().clone());
@@ -210,13 +210,24 @@ impl Stream {
             }
             cell.attached = false;
             cell.left = now;
-            (cell.waker.take(), if cell.released { cell.feed.take() } else { None })
+            (cell.waker.take(), cell.give_up_unread())
         });
         let released = feed.is_some();
         drop((waker, feed));
         if released {
             self.forget();
         }
+    }
+}
+
+impl Cell {
+    /// Takes the feed out for good if the stream is released and nobody reads it.
+    fn give_up_unread(&mut self) -> Option<Box<Feed>> {
+        if !self.released || self.attached {
+            return None;
+        }
+        self.gone = true;
+        self.feed.take()
     }
 }
 
@@ -322,7 +333,7 @@ impl Reader {
         let (mut feed, released) = match self.stream.take(self.number, cx) {
             Taken::Feed(feed, released) => (feed, released),
             Taken::Busy => return Poll::Pending,
-            Taken::Superseded => return Poll::Ready(Next::End),
+            Taken::Over => return Poll::Ready(Next::End),
         };
         let next = feed.poll_next(&self.stream, self.listens.as_mut(), released, cx);
         self.stream.put_back(self.number, feed, released);
@@ -330,7 +341,7 @@ impl Reader {
     }
 
     /// Waits until the reader before is not in the middle of an event; up to where the stream is stored. `None` if a newer
-    /// reader took over.
+    /// reader took over, or the stream was given up before this one came.
     pub(super) async fn position(&mut self) -> Option<u64> {
         std::future::poll_fn(|cx| match self.stream.take(self.number, cx) {
             Taken::Feed(feed, released) => {
@@ -339,7 +350,7 @@ impl Reader {
                 Poll::Ready(Some(stored))
             }
             Taken::Busy => Poll::Pending,
-            Taken::Superseded => Poll::Ready(None),
+            Taken::Over => Poll::Ready(None),
         })
         .await
     }
@@ -348,5 +359,40 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         self.stream.leave(self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Stream;
+    use crate::http::resumption::{MemoryEventStore, StreamId, StreamKey};
+    use freehold::runtime::TokioRuntime;
+    use futures_util::FutureExt as _;
+    use std::sync::Arc;
+
+    fn stream() -> Arc<Stream> {
+        let session = format!("{:032x}", 1).parse().unwrap();
+        let key = StreamKey { session, stream: StreamId::of(1) };
+        let store = Arc::new(MemoryEventStore::default());
+        Arc::new(Stream::new(key, None, None, store, Arc::new(TokioRuntime)))
+    }
+
+    /// Who found it in the table may be slower than who gives it up: nobody puts a feed back that is gone.
+    #[tokio::test]
+    async fn who_takes_up_what_has_been_given_up_is_told_so() {
+        let given_up = stream();
+        given_up.release();
+        assert_eq!(given_up.attach(None).position().now_or_never(), Some(None), "before anybody came");
+
+        let left = stream();
+        let reader = left.attach(None);
+        left.release();
+        drop(reader);
+        assert_eq!(left.attach(None).position().now_or_never(), Some(None), "after its reader left");
+
+        let read = stream();
+        let mut reader = read.attach(None);
+        read.release();
+        assert_eq!(reader.position().now_or_never(), Some(Some(0)), "who reads it goes on");
     }
 }
