@@ -16,6 +16,7 @@ export const within = (what, promise, limit = LIMIT_MS) => {
 
 // It crashes at its start now and then, which is no verdict on the page.
 const STARTS = 3;
+const REMOVALS = 50;
 
 async function launch(binary) {
   const profile = mkdtempSync(join(tmpdir(), 'freehold-browser-'));
@@ -76,9 +77,21 @@ export async function startChromium(binary) {
     const ended = new Promise(done => child.on('exit', done));
     child.kill();
     await ended;
-    rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+    await remove(profile);
   };
   return { openPage, stop };
+}
+
+// The browser's other processes outlive it for a moment and still write there.
+async function remove(folder) {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return rmSync(folder, { recursive: true, force: true });
+    } catch (error) {
+      if (attempt === REMOVALS) return console.error(`${folder} stays behind: ${error.message}`);
+      await new Promise(done => setTimeout(done, 100));
+    }
+  }
 }
 
 async function newPage(send, pages) {
