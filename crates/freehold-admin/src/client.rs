@@ -91,6 +91,14 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+/// The answer to what was posted.
+#[cfg(feature = "otlp")]
+pub(crate) struct Posted {
+    pub(crate) status: u16,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) body: Vec<u8>,
+}
+
 impl HttpUrl {
     /// The same with this path and query.
     #[must_use]
@@ -111,7 +119,7 @@ impl HttpUrl {
         );
         let mut reader = self.exchange(head.as_bytes(), patience)?;
         let status = status(&mut reader)?;
-        let length = content_length(&mut reader)?;
+        let Head { length, .. } = rest_of_head(&mut reader)?;
         let mut body = Vec::new();
         reader.take(length.min(limits::ANSWER)).read_to_end(&mut body)?;
         if (body.len() as u64) < length && length != u64::MAX {
@@ -122,22 +130,58 @@ impl HttpUrl {
 
     /// Posts JSON; returns the status. Blocks the thread for up to `patience`.
     pub(crate) fn post_json(&self, body: &[u8], patience: Duration) -> io::Result<u16> {
+        status(&mut self.post("application/json", "", body, patience)?)
+    }
+
+    /// Posts a message of protobuf with these lines more in the head; returns the head of the answer, and its body if that is
+    /// said to have at most `most` bytes. Blocks the thread for up to `patience`.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn post_protobuf(
+        &self,
+        headers: &str,
+        body: &[u8],
+        patience: Duration,
+        most: u64,
+    ) -> io::Result<Posted> {
+        let mut reader = self.post("application/x-protobuf", headers, body, patience)?;
+        let status = status(&mut reader)?;
+        let Head { length, retry_after } = rest_of_head(&mut reader)?;
+        let mut body = Vec::new();
+        // A server that does not say how long it is may leave the connection open, and its answer has no end.
+        if length <= most {
+            reader.take(length).read_to_end(&mut body)?;
+        }
+        Ok(Posted { status, retry_after, body })
+    }
+
+    fn post(
+        &self,
+        media_type: &str,
+        headers: &str,
+        body: &[u8],
+        patience: Duration,
+    ) -> io::Result<BufReader<Patient>> {
         let Self { authority, path } = self;
         let mut request = format!(
-            "POST {path} HTTP/1.1\r\nHost: {authority}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
-             Connection: close\r\n\r\n",
+            "POST {path} HTTP/1.1\r\nHost: {authority}\r\nContent-Type: {media_type}\r\nContent-Length: {}\r\n\
+             {headers}Connection: close\r\n\r\n",
             body.len()
         )
         .into_bytes();
         request.extend_from_slice(body);
-        status(&mut self.exchange(&request, patience)?)
+        self.exchange(&request, patience)
     }
 
     fn exchange(&self, request: &[u8], patience: Duration) -> io::Result<BufReader<Patient>> {
         let end = TokioRuntime.now() + patience;
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
         for address in self.authority.to_socket_addrs()? {
-            match TcpStream::connect_timeout(&address, patience) {
+            // All of them together, not each.
+            let left = end.saturating_duration_since(TokioRuntime.now());
+            if left.is_zero() {
+                break;
+            }
+            match TcpStream::connect_timeout(&address, left) {
                 Ok(stream) => {
                     let mut stream = Patient { stream, end };
                     stream.write_all(request)?;
@@ -153,6 +197,9 @@ impl HttpUrl {
 /// Longer lines are none of a server that means well.
 const LINE: u64 = 8 << 10;
 
+/// Nor are more of them.
+const LINES: usize = 1_000;
+
 fn line(reader: &mut impl BufRead) -> io::Result<String> {
     let mut line = String::new();
     reader.take(LINE).read_line(&mut line)?;
@@ -165,20 +212,34 @@ fn status(reader: &mut impl BufRead) -> io::Result<u16> {
     status.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP"))
 }
 
-/// Reads the rest of the head; the length of the body, or all there is if that is not said.
-fn content_length(reader: &mut impl BufRead) -> io::Result<u64> {
-    let mut length = u64::MAX;
-    loop {
+/// What we heed of the lines after the first.
+struct Head {
+    /// Of the body; all there is if that is not said.
+    length: u64,
+    /// When to come back, if that is said in seconds.
+    retry_after: Option<Duration>,
+}
+
+/// Reads the rest of the head.
+fn rest_of_head(reader: &mut impl BufRead) -> io::Result<Head> {
+    let mut head = Head { length: u64::MAX, retry_after: None };
+    for _ in 0..LINES {
         let line = line(reader)?;
         let line = line.trim_end();
-        match line.split_once(':') {
-            _ if line.is_empty() => return Ok(length),
-            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
-                length = value.trim().parse().unwrap_or(u64::MAX);
+        let Some((name, value)) = line.split_once(':') else {
+            if line.is_empty() {
+                return Ok(head);
             }
-            _ => {}
+            continue;
+        };
+        let value = value.trim();
+        if name.eq_ignore_ascii_case("content-length") {
+            head.length = value.parse().unwrap_or(u64::MAX);
+        } else if name.eq_ignore_ascii_case("retry-after") {
+            head.retry_after = value.parse().ok().map(Duration::from_secs);
         }
     }
+    Err(io::Error::new(io::ErrorKind::InvalidData, "the head of the answer has no end"))
 }
 
 #[cfg(test)]

@@ -13,7 +13,8 @@
 //! | `/admin/reports`, `/admin/reports/ID` | deadlocks as JSON, text (`.txt`), DOT (`.dot`) and SVG (`.svg`), and as a page |
 //!
 //! With the feature `mcp`, `Telemetry::operators` gives the same inspection as a tool and as resources of an MCP server, for
-//! operators only: see `freehold_mcp::Operators`.
+//! operators only: see `freehold_mcp::Operators`. With the feature `otlp`, `OtlpExporter` posts the metrics to a collector of
+//! OpenTelemetry.
 //!
 //! ```
 //! use freehold::Engine;
@@ -42,6 +43,8 @@ mod look;
 #[cfg(feature = "mcp")]
 mod mcp;
 mod metrics;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod page;
 mod reports;
 mod server;
@@ -55,5 +58,7 @@ pub use inspection::{
     ReportRow, ServerRow, SessionRow, Sessions, ViolationRow, WaitRow,
 };
 pub use metrics::{Kind, METRICS, Metric};
+#[cfg(feature = "otlp")]
+pub use otlp::{OtlpError, OtlpExporter, OtlpOptions, RunningOtlp};
 pub use server::{AdminError, AdminOptions, AdminServer, RunningAdmin};
 pub use telemetry::{Telemetry, WatchPoolError};

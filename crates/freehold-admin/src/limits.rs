@@ -30,6 +30,39 @@ pub const WEBHOOK: Duration = Duration::from_secs(5);
 /// Receivers of alerts; each has a thread.
 pub const RECEIVERS: usize = 16;
 
+/// From one export to a collector of OpenTelemetry to the next, unless told otherwise: what OpenTelemetry defines.
+pub const OTLP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The same, at the least: each export looks at all calls and sessions.
+pub const OTLP_INTERVAL_LEAST: Duration = Duration::from_millis(100);
+
+/// The same, at the most.
+pub const OTLP_INTERVAL_MOST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long an export may take, from the connection to the answer, unless told otherwise: what OpenTelemetry defines.
+pub const OTLP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The same, at the most.
+pub const OTLP_TIMEOUT_MOST: Duration = Duration::from_secs(5 * 60);
+
+/// How long the last export may hold up the end of a program.
+pub const OTLP_FLUSH: Duration = Duration::from_secs(5);
+
+/// How long a collector is left alone that asks for it, at the most.
+pub const OTLP_REST: Duration = Duration::from_secs(5 * 60);
+
+/// Bytes of a collector's answer that are read; a longer one counts as success unread.
+pub const OTLP_ANSWER: u64 = 64 << 10;
+
+/// Headers that are sent with each export.
+pub const OTLP_HEADERS: usize = 32;
+
+/// Attributes of the resource that is exported.
+pub const OTLP_ATTRIBUTES: usize = 128;
+
+/// Bytes of all headers, and of all attributes of the resource.
+pub const OTLP_TOLD_BYTES: usize = 16 << 10;
+
 /// Seconds of rates and latencies that are kept: what a page shows.
 pub const HISTORY: usize = 300;
 

@@ -9,6 +9,8 @@
 //! | `alert::Outlet.queue` | `mpsc` | the queue of a receiver of alerts: whoever has one never waits, and a full one loses it |
 //! | `http::body::AdminBody::Events.0` | `mpsc` | the same as that of the viewer, which is its other end |
 //! | `http::events::Viewer.sender` | `mpsc` | the frames of one page, between its task and its connection, both on the admin thread |
+//! | `otlp::RunningOtlp.stop` | `mpsc` | one message at the end, for which there is room |
+//! | `otlp::Stop.done` | `mpsc` | nothing is sent: whoever drops the exporter waits with a limit for the end of its thread |
 //! | `server::RunningAdmin.stop` | `watch` | that of the site |
 //! | `server::Site.stop` | `watch` | tokio's own section: one flag and its waiters |
 //! | `telemetry::journal::WatchedPool.pool` | `PermitPool` | the application's own: only the number of its permits is read, none is taken |

@@ -261,6 +261,13 @@ pub(crate) struct Settings {
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     alert_webhook: Option<Vec<String>>,
+    /// Export what /metrics has to the OpenTelemetry collector at this address (such as http://127.0.0.1:4318; OTLP/HTTP with
+    /// protobuf, http only), or `off`. The variables of OpenTelemetry count, too: without this flag
+    /// OTEL_EXPORTER_OTLP_ENDPOINT says where, and OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME and
+    /// OTEL_METRIC_EXPORT_INTERVAL the rest.
+    #[arg(long, value_name = "URL", env = "FREEHOLD_OTLP", help_heading = "Administration")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    otlp: Option<String>,
 
     /// Give the client on standard input and output the tool `freehold_inspect` and the resources `freehold://...`, which
     /// answer also while all calls are stuck; only with --stdio. Over HTTP there is the admin address, or the library with an
@@ -374,6 +381,7 @@ mod tests {
         let keys = toml::Table::try_from(Config {
             token: Some("t".to_owned()),
             admin_token: Some("t".to_owned()),
+            otlp: Some("off".to_owned()),
             ..Config::default()
         })
         .unwrap();
@@ -392,6 +400,7 @@ mod tests {
                     | "admin-token"
                     | "admin-allow-host"
                     | "alert-webhook"
+                    | "otlp"
                     | "mcp-inspection"
             );
             assert_eq!(told.contains(&format!("[default: {default}]")), has_default, "{name}: {told}");

@@ -2,7 +2,7 @@
 
 use crate::{cli::Settings, period::Period};
 use freehold::Limits;
-use freehold_admin::{AdminOptions, InvalidWebhook, Webhook};
+use freehold_admin::{AdminOptions, InvalidWebhook, OtlpError, Webhook};
 use freehold_mcp::HttpOptions;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -28,6 +28,8 @@ pub(crate) struct Config {
     pub(crate) admin_token: Option<String>,
     pub(crate) admin_allow_host: Vec<String>,
     pub(crate) alert_webhook: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) otlp: Option<String>,
     pub(crate) mcp_inspection: bool,
     pub(crate) timeout: Period,
     pub(crate) timeout_cap: Period,
@@ -101,6 +103,8 @@ pub(crate) enum ConfigError {
     InspectionOverHttp,
     #[error("{url:?} cannot get alerts: {error}")]
     Webhook { url: String, error: InvalidWebhook },
+    #[error("--otlp {url:?} gets no metrics: {error}")]
+    Otlp { url: String, error: OtlpError },
 }
 
 impl Default for Config {
@@ -118,6 +122,7 @@ impl Default for Config {
             admin_token: None,
             admin_allow_host: Vec::new(),
             alert_webhook: Vec::new(),
+            otlp: None,
             mcp_inspection: false,
             timeout: limits.deadline.into(),
             timeout_cap: limits.deadline_cap.into(),

@@ -32,6 +32,8 @@ pub(crate) enum Failure {
         "cannot show the admin page on {address}: {reason}; choose another address with --admin, or use --admin off"
     )]
     Admin { address: String, reason: String },
+    #[error("cannot export metrics to {endpoint}: {reason}; --otlp off goes on without")]
+    Otlp { endpoint: String, reason: String },
     #[error("{url} does not answer: {reason}; is a server running there, with --admin?")]
     Unreachable { url: HttpUrl, reason: String },
     #[error("{url} wants another token: set FREEHOLD_ADMIN_TOKEN, or --token, to that of the server")]

@@ -14,6 +14,7 @@ mod health;
 mod inspect;
 mod ledger;
 mod logging;
+mod otlp;
 mod period;
 mod serve;
 mod shutdown;

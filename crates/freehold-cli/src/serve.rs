@@ -8,6 +8,7 @@ use crate::{
     failure::Failure,
     ledger::Ledger,
     logging::{self, LogFlush},
+    otlp::OtlpTarget,
     shutdown::{StopSignals, drain_on_signal, finish_drain},
     tools,
 };
@@ -29,7 +30,7 @@ pub(crate) fn command(arguments: ServeArguments) -> Result<(), Failure> {
     }
     // Before anything starts: a mistake in the address is one of usage.
     let target = Target::of(&config)?;
-    let admin = AdminTarget::of(&config)?;
+    let observed = Observed { admin: AdminTarget::of(&config)?, otlp: OtlpTarget::of(&config)? };
     let log = logging::start(&config)?;
     let tools = match config.tool_threads {
         0 => None,
@@ -39,7 +40,7 @@ pub(crate) fn command(arguments: ServeArguments) -> Result<(), Failure> {
     };
     let runtime = UnattendedRuntime::new(&mut Builder::new_multi_thread())?;
     let tools = tools.as_ref().map(UnattendedRuntime::handle);
-    let served = runtime.block_on(serve(&config, target, admin, &log, tools));
+    let served = runtime.block_on(serve(&config, target, observed, &log, tools));
     log.flush();
     served
 }
@@ -85,10 +86,16 @@ impl Target {
     }
 }
 
+/// From where it is watched.
+struct Observed {
+    admin: AdminTarget,
+    otlp: OtlpTarget,
+}
+
 async fn serve(
     config: &Config,
     target: Target,
-    admin: AdminTarget,
+    observed: Observed,
     log: &LogFlush,
     tools: Option<&Handle>,
 ) -> Result<(), Failure> {
@@ -99,22 +106,26 @@ async fn serve(
     let grace = config.drain_grace.duration();
     let drain = drain_on_signal(engine.clone(), grace, signals, log.clone());
     engine.runtime().spawn("drain on a signal", Box::pin(drain));
-    // It goes on until the drain is over.
+    let Observed { admin, otlp } = observed;
+    // Both go on until the drain is over.
     let show = || admin::show(admin, config, &engine, &telemetry);
-    let (served, _admin) = match target {
+    let export = || otlp.start(&engine, &telemetry);
+    let (served, _admin, exports) = match target {
         Target::Stdio => {
-            let admin = show()?;
-            (serve_stdio(&server).await, admin)
+            let (admin, exports) = (show()?, export()?);
+            (serve_stdio(&server).await, admin, exports)
         }
         Target::Http(addresses, reach) => {
             let listener = listen(&server, config, &addresses, reach).await?;
-            let admin = show()?;
+            let (admin, exports) = (show()?, export()?);
             greet(&listener, config, admin.as_ref());
             listener.serve().await;
-            (Ok(()), admin)
+            (Ok(()), admin, exports)
         }
     };
     finish_drain(&engine, grace).await;
+    // With what the drain did; nothing else is left that it could block.
+    drop(exports);
     served
 }
 

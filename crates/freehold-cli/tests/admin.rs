@@ -118,6 +118,7 @@ fn settings_that_would_open_it_to_others_or_make_no_sense_are_refused() {
         (["--admin", "nowhere"], "HOST:PORT"),
         (["--admin-token", "a b"], "token"),
         (["--alert-webhook", "https://alerts.test/"], "forwarder"),
+        (["--otlp", "https://collector.test:4318"], "proxy on this machine"),
     ] {
         let (code, _, errors) = run(freehold(&[&["--http", "127.0.0.1:0"], &arguments[..]].concat()));
         assert_eq!(code, Some(2), "{arguments:?}: {errors}");

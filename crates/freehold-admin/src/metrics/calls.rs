@@ -1,6 +1,6 @@
 //! Metrics of calls, sessions, recovery and the watchdog.
 
-use super::text::Exposition;
+use super::exposition::Exposition;
 use crate::{
     limits,
     look::Look,
@@ -10,7 +10,7 @@ use crate::{
 use freehold::{BreakerState, FindingKind, OutcomeKind, Stage};
 use freehold_sync::PermitPool;
 
-pub(super) fn write(out: &mut Exposition, source: &dyn Source, gathered: &Gathered, look: &Look) {
+pub(super) fn write(out: &mut Exposition<'_>, source: &dyn Source, gathered: &Gathered, look: &Look) {
     outcomes(out, look);
     durations(out, &gathered.call_times());
     saturation(out, source, look);
@@ -21,7 +21,7 @@ pub(super) fn write(out: &mut Exposition, source: &dyn Source, gathered: &Gather
     watchdog(out, look);
 }
 
-fn outcomes(out: &mut Exposition, look: &Look) {
+fn outcomes(out: &mut Exposition<'_>, look: &Look) {
     let counters = look.counters;
     let count_of = |name: &str| counters.named().find(|(counter, _)| *counter == name).map_or(0, |(_, n)| n);
     let mut family = out.family("freehold_calls_total");
@@ -41,7 +41,7 @@ fn outcomes(out: &mut Exposition, look: &Look) {
     out.single("freehold_calls_while_holding_total", counters.calls_while_holding);
 }
 
-fn durations(out: &mut Exposition, series: &[CallTimes]) {
+fn durations(out: &mut Exposition<'_>, series: &[CallTimes]) {
     let mut family = out.family("freehold_call_duration_seconds");
     for CallTimes { method, subject, outcome, times } in series {
         let labels = [
@@ -56,7 +56,7 @@ fn durations(out: &mut Exposition, series: &[CallTimes]) {
     }
 }
 
-fn saturation(out: &mut Exposition, source: &dyn Source, look: &Look) {
+fn saturation(out: &mut Exposition<'_>, source: &dyn Source, look: &Look) {
     let mut family = out.family("freehold_calls");
     for stage in [Stage::Arrival, Stage::Queue, Stage::Turn, Stage::Handler, Stage::Question, Stage::Pause] {
         let count = look.calls.iter().filter(|call| call.stage == stage).count();
@@ -72,7 +72,7 @@ fn saturation(out: &mut Exposition, source: &dyn Source, look: &Look) {
     out.single("freehold_queue_saturation_ratio", share(look.most_queued(), limits.queued_per_session));
 }
 
-fn permits(out: &mut Exposition, gathered: &Gathered) {
+fn permits(out: &mut Exposition<'_>, gathered: &Gathered) {
     let pools = gathered.pools();
     // Each looked at once, so that the three figures fit each other.
     let figures: Vec<_> = pools.iter().map(|watched| (&*watched.name, used(&watched.pool))).collect();
@@ -96,7 +96,7 @@ fn used(pool: &PermitPool) -> (u64, u64) {
     (size.saturating_sub(pool.available().into()), size)
 }
 
-fn sessions(out: &mut Exposition, source: &dyn Source, look: &Look) {
+fn sessions(out: &mut Exposition<'_>, source: &dyn Source, look: &Look) {
     let (states, counters) = (look.session_states, look.counters);
     let mut family = out.family("freehold_sessions");
     for (state, count) in
@@ -115,7 +115,7 @@ fn sessions(out: &mut Exposition, source: &dyn Source, look: &Look) {
     out.single("freehold_unknown_notifications_total", counters.unknown_notifications);
 }
 
-fn recovery(out: &mut Exposition, look: &Look) {
+fn recovery(out: &mut Exposition<'_>, look: &Look) {
     let counters = look.counters;
     let mut family = out.family("freehold_recoveries_total");
     for (outcome, count) in [
@@ -130,7 +130,7 @@ fn recovery(out: &mut Exposition, look: &Look) {
     out.single("freehold_breakers_opened_total", counters.breakers_opened);
 }
 
-fn breakers(out: &mut Exposition, look: &Look) {
+fn breakers(out: &mut Exposition<'_>, look: &Look) {
     let mut family = out.family("freehold_breaker_state");
     for breaker in look.breakers.iter().take(limits::BREAKERS) {
         let of = if breaker.of_subject { "subject" } else { "method" };
@@ -145,7 +145,7 @@ fn breakers(out: &mut Exposition, look: &Look) {
     }
 }
 
-fn watchdog(out: &mut Exposition, look: &Look) {
+fn watchdog(out: &mut Exposition<'_>, look: &Look) {
     let blocked =
         look.findings.iter().filter(|f| matches!(f.kind, FindingKind::ThreadBlocked { .. })).count();
     let slow = look.findings.iter().filter(|f| matches!(f.kind, FindingKind::Slow { .. })).count();

@@ -1,6 +1,6 @@
 //! Metrics of locks and of the detector, for the whole process.
 
-use super::text::{Exposition, Labels};
+use super::exposition::{Exposition, Labels};
 use crate::{inspection::ratio, limits, look::Look, telemetry::Gathered};
 use freehold_sync::{
     lock_classes,
@@ -72,7 +72,7 @@ fn by_name() -> BTreeMap<&'static str, OfClass> {
     classes
 }
 
-pub(super) fn write(out: &mut Exposition, gathered: &Gathered, look: &Look) {
+pub(super) fn write(out: &mut Exposition<'_>, gathered: &Gathered, look: &Look) {
     let classes = by_name();
     counted(out, &classes);
     measured(out, &classes);
@@ -80,7 +80,7 @@ pub(super) fn write(out: &mut Exposition, gathered: &Gathered, look: &Look) {
     detector(out, gathered);
 }
 
-fn counted(out: &mut Exposition, classes: &BTreeMap<&'static str, OfClass>) {
+fn counted(out: &mut Exposition<'_>, classes: &BTreeMap<&'static str, OfClass>) {
     type Of = fn(&OfClass) -> u64;
     let families: [(&str, Of); 6] = [
         ("freehold_lock_acquisitions_total", |class| class.acquisitions),
@@ -102,7 +102,7 @@ fn counted(out: &mut Exposition, classes: &BTreeMap<&'static str, OfClass>) {
     }
 }
 
-fn measured(out: &mut Exposition, classes: &BTreeMap<&'static str, OfClass>) {
+fn measured(out: &mut Exposition<'_>, classes: &BTreeMap<&'static str, OfClass>) {
     let mut family = out.family("freehold_lock_wait_seconds");
     let mut write = |labels: Labels<'_>, times: &Histogram| {
         let (buckets, beyond) = exported(times);
@@ -133,7 +133,7 @@ fn exported(times: &Histogram) -> (Vec<(f64, u64)>, u64) {
     (buckets.to_vec(), times.buckets[from..].iter().sum())
 }
 
-fn present(out: &mut Exposition, look: &Look, classes: &BTreeMap<&'static str, OfClass>) {
+fn present(out: &mut Exposition<'_>, look: &Look, classes: &BTreeMap<&'static str, OfClass>) {
     let mut now: BTreeMap<&str, (usize, usize)> = classes.keys().map(|class| (*class, (0, 0))).collect();
     for (lock, holders, waiters) in look.observation.locks() {
         let room = now.len() < limits::CLASSES || now.contains_key(lock.class);
@@ -151,7 +151,7 @@ fn present(out: &mut Exposition, look: &Look, classes: &BTreeMap<&'static str, O
     }
 }
 
-fn detector(out: &mut Exposition, gathered: &Gathered) {
+fn detector(out: &mut Exposition<'_>, gathered: &Gathered) {
     let global = metrics::global();
     let mut family = out.family("freehold_deadlocks_total");
     for (grade, count) in

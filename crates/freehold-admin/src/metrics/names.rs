@@ -184,5 +184,10 @@ pub const METRICS: &[Metric] = &[
     ),
     // Its own.
     metric("freehold_alerts_total", Counter, "Alerts by result: delivered, failed, lost."),
+    metric(
+        "freehold_otlp_exports_total",
+        Counter,
+        "Exports to a collector of OpenTelemetry by result: delivered, rejected (in part), failed, skipped.",
+    ),
     metric("freehold_look_seconds", Gauge, "What the last look at sessions, calls and locks took."),
 ];

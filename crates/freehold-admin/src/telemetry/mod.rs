@@ -1,8 +1,10 @@
 //! What is gathered while the engine runs: one observer of its events, one subscription to those of the locks.
 
+mod exports;
 mod journal;
 mod times;
 
+pub(crate) use exports::ExportCounts;
 pub use journal::WatchPoolError;
 pub(crate) use journal::{KeptChange, KeptReport, KeptViolation, Rings, WatchedPool, classes_of};
 pub(crate) use times::{BOUNDS, CallTimes, Distribution};
@@ -51,6 +53,7 @@ pub(crate) struct Gathered {
     times: CallTimesTable,
     journal: ScopedMutex<Journal, lock_order::Journal>,
     outlets: Outlets,
+    exports: ExportCounts,
     /// When the last thing happened that a page should show at once.
     news: watch::Sender<Option<Instant>>,
     started: Instant,
@@ -128,6 +131,7 @@ impl Telemetry {
             times: CallTimesTable::default(),
             journal: ScopedMutex::default(),
             outlets: Outlets::new(outlets),
+            exports: ExportCounts::default(),
             news: watch::Sender::new(None),
             started: TokioRuntime.now(),
             subscription: OnceLock::new(),
@@ -256,5 +260,9 @@ impl Gathered {
 
     pub(crate) fn alerts(&self) -> AlertCounts {
         self.outlets.counts()
+    }
+
+    pub(crate) fn exports(&self) -> &ExportCounts {
+        &self.exports
     }
 }

@@ -22,7 +22,8 @@ pub(crate) fn freehold(arguments: &[&str]) -> Command {
 pub(crate) fn other(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_freehold"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("FREEHOLD_") {
+        let name = name.to_string_lossy().into_owned();
+        if ["FREEHOLD_", "OTEL_"].iter().any(|own| name.starts_with(own)) {
             command.env_remove(name);
         }
     }
