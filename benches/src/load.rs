@@ -1,11 +1,13 @@
-//! Load in a closed loop: every connection sends its next echo as soon as the last one was answered and checked.
+//! Load in a closed loop: every connection sends its next call as soon as the last one was answered and checked.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
+use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -14,7 +16,7 @@ use crate::mcp_connection::McpConnection;
 use crate::mcp_requests::Era;
 use crate::stats::Latency;
 
-/// An echo that takes longer than this after the end of the window counts as never answered.
+/// A call that takes longer than this after the end of the window counts as never answered.
 const LAST_ANSWER_WITHIN: Duration = Duration::from_secs(10);
 const LATENCIES_AT_FIRST: usize = 16 * 1024;
 
@@ -34,7 +36,7 @@ pub enum Sessions {
 pub struct LoadPlan {
     /// Where the server listens.
     pub port: u16,
-    /// How many connections, each with one echo in flight.
+    /// How many connections, each with one call in flight.
     pub connections: u32,
     /// Numbers of the connections begin here.
     pub first_number: u32,
@@ -44,12 +46,33 @@ pub struct LoadPlan {
     pub warm_up: Duration,
     /// Length of the window.
     pub measure: Duration,
+    /// What is asked for.
+    pub answers: Answers,
+}
+
+/// How calls are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Answers {
+    /// An echo alone: JSON, but for servers that always answer with event streams.
+    Plain,
+    /// Progress, then the answer: an event stream.
+    Streamed,
+}
+
+impl fmt::Display for Answers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Plain => "plain",
+            Self::Streamed => "streamed",
+        })
+    }
 }
 
 /// What was seen in the window.
 #[derive(Debug, Clone, Copy)]
 pub struct LoadReport {
-    /// Echoes answered, every one of them checked.
+    /// Calls answered, every one of them checked.
     pub requests: u64,
     /// How long the window really was.
     pub elapsed: Duration,
@@ -57,7 +80,7 @@ pub struct LoadReport {
     pub server_cpu: Duration,
     /// How long the server was kept waiting for its core in the window.
     pub server_waited: Duration,
-    /// Time from sending an echo to the end of its answer.
+    /// Time from sending a call to the end of its answer.
     pub latency: Latency,
 }
 
@@ -100,8 +123,8 @@ pub async fn run(plan: &LoadPlan, server: CpuClock) -> Result<LoadReport> {
     phase.set(Phase::STOP);
     let latencies = timeout(LAST_ANSWER_WITHIN, collect(&mut workers))
         .await
-        .with_context(|| format!("an echo was not answered within {LAST_ANSWER_WITHIN:?}"))??;
-    ensure!(!latencies.is_empty(), "no echo was answered in the window");
+        .with_context(|| format!("a call was not answered within {LAST_ANSWER_WITHIN:?}"))??;
+    ensure!(!latencies.is_empty(), "no call was answered in the window");
     Ok(LoadReport {
         requests: latencies.len() as u64,
         elapsed,
@@ -115,7 +138,7 @@ async fn start_workers(plan: &LoadPlan, phase: &Arc<Phase>) -> Result<JoinSet<Wo
     let mut workers = JoinSet::new();
     for number in plan.first_number..plan.first_number + plan.connections {
         let connection = connect(plan, number).await?;
-        workers.spawn(work(connection, number, plan.sessions.clone(), Arc::clone(phase)));
+        workers.spawn(work(connection, number, plan.clone(), Arc::clone(phase)));
     }
     Ok(workers)
 }
@@ -136,23 +159,20 @@ struct WorkerReport {
     failure: Option<anyhow::Error>,
 }
 
-async fn work(
-    mut connection: McpConnection,
-    number: u32,
-    sessions: Sessions,
-    phase: Arc<Phase>,
-) -> WorkerReport {
+async fn work(mut connection: McpConnection, number: u32, plan: LoadPlan, phase: Arc<Phase>) -> WorkerReport {
     let mut latencies = Vec::with_capacity(LATENCIES_AT_FIRST);
-    let mut failure = echo_until_stopped(&mut connection, number, &phase, &mut latencies).await.err();
-    if failure.is_none() && matches!(sessions, Sessions::Own) {
+    let mut failure =
+        call_until_stopped(&mut connection, number, plan.answers, &phase, &mut latencies).await.err();
+    if failure.is_none() && matches!(plan.sessions, Sessions::Own) {
         failure = connection.end_session().await.err();
     }
     WorkerReport { latencies, failure }
 }
 
-async fn echo_until_stopped(
+async fn call_until_stopped(
     connection: &mut McpConnection,
     number: u32,
+    answers: Answers,
     phase: &Phase,
     latencies: &mut Vec<Duration>,
 ) -> Result<()> {
@@ -164,7 +184,10 @@ async fn echo_until_stopped(
         text.clear();
         write!(text, "connection {number:05} echo {sequence:08}")?;
         let sent = Instant::now();
-        connection.echo(&text).await?;
+        match answers {
+            Answers::Plain => connection.echo(&text).await?,
+            Answers::Streamed => connection.progress().await?,
+        }
         if phase.get() == Phase::MEASURE {
             latencies.push(sent.elapsed());
         }

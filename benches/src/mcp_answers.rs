@@ -53,6 +53,35 @@ pub fn check_call(response: &Response<'_>, era: Era, id: u64, text: Option<&str>
     })
 }
 
+#[derive(Deserialize)]
+struct Progress<'a> {
+    #[serde(borrow)]
+    method: Cow<'a, str>,
+    params: Token,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Token {
+    progress_token: u64,
+}
+
+/// Checks that this is an event stream that begins with progress of the call with this id.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub fn check_progress(response: &Response<'_>, id: u64) -> Result<()> {
+    ensure!(response.content == ContentKind::EventStream, "the answer is no event stream");
+    let first = Events::of(response.body).next().context("an event stream without events")?;
+    let progress: Progress<'_> = serde_json::from_slice(&first)
+        .with_context(|| format!("no progress: {}", String::from_utf8_lossy(&first)))?;
+    ensure!(progress.method == "notifications/progress", "{} instead of progress", progress.method);
+    let token = progress.params.progress_token;
+    ensure!(token == id, "progress of call {token} instead of {id}");
+    Ok(())
+}
+
 /// Checks that this answers the request with this id with any result.
 ///
 /// # Errors
@@ -105,7 +134,7 @@ fn result_of<'a, R: Deserialize<'a>>(answer: &'a [u8], id: u64) -> Result<R> {
 
 #[cfg(test)]
 mod tests {
-    use super::check_call;
+    use super::{check_call, check_progress};
     use crate::http_client::{ContentKind, Response};
     use crate::mcp_requests::Era;
 
@@ -138,6 +167,26 @@ mod tests {
             assert_eq!(verdict(status, ContentKind::Json, &body, era), expected, "{status} {era} {body}");
         }
         assert!(!verdict(200, ContentKind::Other, RIGHT, Era::Session));
+    }
+
+    #[test]
+    fn progress_comes_first() {
+        let progress = |token: u64| {
+            format!(
+                r#"data: {{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{token},"progress":1}}}}"#
+            )
+        };
+        let rows = [
+            (ContentKind::EventStream, format!("{}\n\ndata: {RIGHT}\n\n", progress(4)), true),
+            (ContentKind::EventStream, format!("{}\n\ndata: {RIGHT}\n\n", progress(5)), false),
+            (ContentKind::EventStream, format!("data: {RIGHT}\n\n{}\n\n", progress(4)), false),
+            (ContentKind::EventStream, String::new(), false),
+            (ContentKind::Json, RIGHT.to_owned(), false),
+        ];
+        for (content, body, expected) in rows {
+            let response = Response { status: 200, content, session: None, body: body.as_bytes() };
+            assert_eq!(check_progress(&response, 4).is_ok(), expected, "{body}");
+        }
     }
 
     #[test]

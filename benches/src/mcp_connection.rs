@@ -3,11 +3,14 @@
 use anyhow::{Context, Result, ensure};
 
 use crate::http_client::HttpConnection;
-use crate::mcp_answers::{check_call, check_result};
+use crate::mcp_answers::{check_call, check_progress, check_result};
 use crate::mcp_requests::{Era, RequestWriter, ToolCall};
 
 /// Request ids of different connections never meet, since they may share a session.
 const IDS_PER_CONNECTION: u64 = 1 << 32;
+
+/// Of the message of progress: about as long as the text of an echo.
+const PROGRESS_BYTES: usize = 32;
 
 /// A keep-alive connection to the server under test, one request at a time.
 #[derive(Debug)]
@@ -85,6 +88,19 @@ impl McpConnection {
     /// What is wrong with the answer, or with the connection.
     pub async fn slow(&mut self, milliseconds: u64) -> Result<()> {
         self.call(ToolCall::Slow(milliseconds), None).await
+    }
+
+    /// Calls `flood` for one notification of progress, and checks that it comes before the answer, in an event stream.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the answer, or with the connection.
+    pub async fn progress(&mut self) -> Result<()> {
+        let id = self.take_id();
+        self.http.send(self.writer.tool_call(id, ToolCall::Flood { n: 1, bytes: PROGRESS_BYTES })).await?;
+        let response = self.http.receive().await?;
+        check_progress(&response, id)?;
+        check_call(&response, self.era, id, Some("1 notifications"))
     }
 
     /// Calls `flood` and reads nothing. Returns the id of the request, and the connection, on which only raw bytes are

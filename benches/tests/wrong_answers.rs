@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use freehold_benches::cpu_time::CpuClock;
-use freehold_benches::load::{self, LoadPlan, Sessions};
+use freehold_benches::load::{self, Answers, LoadPlan, Sessions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -74,6 +74,7 @@ async fn check(third: Third, accepted: bool) {
         sessions: Sessions::None,
         warm_up: Duration::ZERO,
         measure: Duration::from_millis(50),
+        answers: Answers::Plain,
     };
     let server = tokio::spawn(serve(listener, third));
     let report = load::run(&plan, CpuClock::of(std::process::id()).unwrap()).await;

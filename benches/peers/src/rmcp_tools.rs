@@ -72,7 +72,7 @@ impl BenchTools {
                 break;
             }
         }
-        Ok(CallToolResult::success(vec![ContentBlock::text(format!("sent {n}"))]))
+        Ok(CallToolResult::success(vec![ContentBlock::text(format!("{n} notifications"))]))
     }
 }
 

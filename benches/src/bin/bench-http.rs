@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use freehold_benches::load::{self, LoadPlan, LoadReport, Sessions};
+use freehold_benches::load::{self, Answers, LoadPlan, LoadReport, Sessions};
 use freehold_benches::mcp_requests::Era;
 use freehold_benches::server_binaries::{Server, ServerOptions};
 use freehold_benches::server_process::ServerProcess;
@@ -30,6 +30,9 @@ struct Options {
     /// Numbers of connections to measure with
     #[arg(long, value_delimiter = ',', default_value = "16,64")]
     connections: Vec<u32>,
+    /// How calls are answered: an echo alone, or after one notification of progress, in an event stream
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "plain,streamed")]
+    answers: Vec<Answers>,
     /// Servers to measure
     #[arg(
         long,
@@ -45,11 +48,12 @@ struct Options {
     server: ServerOptions,
 }
 
-/// One server in one way of speaking MCP, at one number of connections, with all its rounds.
+/// One server in one way of speaking MCP and of answering, at one number of connections, with all its rounds.
 #[derive(Debug, Serialize)]
 struct Subject {
     server: Server,
     era: Era,
+    answers: Answers,
     connections: u32,
     rounds: Vec<Round>,
 }
@@ -110,20 +114,23 @@ async fn start_servers(options: &Options) -> Result<Vec<ServerProcess>> {
 fn subjects(options: &Options) -> Vec<Subject> {
     let mut subjects = Vec::new();
     for &connections in &options.connections {
-        for era in [Era::Session, Era::Stateless] {
-            for &server in options.servers.iter().filter(|&&server| speaks(server, era)) {
-                subjects.push(Subject { server, era, connections, rounds: Vec::new() });
+        for &answers in &options.answers {
+            for era in [Era::Session, Era::Stateless] {
+                for &server in options.servers.iter().filter(|&&server| speaks(server, era, answers)) {
+                    subjects.push(Subject { server, era, answers, connections, rounds: Vec::new() });
+                }
             }
         }
     }
     subjects
 }
 
-fn speaks(server: Server, era: Era) -> bool {
+fn speaks(server: Server, era: Era, answers: Answers) -> bool {
     match server {
         Server::Floor | Server::Freehold | Server::FreeholdRmcp => true,
         Server::RmcpStateful => era == Era::Session,
-        Server::RmcpStateless => era == Era::Stateless,
+        // It is told to answer JSON.
+        Server::RmcpStateless => era == Era::Stateless && answers == Answers::Plain,
     }
 }
 
@@ -137,18 +144,21 @@ async fn measure_once(options: &Options, servers: &[ServerProcess], subject: &Su
         sessions: if subject.era == Era::Session { Sessions::Own } else { Sessions::None },
         warm_up: Duration::try_from_secs_f64(options.warm_up)?,
         measure: Duration::try_from_secs_f64(options.seconds)?,
+        answers: subject.answers,
     };
-    load::run(&plan, server.cpu())
-        .await
-        .with_context(|| format!("{} ({}, {} connections)", subject.server, subject.era, subject.connections))
+    load::run(&plan, server.cpu()).await.with_context(|| {
+        let Subject { server, era, answers, connections, .. } = subject;
+        format!("{server} ({era}, {answers}, {connections} connections)")
+    })
 }
 
 fn table(subjects: &[Subject]) -> Table {
     let mut table = Table::new(
-        2,
+        3,
         [
             "server",
             "form",
+            "answers",
             "connections",
             "CPU µs/request",
             "min",
@@ -166,6 +176,7 @@ fn table(subjects: &[Subject]) -> Table {
         table.push([
             subject.server.to_string(),
             subject.era.to_string(),
+            subject.answers.to_string(),
             subject.connections.to_string(),
             format!("{:.2}", median(of(|round| round.cpu_us_per_request))),
             format!("{low:.2}"),
@@ -183,7 +194,8 @@ fn table(subjects: &[Subject]) -> Table {
 /// The median of the ratios within each round, so that what disturbs a whole round cancels out.
 fn ratio_to_floor(subject: &Subject, subjects: &[Subject]) -> Option<f64> {
     let floor = subjects.iter().find(|other| {
-        other.server == Server::Floor && other.era == subject.era && other.connections == subject.connections
+        let alike = |subject: &Subject| (subject.era, subject.answers, subject.connections);
+        other.server == Server::Floor && alike(other) == alike(subject)
     })?;
     let pairs = subject.rounds.iter().zip(&floor.rounds);
     Some(median(pairs.map(|(own, floor)| own.cpu_us_per_request / floor.cpu_us_per_request)))

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Parser;
 use freehold_benches::cpu_time::CpuClock;
-use freehold_benches::load::{self, LoadPlan, LoadReport, Sessions};
+use freehold_benches::load::{self, Answers, LoadPlan, LoadReport, Sessions};
 use freehold_benches::mcp_connection::McpConnection;
 use freehold_benches::mcp_requests::Era;
 use freehold_benches::run;
@@ -64,6 +64,7 @@ async fn generate(options: Options) -> Result<LoadReport> {
         sessions: sessions(&options).await?,
         warm_up: Duration::try_from_secs_f64(options.warm_up)?,
         measure: Duration::try_from_secs_f64(options.seconds)?,
+        answers: Answers::Plain,
     };
     let clock = CpuClock::of(options.pid.unwrap_or_else(std::process::id))?;
     load::run(&plan, clock).await

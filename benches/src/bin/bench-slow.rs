@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use freehold_benches::load::{self, LoadPlan, LoadReport, Sessions};
+use freehold_benches::load::{self, Answers, LoadPlan, LoadReport, Sessions};
 use freehold_benches::mcp_connection::McpConnection;
 use freehold_benches::mcp_requests::Era;
 use freehold_benches::server_binaries::{Server, ServerOptions};
@@ -203,6 +203,7 @@ impl<'a> Bench<'a> {
             sessions: Sessions::Joined(self.echo_session.clone()),
             warm_up: Duration::from_millis(200),
             measure: Duration::try_from_secs_f64(self.options.seconds)?,
+            answers: Answers::Plain,
         };
         load::run(&plan, self.server.cpu()).await
     }
