@@ -16,6 +16,8 @@ pub enum Server {
     Floor,
     /// Freehold's own `peer` example.
     Freehold,
+    /// The same, with telemetry and an admin server.
+    FreeholdWatched,
     /// A handler of the official SDK on Freehold's transports.
     FreeholdRmcp,
     /// The official SDK with sessions and event streams.
@@ -29,6 +31,7 @@ impl Server {
         match self {
             Self::Floor => "hyper-floor",
             Self::Freehold => "examples/peer",
+            Self::FreeholdWatched => "examples/peer_watched",
             Self::FreeholdRmcp => "examples/peer_rmcp",
             Self::RmcpStateful => "rmcp-stateful",
             Self::RmcpStateless => "rmcp-stateless",
@@ -38,6 +41,9 @@ impl Server {
     fn build_command(self) -> &'static str {
         match self {
             Self::Freehold => "cargo build --release -p freehold-mcp --example peer",
+            Self::FreeholdWatched => {
+                "cargo build --release -p freehold-admin --features mcp --example peer_watched"
+            }
             Self::FreeholdRmcp => "cargo build --release -p freehold-rmcp --example peer_rmcp",
             _ => "cargo build --release --manifest-path benches/peers/Cargo.toml",
         }
@@ -49,6 +55,7 @@ impl fmt::Display for Server {
         f.pad(match self {
             Self::Floor => "floor",
             Self::Freehold => "freehold",
+            Self::FreeholdWatched => "freehold-watched",
             Self::FreeholdRmcp => "freehold-rmcp",
             Self::RmcpStateful => "rmcp-stateful",
             Self::RmcpStateless => "rmcp-stateless",
@@ -93,7 +100,7 @@ impl ServerOptions {
     fn candidates(&self, server: Server) -> Result<Vec<PathBuf>> {
         let chosen = match server {
             Server::Freehold => self.freehold.clone(),
-            Server::FreeholdRmcp => None,
+            Server::FreeholdWatched | Server::FreeholdRmcp => None,
             _ => self.peers.as_ref().map(|folder| folder.join(server.program())),
         };
         if let Some(path) = chosen {
@@ -102,7 +109,9 @@ impl ServerOptions {
         let beside = env::current_exe()?.with_file_name(server.program());
         let benches = Path::new(env!("CARGO_MANIFEST_DIR"));
         let folder = match server {
-            Server::Freehold | Server::FreeholdRmcp => benches.with_file_name("target/release"),
+            Server::Freehold | Server::FreeholdWatched | Server::FreeholdRmcp => {
+                benches.with_file_name("target/release")
+            }
             _ => benches.join("peers/target/release"),
         };
         Ok(vec![beside, folder.join(server.program())])

@@ -127,7 +127,7 @@ fn subjects(options: &Options) -> Vec<Subject> {
 
 fn speaks(server: Server, era: Era, answers: Answers) -> bool {
     match server {
-        Server::Floor | Server::Freehold | Server::FreeholdRmcp => true,
+        Server::Floor | Server::Freehold | Server::FreeholdWatched | Server::FreeholdRmcp => true,
         Server::RmcpStateful => era == Era::Session,
         // It is told to answer JSON.
         Server::RmcpStateless => era == Era::Stateless && answers == Answers::Plain,
