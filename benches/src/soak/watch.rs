@@ -103,13 +103,15 @@ pub struct Rest {
 
 impl Rest {
     async fn look(server: &Served, took: Duration) -> Result<Self> {
+        // Before the scrape, whose connection may not be closed at once.
+        let handles = server.handles()?;
         let metrics = server.scrape().await?;
         Ok(Self {
             took,
             sessions: metrics.total("freehold_sessions", &[])?,
             calls: metrics.total("freehold_calls_in_flight", &[])?,
             locks: metrics.sum("freehold_lock_holders", &[]) + metrics.sum("freehold_lock_waiters", &[]),
-            handles: server.handles()?,
+            handles,
             resident: server.resident_bytes()?,
             metrics,
         })
