@@ -70,14 +70,9 @@ async fn send(clients: Clients, mixture: Mixture, number: u64, planned: Instant)
 
 /// How many are due after so long.
 #[must_use]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "far below 2^52, and positive")]
 pub fn count(rate: f64, after: Duration) -> u64 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "far below 2^52, and positive"
-    )]
-    let count = (rate * after.as_secs_f64()) as u64;
-    count
+    (rate * after.as_secs_f64()) as u64
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]

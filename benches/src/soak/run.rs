@@ -83,14 +83,13 @@ pub async fn run(plan: &Plan) -> Result<Summary> {
         audit,
         ended: end(&mut bench.server).await?,
     };
-    Summary::of(plan, &seen)
+    Ok(Summary::of(plan, &seen))
 }
 
 /// How many of `all` fall into `part` of `whole`.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most all of them")]
 fn share(all: u32, part: Duration, whole: Duration) -> u32 {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most all of them")]
-    let share = (f64::from(all) * part.as_secs_f64() / whole.as_secs_f64()) as u32;
-    share
+    (f64::from(all) * part.as_secs_f64() / whole.as_secs_f64()) as u32
 }
 
 async fn start(plan: &Plan) -> Result<Bench> {

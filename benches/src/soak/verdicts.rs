@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use anyhow::Result;
 use serde::Serialize;
 
 use super::books::Books;
@@ -52,7 +51,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub(super) fn of(plan: &Plan, seen: &Seen) -> Result<Self> {
+    pub(super) fn of(plan: &Plan, seen: &Seen) -> Self {
         let cycle = &seen.cycle;
         let mut verdicts = Verdicts::default();
         verdicts.of_load(seen);
@@ -64,7 +63,7 @@ impl Summary {
         verdicts.of_memory(seen);
         verdicts.of_the_end(seen);
         let tallies = seen.before.iter().chain([&cycle.tally]);
-        Ok(Self {
+        Self {
             seconds: plan.span.as_secs_f64(),
             sessions: plan.sessions,
             seed: plan.seed,
@@ -75,7 +74,7 @@ impl Summary {
             lag: Latency::of(cycle.tally.lag.clone()),
             verdicts: verdicts.0,
             complaints: tallies.flat_map(|tally| tally.complaints.iter().cloned()).collect(),
-        })
+        }
     }
 
     /// Whether all is as it must be.
