@@ -1,6 +1,7 @@
 //! An HTTP/1.1 client that costs little: one keep-alive connection, one request at a time, bodies with a length or in
 //! chunks.
 
+use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 use std::ops::Range;
 
@@ -39,6 +40,17 @@ pub struct Response<'a> {
     pub body: &'a [u8],
 }
 
+/// What a connection has to read between two requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Idle {
+    /// Nothing, as it should be.
+    Quiet,
+    /// Its end: the server has closed it.
+    Closed,
+    /// Something that nobody asked for.
+    Unasked,
+}
+
 /// A keep-alive connection to a server on loopback.
 #[derive(Debug)]
 pub struct HttpConnection {
@@ -72,7 +84,7 @@ impl HttpConnection {
         self.stream.write_all(request).await.context("cannot send a request")
     }
 
-    /// Reads one whole answer.
+    /// Reads one whole answer. Cancel safe: what had arrived is read again by the next call.
     ///
     /// # Errors
     ///
@@ -98,6 +110,19 @@ impl HttpConnection {
     /// When the connection was reset.
     pub async fn receive_raw(&mut self, into: &mut [u8]) -> Result<usize> {
         Ok(self.stream.read(into).await?)
+    }
+
+    /// Looks what there is to read although no answer is due; waits for nothing.
+    pub fn idle(&mut self) -> Idle {
+        if self.input.len() > self.consumed {
+            return Idle::Unasked;
+        }
+        match self.stream.try_read(&mut [0]) {
+            Ok(0) => Idle::Closed,
+            Ok(_) => Idle::Unasked,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Idle::Quiet,
+            Err(_) => Idle::Closed,
+        }
     }
 
     async fn receive_head(&mut self) -> Result<Head> {

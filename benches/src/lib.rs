@@ -1,5 +1,6 @@
 //! Load generator and measurements of Freehold over HTTP; the programs are in `src/bin`, the manual in `README.md`.
 
+pub mod child_server;
 pub mod cpu_time;
 pub mod designs;
 pub mod echo_engine;
@@ -16,6 +17,7 @@ pub mod report;
 pub mod run;
 pub mod server_binaries;
 pub mod server_process;
+pub mod soak;
 pub mod stats;
 pub mod sync;
 pub mod table;

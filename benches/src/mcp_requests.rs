@@ -41,13 +41,16 @@ impl fmt::Display for Era {
     }
 }
 
-/// A call of one of the tools that every server under test offers.
+/// A call of a tool: one of the three that every server under test offers, or of the ledger, which `freehold serve` has.
+/// No text in one may need escaping in JSON.
 #[derive(Debug, Clone, Copy)]
 pub enum ToolCall<'a> {
-    /// Answers the text, which must need no escaping in JSON.
+    /// Answers the text.
     Echo(&'a str),
     /// Answers after so many milliseconds.
     Slow(u64),
+    /// The same, and asks for progress.
+    SlowWithProgress(u64),
     /// Sends `n` progress notifications of `bytes` each, then answers.
     Flood {
         /// How many notifications.
@@ -55,22 +58,54 @@ pub enum ToolCall<'a> {
         /// How long each one's message is.
         bytes: usize,
     },
+    /// Opens an account of the ledger.
+    OpenAccount {
+        /// Whose it is.
+        owner: &'a str,
+        /// What is paid in.
+        balance: u64,
+    },
+    /// Moves one cent, which is under way for a while.
+    Transfer {
+        /// The account that pays.
+        from: &'a str,
+        /// The account that receives.
+        to: &'a str,
+        /// For how long, in milliseconds.
+        pause_ms: u64,
+    },
+    /// Counts the money.
+    Audit,
 }
 
 impl ToolCall<'_> {
     fn name(self) -> &'static str {
         match self {
             Self::Echo(_) => "echo",
-            Self::Slow(_) => "slow",
+            Self::Slow(_) | Self::SlowWithProgress(_) => "slow",
             Self::Flood { .. } => "flood",
+            Self::OpenAccount { .. } => "open_account",
+            Self::Transfer { .. } => "transfer",
+            Self::Audit => "audit",
         }
+    }
+
+    fn wants_progress(self) -> bool {
+        matches!(self, Self::Flood { .. } | Self::SlowWithProgress(_))
     }
 
     fn write_arguments(self, out: &mut Vec<u8>) {
         match self {
             Self::Echo(text) => put(out, format_args!(r#"{{"text":"{text}"}}"#)),
-            Self::Slow(ms) => put(out, format_args!(r#"{{"ms":{ms}}}"#)),
+            Self::Slow(ms) | Self::SlowWithProgress(ms) => put(out, format_args!(r#"{{"ms":{ms}}}"#)),
             Self::Flood { n, bytes } => put(out, format_args!(r#"{{"n":{n},"bytes":{bytes}}}"#)),
+            Self::OpenAccount { owner, balance } => {
+                put(out, format_args!(r#"{{"owner":"{owner}","balance":{balance}}}"#));
+            }
+            Self::Transfer { from, to, pause_ms } => {
+                put(out, format_args!(r#"{{"from":"{from}","to":"{to}","amount":1,"pause_ms":{pause_ms}}}"#));
+            }
+            Self::Audit => put(out, format_args!("{{}}")),
         }
     }
 }
@@ -123,7 +158,25 @@ impl RequestWriter {
         self.post("notifications/initialized", None)
     }
 
-    /// `tools/call`. A flood asks for progress.
+    /// `notifications/cancelled` for the request with this id.
+    pub fn cancelled(&mut self, id: u64) -> &[u8] {
+        const METHOD: &str = "notifications/cancelled";
+        self.body.clear();
+        put(
+            &mut self.body,
+            format_args!(r#"{{"jsonrpc":"2.0","method":"{METHOD}","params":{{"requestId":{id}}}}}"#),
+        );
+        self.post(METHOD, None)
+    }
+
+    /// `ping`.
+    pub fn ping(&mut self, id: u64) -> &[u8] {
+        self.body.clear();
+        put(&mut self.body, format_args!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#));
+        self.post("ping", None)
+    }
+
+    /// `tools/call`.
     pub fn tool_call(&mut self, id: u64, call: ToolCall<'_>) -> &[u8] {
         let name = call.name();
         self.body.clear();
@@ -134,7 +187,7 @@ impl RequestWriter {
             ),
         );
         call.write_arguments(&mut self.body);
-        let token = matches!(call, ToolCall::Flood { .. }).then_some(id);
+        let token = call.wants_progress().then_some(id);
         write_meta(&mut self.body, self.era, token);
         self.body.extend_from_slice(b"}}");
         self.post("tools/call", Some(name))
@@ -142,9 +195,21 @@ impl RequestWriter {
 
     /// DELETE, which ends the session.
     pub fn end_session(&mut self) -> &[u8] {
+        self.without_body("DELETE")
+    }
+
+    /// GET, which opens the session's own stream.
+    pub fn listen(&mut self) -> &[u8] {
+        self.without_body("GET")
+    }
+
+    fn without_body(&mut self, verb: &str) -> &[u8] {
         self.request.clear();
         let port = self.port;
-        put(&mut self.request, format_args!("DELETE /mcp HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"));
+        put(
+            &mut self.request,
+            format_args!("{verb} /mcp HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: text/event-stream\r\n"),
+        );
         self.put_session_headers();
         self.request.extend_from_slice(b"\r\n");
         &self.request
@@ -234,6 +299,19 @@ mod tests {
                 ToolCall::Flood { n: 2, bytes: 9 },
                 json!({"name": "flood", "arguments": {"n": 2, "bytes": 9}, "_meta": {"progressToken": 7}}),
             ),
+            (
+                ToolCall::SlowWithProgress(5),
+                json!({"name": "slow", "arguments": {"ms": 5}, "_meta": {"progressToken": 7}}),
+            ),
+            (
+                ToolCall::OpenAccount { owner: "o", balance: 3 },
+                json!({"name": "open_account", "arguments": {"owner": "o", "balance": 3}}),
+            ),
+            (
+                ToolCall::Transfer { from: "a", to: "b", pause_ms: 5 },
+                json!({"name": "transfer", "arguments": {"from": "a", "to": "b", "amount": 1, "pause_ms": 5}}),
+            ),
+            (ToolCall::Audit, json!({"name": "audit", "arguments": {}})),
         ];
         for (call, params) in rows {
             let mut writer = RequestWriter::new(Era::Session, 1);
@@ -263,7 +341,11 @@ mod tests {
         let mut writer = RequestWriter::new(Era::Session, 1);
         assert_eq!(body(writer.initialize(1))["params"]["protocolVersion"], "2025-11-25");
         writer.set_session("s1".to_owned());
-        for request in [writer.initialized().to_vec(), writer.end_session().to_vec()] {
+        assert_eq!(body(writer.cancelled(8))["params"], json!({"requestId": 8}));
+        assert_eq!(body(writer.ping(9)), json!({"jsonrpc": "2.0", "id": 9, "method": "ping"}));
+        let requests =
+            [writer.initialized().to_vec(), writer.end_session().to_vec(), writer.listen().to_vec()];
+        for request in requests {
             let text = String::from_utf8(request).unwrap();
             assert!(text.contains("Mcp-Session-Id: s1\r\n"), "{text}");
         }

@@ -1,4 +1,6 @@
-//! The limit on open files, which the servers started by us inherit.
+//! The limit on open files, which the servers started by us inherit, and how many a process has open.
+
+use std::fs;
 
 use anyhow::{Context, Result, bail};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -19,4 +21,15 @@ pub fn raise_limit(needed: u64) -> Result<u64> {
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("cannot raise the limit on open files")?;
     }
     Ok(hard)
+}
+
+/// How many files, sockets included, a process has open at this moment.
+///
+/// # Errors
+///
+/// When the process has ended.
+pub fn count(process: u32) -> Result<usize> {
+    let path = format!("/proc/{process}/fd");
+    let entries = fs::read_dir(&path).with_context(|| format!("cannot read {path}"))?;
+    Ok(entries.count())
 }

@@ -28,6 +28,15 @@ pub fn exit_code(result: Result<()>) -> ExitCode {
 /// Those of the measurement, and being told to stop.
 pub fn on_one_core<T>(core: usize, measurement: impl Future<Output = Result<T>>) -> Result<T> {
     pinning::pin_to(core)?;
+    on_one_thread(measurement)
+}
+
+/// The same, on whichever core is free.
+///
+/// # Errors
+///
+/// As there.
+pub fn on_one_thread<T>(measurement: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?

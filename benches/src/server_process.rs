@@ -1,20 +1,17 @@
-//! A server under test as a child process, pinned to its core, ended when dropped.
+//! A server under test, pinned to its core.
 
-use std::net::{Ipv4Addr, TcpListener};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
-use tokio::net::TcpStream;
+use anyhow::{Context, Result, bail};
 use tokio::time::{Instant, sleep};
 
+use crate::child_server::{ChildServer, free_port};
 use crate::cpu_time::CpuClock;
 use crate::memory;
 use crate::pinning::start_pinned;
 use crate::server_binaries::{Server, ServerOptions};
 
-const READY_WITHIN: Duration = Duration::from_secs(10);
-const READY_POLL: Duration = Duration::from_millis(10);
 const QUIET_WITHIN: Duration = Duration::from_secs(20);
 const QUIET_WINDOW: Duration = Duration::from_millis(50);
 /// A server that uses less than this in a `QUIET_WINDOW` (2%) has nothing to do.
@@ -24,8 +21,7 @@ const QUIET_CPU: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub struct ServerProcess {
     server: Server,
-    child: Child,
-    port: u16,
+    child: ChildServer,
     cpu: CpuClock,
 }
 
@@ -43,10 +39,9 @@ impl ServerProcess {
         let child = start_pinned(options.server_core, || {
             command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))
         })?;
+        let child = ChildServer::ready(server.to_string(), child, port).await?;
         let cpu = CpuClock::of(child.id())?;
-        let mut process = Self { server, child, port, cpu };
-        process.wait_until_ready().await?;
-        Ok(process)
+        Ok(Self { server, child, cpu })
     }
 
     /// Which server this is.
@@ -58,7 +53,7 @@ impl ServerProcess {
     /// Where it listens, on loopback.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port
+        self.child.port()
     }
 
     /// Its CPU clock.
@@ -94,30 +89,4 @@ impl ServerProcess {
         }
         bail!("{} is still busy after {QUIET_WITHIN:?}", self.server)
     }
-
-    async fn wait_until_ready(&mut self) -> Result<()> {
-        let deadline = Instant::now() + READY_WITHIN;
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await.is_err() {
-            if let Some(status) = self.child.try_wait()? {
-                bail!("{} ended at once with {status}", self.server);
-            }
-            ensure!(Instant::now() < deadline, "{} does not listen within {READY_WITHIN:?}", self.server);
-            sleep(READY_POLL).await;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for ServerProcess {
-    fn drop(&mut self) {
-        // Both fail only if it has ended by itself and was reaped.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A port that was free a moment ago.
-fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    Ok(listener.local_addr()?.port())
 }
