@@ -70,7 +70,6 @@ struct Sizes {
 }
 
 /// A server with all the tools, and everything else as it comes.
-#[must_use]
 pub fn server() -> McpServerBuilder<()> {
     let tools = [
         Tool::new("echo", "Returns its text.", echo),
