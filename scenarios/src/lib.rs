@@ -4,6 +4,8 @@
 //! A scenario is a file in `tests/`, named by its number, and runs over each transport, driven by the raw JSON-RPC
 //! clients of this crate and, where it speaks of a client, by the official SDK's too. Each ends with
 //! [`checks::everything`]. Scenarios wait for events; a period of time is only ever the limit at which they fail.
+//!
+//! [`outside`] drives any server over HTTP through those that show from outside, to compare what servers do.
 
 #![forbid(unsafe_code)]
 
@@ -12,6 +14,7 @@ mod client;
 mod http_driver;
 mod inbox;
 pub mod limits;
+pub mod outside;
 mod panics;
 mod probe;
 pub mod race;
