@@ -1,5 +1,5 @@
-//! An HTTP/1.1 client that costs little: one keep-alive connection, one request at a time, bodies with a length or in
-//! chunks.
+//! An HTTP/1.1 client that costs little: one connection that is kept as long as the server keeps it, one request at a time,
+//! bodies with a length or in chunks.
 
 use std::io::ErrorKind;
 use std::net::Ipv4Addr;
@@ -54,7 +54,10 @@ pub enum Idle {
 /// A keep-alive connection to a server on loopback.
 #[derive(Debug)]
 pub struct HttpConnection {
+    port: u16,
     stream: TcpStream,
+    /// The server said that it closes after its last answer.
+    closes: bool,
     input: Vec<u8>,
     /// How much of `input` belongs to answers already handed out.
     consumed: usize,
@@ -68,19 +71,22 @@ impl HttpConnection {
     ///
     /// When nothing listens there.
     pub async fn connect(port: u16) -> Result<Self> {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))
-            .await
-            .with_context(|| format!("cannot connect to port {port}"))?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream, input: Vec::new(), consumed: 0, joined: Vec::new() })
+        let stream = connect_to(port).await?;
+        Ok(Self { port, stream, closes: false, input: Vec::new(), consumed: 0, joined: Vec::new() })
     }
 
-    /// Sends a whole request, head and body.
+    /// Sends a whole request, head and body; on a new connection if the server said that it closes the last one.
     ///
     /// # Errors
     ///
-    /// When the server has closed the connection.
+    /// When the server has closed the connection without a word.
     pub async fn send(&mut self, request: &[u8]) -> Result<()> {
+        if self.closes {
+            self.stream = connect_to(self.port).await?;
+            self.closes = false;
+            self.input.clear();
+            self.consumed = 0;
+        }
         self.stream.write_all(request).await.context("cannot send a request")
     }
 
@@ -93,6 +99,7 @@ impl HttpConnection {
         self.input.drain(..self.consumed);
         self.consumed = 0;
         let head = self.receive_head().await?;
+        self.closes = head.closes;
         let body = match head.framing {
             Framing::Length(length) => self.receive_length(head.bytes, length).await?,
             Framing::Chunked => {
@@ -169,6 +176,14 @@ impl HttpConnection {
     }
 }
 
+async fn connect_to(port: u16) -> Result<TcpStream> {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+        .await
+        .with_context(|| format!("cannot connect to port {port}"))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Framing {
     Length(usize),
@@ -182,6 +197,7 @@ struct Head {
     framing: Framing,
     content: ContentKind,
     session: Option<String>,
+    closes: bool,
 }
 
 /// `None` while the head is incomplete.
@@ -192,8 +208,14 @@ fn parse_head(input: &[u8]) -> Result<Option<Head>> {
         return Ok(None);
     };
     let status = response.code.context("the answer has no status")?;
-    let mut head =
-        Head { bytes, status, framing: Framing::Length(0), content: ContentKind::Other, session: None };
+    let mut head = Head {
+        bytes,
+        status,
+        framing: Framing::Length(0),
+        content: ContentKind::Other,
+        session: None,
+        closes: false,
+    };
     for header in response.headers.iter() {
         head.take(header.name, header.value)?;
     }
@@ -209,6 +231,8 @@ impl Head {
             self.framing = Framing::Chunked;
         } else if name.eq_ignore_ascii_case("content-type") {
             self.content = content_kind(value);
+        } else if name.eq_ignore_ascii_case("connection") {
+            self.closes = value.eq_ignore_ascii_case(b"close");
         } else if name.eq_ignore_ascii_case("mcp-session-id") {
             self.session = Some(str::from_utf8(value)?.to_owned());
         }
@@ -281,6 +305,9 @@ mod tests {
             let head = parse_head(text.as_bytes()).unwrap().unwrap();
             assert_eq!((head.status, head.framing, head.content), (status, framing, content), "{text:?}");
         }
+        let closes = |text: &str| parse_head(text.as_bytes()).unwrap().unwrap().closes;
+        assert!(closes("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"));
+        assert!(!closes("HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n\r\n"));
         assert!(parse_head(b"HTTP/1.1 200 OK\r\ncontent-le").unwrap().is_none());
         assert!(parse_head(b"SSH-2.0\r\n\r\n").is_err());
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -27,8 +27,20 @@ pub enum Sessions {
     Own,
     /// All share this one.
     Joined(String),
+    /// Each initializes with a server that gives no session id.
+    WithoutId,
     /// None: stateless.
     None,
+}
+
+impl Sessions {
+    fn era(&self) -> Era {
+        match self {
+            Self::Own | Self::Joined(_) => Era::Session,
+            Self::WithoutId => Era::NoSessionId,
+            Self::None => Era::Stateless,
+        }
+    }
 }
 
 /// One measured stretch of load.
@@ -51,7 +63,7 @@ pub struct LoadPlan {
 }
 
 /// How calls are answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Answers {
     /// An echo alone: JSON, but for servers that always answer with event streams.
@@ -144,11 +156,11 @@ async fn start_workers(plan: &LoadPlan, phase: &Arc<Phase>) -> Result<JoinSet<Wo
 }
 
 async fn connect(plan: &LoadPlan, number: u32) -> Result<McpConnection> {
-    let era = if matches!(plan.sessions, Sessions::None) { Era::Stateless } else { Era::Session };
-    let mut connection = McpConnection::connect(plan.port, era, number).await?;
+    let mut connection = McpConnection::connect(plan.port, plan.sessions.era(), number).await?;
     match &plan.sessions {
         Sessions::Own => drop(connection.open_session().await?),
         Sessions::Joined(session) => connection.join_session(session.clone()),
+        Sessions::WithoutId => connection.open_without_id().await?,
         Sessions::None => {}
     }
     Ok(connection)

@@ -42,16 +42,38 @@ impl McpConnection {
     ///
     /// When the server does not open a session.
     pub async fn open_session(&mut self) -> Result<String> {
+        let session = self.initialize().await?.context("initialize was answered without a session id")?;
+        self.writer.set_session(session.clone());
+        let status = self.initialized().await?;
+        ensure!(status == 202, "initialized was answered with status {status}");
+        Ok(session)
+    }
+
+    /// The same with a server that gives no session id: it tells its clients apart by something else, or not at all. How it
+    /// answers `initialized` is its own business, as long as it does.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not answer as it should.
+    pub async fn open_without_id(&mut self) -> Result<()> {
+        self.initialize().await?;
+        let status = self.initialized().await?;
+        ensure!((200..300).contains(&status), "initialized was answered with status {status}");
+        Ok(())
+    }
+
+    /// The session id, if there is one in the answer.
+    async fn initialize(&mut self) -> Result<Option<String>> {
         let id = self.take_id();
         self.http.send(self.writer.initialize(id)).await?;
         let response = self.http.receive().await?;
         check_result(&response, id).context("initialize")?;
-        let session = response.session.context("initialize was answered without a session id")?;
-        self.writer.set_session(session.clone());
+        Ok(response.session)
+    }
+
+    async fn initialized(&mut self) -> Result<u16> {
         self.http.send(self.writer.initialized()).await?;
-        let status = self.http.receive().await?.status;
-        ensure!(status == 202, "initialized was answered with status {status}");
-        Ok(session)
+        Ok(self.http.receive().await?.status)
     }
 
     /// From now on this connection speaks for an existing session.

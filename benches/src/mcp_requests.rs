@@ -4,19 +4,22 @@ use std::fmt;
 use std::io::Write;
 
 use clap::ValueEnum;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 const SESSION_VERSION: &str = "2025-11-25";
+const NO_SESSION_ID_VERSION: &str = "2025-06-18";
 const STATELESS_VERSION: &str = "2026-07-28";
 const CLIENT: &str = r#"{"name":"freehold-bench","version":"1.0.0"}"#;
 const CAPABILITIES: &str = r#"{"elicitation":{}}"#;
 
-/// The two ways of speaking MCP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
+/// The ways of speaking MCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
 pub enum Era {
     /// 2025-11-25: initialize, then a session id on every request.
     Session,
+    /// 2025-06-18 with a server that gives no session id: initialize, then requests that say nothing of it.
+    NoSessionId,
     /// 2026-07-28: every request carries version, client and capabilities.
     Stateless,
 }
@@ -27,6 +30,7 @@ impl Era {
     pub fn version(self) -> &'static str {
         match self {
             Self::Session => SESSION_VERSION,
+            Self::NoSessionId => NO_SESSION_ID_VERSION,
             Self::Stateless => STATELESS_VERSION,
         }
     }
@@ -36,6 +40,7 @@ impl fmt::Display for Era {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Session => "session",
+            Self::NoSessionId => "no session id",
             Self::Stateless => "stateless",
         })
     }
@@ -140,12 +145,13 @@ impl RequestWriter {
 
     /// `initialize`, which belongs to no session.
     pub fn initialize(&mut self, id: u64) -> &[u8] {
+        let version = self.era.version();
         self.session = None;
         self.body.clear();
         put(
             &mut self.body,
             format_args!(
-                r#"{{"jsonrpc":"2.0","id":{id},"method":"initialize","params":{{"protocolVersion":"{SESSION_VERSION}","capabilities":{CAPABILITIES},"clientInfo":{CLIENT}}}}}"#
+                r#"{{"jsonrpc":"2.0","id":{id},"method":"initialize","params":{{"protocolVersion":"{version}","capabilities":{CAPABILITIES},"clientInfo":{CLIENT}}}}}"#
             ),
         );
         self.post("initialize", None)
@@ -227,6 +233,7 @@ impl RequestWriter {
         );
         match self.era {
             Era::Session => self.put_session_headers(),
+            Era::NoSessionId => self.put_version_header(),
             Era::Stateless => self.put_stateless_headers(method, name),
         }
         self.request.extend_from_slice(b"\r\n");
@@ -236,18 +243,18 @@ impl RequestWriter {
 
     fn put_session_headers(&mut self) {
         if let Some(session) = &self.session {
-            put(
-                &mut self.request,
-                format_args!("Mcp-Session-Id: {session}\r\nMCP-Protocol-Version: {SESSION_VERSION}\r\n"),
-            );
+            put(&mut self.request, format_args!("Mcp-Session-Id: {session}\r\n"));
+            self.put_version_header();
         }
     }
 
+    fn put_version_header(&mut self) {
+        put(&mut self.request, format_args!("MCP-Protocol-Version: {}\r\n", self.era.version()));
+    }
+
     fn put_stateless_headers(&mut self, method: &str, name: Option<&str>) {
-        put(
-            &mut self.request,
-            format_args!("MCP-Protocol-Version: {STATELESS_VERSION}\r\nMcp-Method: {method}\r\n"),
-        );
+        self.put_version_header();
+        put(&mut self.request, format_args!("Mcp-Method: {method}\r\n"));
         if let Some(name) = name {
             put(&mut self.request, format_args!("Mcp-Name: {name}\r\n"));
         }
@@ -256,8 +263,10 @@ impl RequestWriter {
 
 fn write_meta(out: &mut Vec<u8>, era: Era, token: Option<u64>) {
     match (era, token) {
-        (Era::Session, None) => {}
-        (Era::Session, Some(token)) => put(out, format_args!(r#","_meta":{{"progressToken":{token}}}"#)),
+        (Era::Session | Era::NoSessionId, None) => {}
+        (Era::Session | Era::NoSessionId, Some(token)) => {
+            put(out, format_args!(r#","_meta":{{"progressToken":{token}}}"#))
+        }
         (Era::Stateless, token) => {
             out.extend_from_slice(br#","_meta":{"#);
             if let Some(token) = token {
@@ -334,6 +343,15 @@ mod tests {
                 assert!(head.contains(header), "{head}");
             }
         }
+    }
+
+    #[test]
+    fn without_a_session_id_there_is_only_the_version() {
+        let mut writer = RequestWriter::new(Era::NoSessionId, 1);
+        assert_eq!(body(writer.initialize(1))["params"]["protocolVersion"], "2025-06-18");
+        let text = String::from_utf8_lossy(writer.tool_call(7, ToolCall::Echo("hi"))).into_owned();
+        assert!(text.contains("MCP-Protocol-Version: 2025-06-18\r\n"), "{text}");
+        assert!(!text.contains("Mcp-Session-Id") && !text.contains("_meta"), "{text}");
     }
 
     #[test]

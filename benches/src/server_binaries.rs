@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A server under test.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Server {
     /// A bare hyper server: same JSON in, same JSON out, nothing else.
@@ -24,6 +24,10 @@ pub enum Server {
     RmcpStateful,
     /// The official SDK without sessions, answering JSON.
     RmcpStateless,
+    /// jsonrpsee: JSON-RPC over HTTP, without MCP.
+    Jsonrpsee,
+    /// solidmcp: MCP 2025-06-18, without session ids.
+    Solidmcp,
 }
 
 impl Server {
@@ -35,6 +39,8 @@ impl Server {
             Self::FreeholdRmcp => "examples/peer_rmcp",
             Self::RmcpStateful => "rmcp-stateful",
             Self::RmcpStateless => "rmcp-stateless",
+            Self::Jsonrpsee => "jsonrpsee",
+            Self::Solidmcp => "solidmcp",
         }
     }
 
@@ -45,7 +51,15 @@ impl Server {
                 "cargo build --release -p freehold-admin --features mcp --example peer_watched"
             }
             Self::FreeholdRmcp => "cargo build --release -p freehold-rmcp --example peer_rmcp",
-            _ => "cargo build --release --manifest-path benches/peers/Cargo.toml",
+            Self::Floor | Self::RmcpStateful | Self::RmcpStateless => {
+                "cargo build --release --manifest-path benches/peers/Cargo.toml"
+            }
+            Self::Jsonrpsee => {
+                "cargo build --release --manifest-path benches/peers/Cargo.toml -p freehold-bench-jsonrpsee"
+            }
+            Self::Solidmcp => {
+                "cargo build --release --manifest-path benches/peers/Cargo.toml -p freehold-bench-solidmcp"
+            }
         }
     }
 }
@@ -59,6 +73,8 @@ impl fmt::Display for Server {
             Self::FreeholdRmcp => "freehold-rmcp",
             Self::RmcpStateful => "rmcp-stateful",
             Self::RmcpStateless => "rmcp-stateless",
+            Self::Jsonrpsee => "jsonrpsee",
+            Self::Solidmcp => "solidmcp",
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The median, or NaN of nothing.
 #[must_use]
@@ -24,7 +24,7 @@ pub fn range(values: impl IntoIterator<Item = f64>) -> (f64, f64) {
 }
 
 /// Latencies in the figures that get reported, in microseconds.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 pub struct Latency {
     /// Half of the requests were at most this slow.
     pub p50_us: f64,

@@ -13,10 +13,11 @@ use freehold_benches::designs::load::{self, LoadFigures, Plan};
 use freehold_benches::designs::sections::{self, Sections};
 use freehold_benches::designs::times::{CALLERS, WaitAndHold};
 use freehold_benches::designs::{Actors, Design, Freehold, Server, SessionLocks, TableLock};
-use freehold_benches::stats::{Latency, median, range};
+use freehold_benches::figures::designs::{
+    Figures, LoadRow, hang_table, ledger_table, load_table, sections_table, times_table,
+};
 use freehold_benches::table::Table;
 use freehold_benches::{report, run};
-use serde::Serialize;
 use tokio::runtime::{Builder, Runtime};
 
 /// The same handlers behind four designs: one lock around the session table held while a handler runs, one lock per
@@ -70,36 +71,17 @@ fn callers(text: &str) -> Result<usize, String> {
     if (1..=CALLERS).contains(&number) { Ok(number) } else { Err(format!("from 1 to {CALLERS}")) }
 }
 
-/// All rounds of one design under one load.
-#[derive(Debug, Serialize)]
-struct LoadRow {
-    workers: u32,
-    slow_percent: u32,
-    design: Design,
-    rounds: Vec<LoadFigures>,
-    times: WaitAndHold,
-    /// Of Freehold, in a build that times them.
-    sections: Option<Sections>,
-}
-
-#[derive(Debug, Default, Serialize)]
-struct Figures {
-    load: Vec<LoadRow>,
-    hang: Vec<HangFigures>,
-    ledger: Vec<LedgerFigures>,
-}
-
 fn main() -> ExitCode {
     run::exit_code(start(&Options::parse()))
 }
 
 fn start(options: &Options) -> Result<()> {
-    let mut figures = Figures::default();
+    let mut figures = Figures { tool_ms: options.tool_ms, ..Figures::default() };
     for &workers in &options.workers {
         let runtime = runtime(workers)?;
         for &slow_percent in &options.slow_percent {
             let rows = runtime.block_on(loads(options, workers, slow_percent))?;
-            println!("{}", load_table(&rows, options));
+            println!("{}", load_table(&rows));
             println!("{}", times_table(&rows));
             if let Some(sections) = rows.iter().find_map(|row| row.sections) {
                 println!("{}", sections_table(&sections));
@@ -200,73 +182,13 @@ async fn loads(options: &Options, workers: u32, slow_percent: u32) -> Result<Vec
         .map(|((design, rounds), (times, sections))| LoadRow {
             workers,
             slow_percent,
+            slow_ms: options.slow_ms,
             design,
             rounds,
             times,
             sections,
         })
         .collect())
-}
-
-fn load_table(rows: &[LoadRow], options: &Options) -> Table {
-    let LoadRow { workers, slow_percent, .. } = rows[0];
-    let title = format!("{workers} worker(s), {slow_percent} % take {} ms", options.slow_ms);
-    let mut table = Table::new(1, [&*title, "calls/s", "min", "max", "x naive", "p50 µs", "p99 µs"]);
-    let naive = &rows[0].rounds;
-    for LoadRow { design, rounds, .. } in rows {
-        let rates = || rounds.iter().map(|figures| figures.calls_per_second);
-        // Within each round, so that what disturbs a whole round cancels out.
-        let ratios = rates().zip(naive).map(|(own, naive)| own / naive.calls_per_second);
-        let (low, high) = range(rates());
-        table.push([
-            design.to_string(),
-            format!("{:.0}", median(rates())),
-            format!("{low:.0}"),
-            format!("{high:.0}"),
-            format!("{:.2}", median(ratios)),
-            format!("{:.0}", median(rounds.iter().map(|figures| figures.latency.p50_us))),
-            format!("{:.0}", median(rounds.iter().map(|figures| figures.latency.p99_us))),
-        ]);
-    }
-    table
-}
-
-fn times_table(rows: &[LoadRow]) -> Table {
-    let titles = ["µs", "wait p50", "p99", "max", "hold p50", "p99", "max"];
-    let mut table = Table::new(1, titles);
-    for LoadRow { design, times, .. } in rows {
-        let [wait50, wait99, wait_max] = cells(Some(times.wait));
-        let [hold50, hold99, hold_max] = cells(times.hold);
-        table.push([design.to_string(), wait50, wait99, wait_max, hold50, hold99, hold_max]);
-    }
-    table
-}
-
-fn sections_table(sections: &Sections) -> Table {
-    let titles = [
-        "freehold's critical sections, µs",
-        "a call",
-        "wait p50 <",
-        "p99 <",
-        "max <",
-        "hold p50 <",
-        "p99 <",
-        "max <",
-    ];
-    let mut table = Table::new(1, titles);
-    let us = |time: Duration| format!("{:.3}", time.as_secs_f64() * 1e6);
-    let ([wait50, wait99, wait_max], [hold50, hold99, hold_max]) =
-        (sections.wait.map(us), sections.hold.map(us));
-    let per_call = format!("{:.1}", sections.per_call);
-    table.push(["all".to_owned(), per_call, wait50, wait99, wait_max, hold50, hold99, hold_max]);
-    table
-}
-
-fn cells(latency: Option<Latency>) -> [String; 3] {
-    match latency {
-        Some(Latency { p50_us, p99_us, max_us }) => [p50_us, p99_us, max_us].map(|us| format!("{us:.1}")),
-        None => std::array::from_fn(|_| "none".to_owned()),
-    }
 }
 
 /// All designs at once: they hardly need the processor, and it takes as long as one of them.
@@ -281,16 +203,6 @@ async fn hangs(options: &Options) -> Result<Vec<HangFigures>> {
     )?;
     servers.stop().await;
     Ok(vec![table_lock, session_locks, actors, freehold])
-}
-
-fn hang_table(figures: &[HangFigures], tool_ms: u64) -> Table {
-    let title = format!("an echo beside a tool of {tool_ms} ms");
-    let mut table = Table::new(1, [&*title, "in another session, ms", "in the same session, ms"]);
-    for HangFigures { design, other_session, same_session } in figures {
-        let ms = |time: &Duration| format!("{:.3}", time.as_secs_f64() * 1e3);
-        table.push([design.to_string(), ms(other_session), ms(same_session)]);
-    }
-    table
 }
 
 async fn ledgers(options: &Options) -> Result<Vec<LedgerFigures>> {
@@ -309,26 +221,6 @@ async fn ledgers(options: &Options) -> Result<Vec<LedgerFigures>> {
         figures.push(ledger::run::<Freehold>(plan).await?);
     }
     Ok(figures)
-}
-
-fn ledger_table(figures: &[LedgerFigures]) -> Table {
-    let titles =
-        ["ledger", "standing orders", "transfers", "done", "end", "after ms", "victims", "run again"];
-    let mut table = Table::new(1, titles);
-    for row in figures {
-        let count = |count: Option<u64>| count.map_or_else(String::new, |count| count.to_string());
-        table.push([
-            row.design.to_string(),
-            row.standing_orders.to_string(),
-            row.asked.to_string(),
-            row.done.to_string(),
-            if row.hung { "HANGS" } else { "all done" }.to_owned(),
-            format!("{:.0}", row.took.as_secs_f64() * 1e3),
-            count(row.recovery.map(|recovery| recovery.victims)),
-            count(row.recovery.map(|recovery| recovery.retried)),
-        ]);
-    }
-    table
 }
 
 /// What the metrics of the class say of Freehold's accounts; in buckets of powers of two.

@@ -6,15 +6,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use freehold_benches::figures::flood::{Echoes, Round, Stream, table};
 use freehold_benches::http_client::HttpConnection;
 use freehold_benches::mcp_connection::McpConnection;
 use freehold_benches::mcp_requests::Era;
 use freehold_benches::server_binaries::{Server, ServerOptions};
 use freehold_benches::server_process::ServerProcess;
-use freehold_benches::stats::{Latency, median};
-use freehold_benches::table::Table;
+use freehold_benches::stats::Latency;
 use freehold_benches::{report, run};
-use serde::Serialize;
 use tokio::time::{sleep, timeout};
 
 const READ_BYTES: usize = 64 * 1024;
@@ -50,31 +49,6 @@ struct Options {
     server: ServerOptions,
 }
 
-#[derive(Debug, Serialize)]
-struct Round {
-    server: Server,
-    alone: Echoes,
-    flooded: Echoes,
-    resident_growth_bytes: i64,
-    stream: Stream,
-}
-
-#[derive(Debug, Serialize)]
-struct Echoes {
-    answered: usize,
-    /// Whether an echo was given up; no more were sent after it.
-    given_up: bool,
-    latency: Latency,
-}
-
-/// What was on the flooded stream once it was read after all.
-#[derive(Debug, Serialize)]
-struct Stream {
-    bytes: u64,
-    answered: bool,
-    closed: bool,
-}
-
 fn main() -> ExitCode {
     let options = Options::parse();
     run::exit_code(run::on_one_core(options.server.generator_core, measure(&options)))
@@ -88,7 +62,7 @@ async fn measure(options: &Options) -> Result<()> {
         }
         eprintln!("round {number} of {} done", options.rounds);
     }
-    println!("{}", table(options, &rounds));
+    println!("{}", table(&rounds));
     report::write_json(options.json.as_deref(), &rounds)?;
     let hung = rounds.iter().any(|round| round.server == Server::Freehold && round.flooded.given_up);
     ensure!(!hung, "freehold left an echo unanswered beside the flood");
@@ -155,62 +129,4 @@ async fn read_after_all(mut connection: HttpConnection, flood_id: u64) -> Stream
         }
     }
     stream
-}
-
-fn table(options: &Options, rounds: &[Round]) -> Table {
-    let mut table = Table::new(
-        2,
-        [
-            "server",
-            "echo",
-            "answered",
-            "given up",
-            "p50 µs",
-            "p99 µs",
-            "max µs",
-            "memory growth KiB",
-            "stream read later",
-        ],
-    );
-    for &server in &options.servers {
-        let rounds: Vec<&Round> = rounds.iter().filter(|round| round.server == server).collect();
-        let mut alone = row(&rounds, |round| &round.alone);
-        let mut flooded = row(&rounds, |round| &round.flooded);
-        alone[..2].clone_from_slice(&[server.to_string(), "alone".to_owned()]);
-        flooded[..2].clone_from_slice(&[server.to_string(), "beside the flood".to_owned()]);
-        flooded[7] = format!("{:.0}", median(rounds.iter().map(|round| growth_kib(round))));
-        flooded[8] = rounds.first().map_or(String::new(), |round| fate(&round.stream));
-        table.push(alone);
-        table.push(flooded);
-    }
-    table
-}
-
-#[expect(clippy::cast_precision_loss, reason = "sizes of processes are far below 2^52 bytes")]
-fn growth_kib(round: &Round) -> f64 {
-    round.resident_growth_bytes as f64 / 1024.0
-}
-
-fn row(rounds: &[&Round], echoes: fn(&Round) -> &Echoes) -> [String; 9] {
-    let of = |figure: fn(&Latency) -> f64| {
-        let answered = rounds.iter().map(|round| echoes(round)).filter(|echoes| echoes.answered > 0);
-        let figure = median(answered.map(|echoes| figure(&echoes.latency)));
-        if figure.is_nan() { String::new() } else { format!("{figure:.0}") }
-    };
-    let mut cells = [const { String::new() }; 9];
-    cells[2] = rounds.iter().map(|round| echoes(round).answered).sum::<usize>().to_string();
-    cells[3] = rounds.iter().filter(|round| echoes(round).given_up).count().to_string();
-    cells[4] = of(|latency| latency.p50_us);
-    cells[5] = of(|latency| latency.p99_us);
-    cells[6] = of(|latency| latency.max_us);
-    cells
-}
-
-fn fate(stream: &Stream) -> String {
-    let end = match (stream.answered, stream.closed) {
-        (true, _) => "then the answer",
-        (false, true) => "then closed",
-        (false, false) => "then silence",
-    };
-    format!("{} KiB, {end}", stream.bytes / 1024)
 }

@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use freehold_benches::figures::idle::{Figures, table};
 use freehold_benches::mcp_connection::McpConnection;
 use freehold_benches::mcp_requests::Era;
 use freehold_benches::server_binaries::{Server, ServerOptions};
 use freehold_benches::server_process::ServerProcess;
-use freehold_benches::table::Table;
 use freehold_benches::{report, run};
-use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -41,19 +40,6 @@ struct Options {
     json: Option<PathBuf>,
     #[command(flatten)]
     server: ServerOptions,
-}
-
-#[derive(Debug, Serialize)]
-struct Figures {
-    server: Server,
-    sessions: u32,
-    resident_bytes_before: u64,
-    resident_bytes_after: u64,
-    resident_bytes_after_echoes: u64,
-    bytes_per_session: f64,
-    sessions_per_second: f64,
-    cpu_us_per_session: f64,
-    echoes_per_second: f64,
 }
 
 fn main() -> ExitCode {
@@ -99,16 +85,10 @@ async fn measure_server(options: &Options, server: Server) -> Result<Figures> {
         resident_bytes_before,
         resident_bytes_after,
         resident_bytes_after_echoes: process.resident_bytes()?,
-        bytes_per_session: difference(resident_bytes_after, resident_bytes_before) / each,
         sessions_per_second: each / opening.as_secs_f64(),
         cpu_us_per_session: cpu.as_secs_f64() * 1e6 / each,
         echoes_per_second: each / echoing.as_secs_f64(),
     })
-}
-
-#[expect(clippy::cast_precision_loss, reason = "sizes of processes are far below 2^52 bytes")]
-fn difference(after: u64, before: u64) -> f64 {
-    after as f64 - before as f64
 }
 
 /// A connection and the sessions that were opened over it.
@@ -169,48 +149,4 @@ where
         Ok(())
     };
     timeout(PHASE_WITHIN, all_done).await.with_context(|| format!("not done within {PHASE_WITHIN:?}"))?
-}
-
-fn table(all: &[Figures]) -> Table {
-    let mut table = Table::new(
-        1,
-        [
-            "server",
-            "sessions",
-            "bytes/session",
-            "after an echo each",
-            "sessions/s",
-            "CPU µs/session",
-            "echoes/s",
-        ],
-    );
-    for figures in all {
-        let after_echoes = difference(figures.resident_bytes_after_echoes, figures.resident_bytes_before);
-        table.push([
-            figures.server.to_string(),
-            figures.sessions.to_string(),
-            format!("{:.0}", figures.bytes_per_session),
-            format!("{:.0}", after_echoes / f64::from(figures.sessions)),
-            format!("{:.0}", figures.sessions_per_second),
-            format!("{:.1}", figures.cpu_us_per_session),
-            format!("{:.0}", figures.echoes_per_second),
-        ]);
-    }
-    push_ratio(&mut table, all);
-    table
-}
-
-fn push_ratio(table: &mut Table, all: &[Figures]) {
-    let find = |server| all.iter().find(|figures| figures.server == server);
-    if let (Some(own), Some(rmcp)) = (find(Server::Freehold), find(Server::RmcpStateful)) {
-        table.push([
-            "freehold : rmcp".to_owned(),
-            String::new(),
-            format!("{:.3}", own.bytes_per_session / rmcp.bytes_per_session),
-            String::new(),
-            format!("{:.2}", own.sessions_per_second / rmcp.sessions_per_second),
-            format!("{:.3}", own.cpu_us_per_session / rmcp.cpu_us_per_session),
-            format!("{:.2}", own.echoes_per_second / rmcp.echoes_per_second),
-        ]);
-    }
 }

@@ -73,6 +73,7 @@ async fn generate(options: Options) -> Result<LoadReport> {
 async fn sessions(options: &Options) -> Result<Sessions> {
     Ok(match (options.mode, options.shared_session) {
         (Era::Stateless, _) => Sessions::None,
+        (Era::NoSessionId, _) => Sessions::WithoutId,
         (Era::Session, false) => Sessions::Own,
         (Era::Session, true) => {
             let mut connection = McpConnection::connect(options.port, Era::Session, 0).await?;

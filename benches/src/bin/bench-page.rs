@@ -1,8 +1,8 @@
 //! CPU of the engine in this process with nothing watched, with all that watches, and with a page open that shows it.
 
-use std::fmt;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -12,9 +12,8 @@ use clap::Parser;
 use freehold_admin::{AdminOptions, AdminServer, RunningAdmin, Telemetry};
 use freehold_benches::cpu_time::{self, CpuClock};
 use freehold_benches::echo_engine::{EchoEngine, Exchange, exchanges};
-use freehold_benches::run;
-use freehold_benches::stats::{median, range};
-use freehold_benches::table::Table;
+use freehold_benches::figures::page::{Figures, SUBJECTS, Subject, table};
+use freehold_benches::{report, run};
 use tokio::runtime::Runtime;
 
 /// CPU per operation of Engine::process, with that of all threads that watch it: rounds interleaved, every answer checked.
@@ -26,29 +25,13 @@ struct Options {
     /// Operations of each subject in a round: several seconds, since a page is brought up to date once a second
     #[arg(long, default_value_t = 3_000_000, value_parser = clap::value_parser!(u32).range(1..))]
     operations: u32,
+    /// Also write all figures to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Subject {
-    Bare,
-    Watched,
-    Page,
-}
-
-const SUBJECTS: [Subject; 3] = [Subject::Bare, Subject::Watched, Subject::Page];
 
 /// What `block_on` runs at a time.
 const BATCH: u32 = 1_000;
-
-impl fmt::Display for Subject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Bare => "Engine::process",
-            Self::Watched => "with telemetry and an admin server",
-            Self::Page => "the same, with a page open",
-        })
-    }
-}
 
 /// A page that is open: reads what it is sent. Its own CPU time is what the browser would spend.
 struct Page {
@@ -144,31 +127,16 @@ fn main() -> ExitCode {
 
 fn start(options: &Options) -> Result<()> {
     let bench = Bench::new()?;
-    let mut figures = SUBJECTS.map(|_| Vec::new());
+    let mut figures = SUBJECTS.map(|subject| Figures { subject, cpu_ns: Vec::new() });
     for round in 0..=options.rounds {
-        for (subject, cpu_ns) in SUBJECTS.into_iter().zip(&mut figures) {
-            let nanoseconds = bench.run(subject, options.operations).with_context(|| subject.to_string())?;
+        for Figures { subject, cpu_ns } in &mut figures {
+            let nanoseconds = bench.run(*subject, options.operations).with_context(|| subject.to_string())?;
             // The first round warms everything up.
             if round > 0 {
                 cpu_ns.push(nanoseconds);
             }
         }
     }
-    let mut table = Table::new(1, ["subject", "CPU ns/operation", "min", "max", "x bare", "x before"]);
-    for (index, subject) in SUBJECTS.into_iter().enumerate() {
-        let (low, high) = range(figures[index].iter().copied());
-        // Within each round, so that what disturbs a whole round cancels out.
-        let over =
-            |other: usize| median(figures[index].iter().zip(&figures[other]).map(|(own, other)| own / other));
-        table.push([
-            subject.to_string(),
-            format!("{:.0}", median(figures[index].iter().copied())),
-            format!("{low:.0}"),
-            format!("{high:.0}"),
-            format!("{:.3}", over(0)),
-            format!("{:.3}", over(index.saturating_sub(1))),
-        ]);
-    }
-    println!("{table}");
-    Ok(())
+    println!("{}", table(&figures));
+    report::write_json(options.json.as_deref(), &figures)
 }

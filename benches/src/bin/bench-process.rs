@@ -1,17 +1,14 @@
 //! CPU of the engine alone, in this process, next to serde_json doing the same work without an engine.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use freehold::message::Message;
 use freehold_benches::echo_engine::{EchoEngine, Exchange, exchanges, parse_and_serialize};
-use freehold_benches::stats::{median, range};
-use freehold_benches::table::Table;
+use freehold_benches::figures::process::{Figures, SUBJECTS, Subject, table};
 use freehold_benches::{cpu_time, pinning, report, run};
-use serde::Serialize;
 use tokio::runtime::Runtime;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -40,54 +37,8 @@ struct Options {
     json: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-enum Subject {
-    /// serde_json into typed structs and back
-    Floor,
-    /// A decoded message in, a response out
-    Process,
-    /// The same with a circuit breaker, for a method that may be run again
-    Recovering,
-    /// A decoded message in, a response out, with telemetry
-    Watched,
-    /// The same as `process`, with a subscriber of `tracing` that keeps the span of each request until it closes
-    Traced,
-    /// Bytes in, bytes out
-    ProcessBytes,
-}
-
-const SUBJECTS: [Subject; 6] = [
-    Subject::Floor,
-    Subject::Process,
-    Subject::Watched,
-    Subject::Traced,
-    Subject::Recovering,
-    Subject::ProcessBytes,
-];
-
 /// What `block_on` runs at a time.
 const BATCH: u32 = 1_000;
-
-impl fmt::Display for Subject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Floor => "floor: serde_json alone",
-            Self::Process => "Engine::process",
-            Self::Watched => "Engine::process, watched",
-            Self::Traced => "Engine::process, with a subscriber",
-            Self::Recovering => "Engine::process, breaker on, repeatable",
-            Self::ProcessBytes => "Engine::process_bytes",
-        })
-    }
-}
-
-/// All rounds of one subject, in nanoseconds of CPU per operation.
-#[derive(Debug, Serialize)]
-struct Figures {
-    subject: Subject,
-    cpu_ns: Vec<f64>,
-}
 
 struct Bench {
     runtime: Runtime,
@@ -181,22 +132,4 @@ fn measure(bench: &Bench, options: &Options) -> Result<Vec<Figures>> {
         }
     }
     Ok(figures)
-}
-
-fn table(figures: &[Figures]) -> Table {
-    let mut table = Table::new(1, ["subject", "CPU ns/operation", "min", "max", "x floor"]);
-    let floor = &figures[0].cpu_ns;
-    for Figures { subject, cpu_ns } in figures {
-        let (low, high) = range(cpu_ns.iter().copied());
-        // Within each round, so that what disturbs a whole round cancels out.
-        let ratios = cpu_ns.iter().zip(floor).map(|(own, floor)| own / floor);
-        table.push([
-            subject.to_string(),
-            format!("{:.0}", median(cpu_ns.iter().copied())),
-            format!("{low:.0}"),
-            format!("{high:.0}"),
-            format!("{:.2}", median(ratios)),
-        ]);
-    }
-    table
 }

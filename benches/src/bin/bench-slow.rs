@@ -1,21 +1,18 @@
 //! Echo latency next to thousands of running slow calls, against the same echo while nothing else runs.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use freehold_benches::figures::slow::{Round, Setting, Subject, table};
 use freehold_benches::load::{self, Answers, LoadPlan, LoadReport, Sessions};
 use freehold_benches::mcp_connection::McpConnection;
 use freehold_benches::mcp_requests::Era;
 use freehold_benches::server_binaries::{Server, ServerOptions};
 use freehold_benches::server_process::ServerProcess;
-use freehold_benches::stats::{median, range};
-use freehold_benches::table::Table;
 use freehold_benches::{open_files, report, run};
-use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -50,53 +47,6 @@ struct Options {
     json: Option<PathBuf>,
     #[command(flatten)]
     server: ServerOptions,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum Setting {
-    Idle,
-    OtherSession,
-    SameSession,
-}
-
-impl fmt::Display for Setting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Idle => "idle",
-            Self::OtherSession => "slow calls in another session",
-            Self::SameSession => "slow calls in the same session",
-        })
-    }
-}
-
-#[derive(Debug, Serialize)]
-struct Subject {
-    server: Server,
-    setting: Setting,
-    rounds: Vec<Round>,
-}
-
-#[derive(Debug, Serialize)]
-struct Round {
-    p50_us: f64,
-    p99_us: f64,
-    requests_per_second: f64,
-    waited_percent: f64,
-    /// How much later than its time the last slow call was answered.
-    last_answer_late_ms: Option<f64>,
-}
-
-impl Round {
-    fn new(load: &LoadReport, late: Option<Duration>) -> Self {
-        Self {
-            p50_us: load.latency.p50_us,
-            p99_us: load.latency.p99_us,
-            requests_per_second: load.requests_per_second(),
-            waited_percent: load.waited_percent(),
-            last_answer_late_ms: late.map(|late| late.as_secs_f64() * 1e3),
-        }
-    }
 }
 
 fn main() -> ExitCode {
@@ -222,48 +172,4 @@ impl SlowCalls {
         }
         Ok(connections)
     }
-}
-
-fn table(subjects: &[Subject]) -> Table {
-    let mut table = Table::new(
-        2,
-        [
-            "server",
-            "setting",
-            "echo p50 µs",
-            "echo p99 µs",
-            "min",
-            "max",
-            "p99 x idle",
-            "waited %",
-            "requests/s",
-            "last slow answer late ms",
-        ],
-    );
-    for subject in subjects {
-        let of = |figure: fn(&Round) -> f64| subject.rounds.iter().map(figure);
-        let (low, high) = range(of(|round| round.p99_us));
-        let late = median(subject.rounds.iter().filter_map(|round| round.last_answer_late_ms));
-        table.push([
-            subject.server.to_string(),
-            subject.setting.to_string(),
-            format!("{:.0}", median(of(|round| round.p50_us))),
-            format!("{:.0}", median(of(|round| round.p99_us))),
-            format!("{low:.0}"),
-            format!("{high:.0}"),
-            ratio_to_idle(subject, subjects).map_or(String::new(), |ratio| format!("{ratio:.2}")),
-            format!("{:.1}", range(of(|round| round.waited_percent)).1),
-            format!("{:.0}", median(of(|round| round.requests_per_second))),
-            if late.is_nan() { String::new() } else { format!("{late:.0}") },
-        ]);
-    }
-    table
-}
-
-/// The median of the ratios within each round.
-fn ratio_to_idle(subject: &Subject, subjects: &[Subject]) -> Option<f64> {
-    let idle =
-        subjects.iter().find(|other| other.server == subject.server && other.setting == Setting::Idle)?;
-    let pairs = subject.rounds.iter().zip(&idle.rounds);
-    Some(median(pairs.map(|(own, idle)| own.p99_us / idle.p99_us)))
 }

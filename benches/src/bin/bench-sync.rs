@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use freehold_benches::cpu_time::{self, CpuClock};
+use freehold_benches::figures::sync::Results;
 use freehold_benches::stats::Latency;
 use freehold_benches::sync::blocking::{self, LockProcess, peer_program};
 use freehold_benches::sync::chain::{self, ChainCost, Shape};
@@ -16,10 +17,9 @@ use freehold_benches::sync::comparison::{Cost, Figures, Subject, Target, compare
 use freehold_benches::sync::contended::Section;
 use freehold_benches::sync::latency::{self, Crowd, RingFigures, Victim};
 use freehold_benches::sync::lock_child::Load;
-use freehold_benches::sync::sizes::{self, Size};
+use freehold_benches::sync::sizes;
 use freehold_benches::sync::{activities, contended, uncontended};
 use freehold_benches::{pinning, report, run};
-use serde::Serialize;
 use tokio::runtime::{Builder, Runtime};
 
 /// What the locks and activities of freehold-sync cost, next to tokio's and to the blocking locks of others: rounds
@@ -211,7 +211,7 @@ impl Bench {
     fn uncontended(&self, row: &str, times: f64, works: [Work; 3], other: &str) -> Result<Vec<Figures>> {
         let [tokio, activity, task] = works;
         let mut subjects = vec![
-            Subject::new("tokio, task", Target::None, || self.on_one_thread(tokio)),
+            Subject::peer("tokio, task", || self.on_one_thread(tokio)),
             Subject::new("freehold, activity", Target::Times(times), || self.on_one_thread(activity)),
             Subject::new("freehold, task", Target::None, || self.on_one_thread(task)),
         ];
@@ -219,8 +219,8 @@ impl Bench {
             match peer_program("peer-locks", self.options.peers.as_deref()) {
                 Ok(program) => {
                     let process = LockProcess::start(&program, &[other])?;
-                    let name = "async-lock, task";
-                    subjects.push(self.in_process(name, Target::None, process, Load::Uncontended));
+                    subjects
+                        .push(Subject::peer("async-lock, task", self.in_process(process, Load::Uncontended)));
                 }
                 Err(missing) => println!("without async-lock: {missing:#}\n"),
             }
@@ -229,16 +229,10 @@ impl Bench {
         Ok(printed(all))
     }
 
-    fn in_process<'a>(
-        &self,
-        name: &'a str,
-        target: Target,
-        mut process: LockProcess,
-        load: Load,
-    ) -> Subject<'a> {
+    fn in_process(&self, mut process: LockProcess, load: Load) -> impl FnMut() -> Result<Cost> + use<> {
         // Two threads do half each.
         let operations = self.options.operations / 2 * 2;
-        Subject::new(name, target, move || process.measure(load, operations))
+        move || process.measure(load, operations)
     }
 
     fn blocking(&self) -> Result<Vec<Figures>> {
@@ -248,20 +242,29 @@ impl Bench {
         let own = std::env::current_exe()?;
         let mut all = Vec::new();
         for load in [Load::Uncontended, Load::Contended] {
-            let start = |name, target, program: &Path, argument: &[&str]| {
-                let process = LockProcess::start(program, argument)?;
-                anyhow::Ok(self.in_process(name, target, process, load))
+            let start = |program: &Path, argument: &[&str]| {
+                anyhow::Ok(self.in_process(LockProcess::start(program, argument)?, load))
             };
-            let freehold = |times| start("freehold", Target::Times(times), &own, &["--as-lock-process"]);
+            let freehold = |times| {
+                anyhow::Ok(Subject::new(
+                    "freehold",
+                    Target::Times(times),
+                    start(&own, &["--as-lock-process"])?,
+                ))
+            };
+            let peer = |name, argument: &str| anyhow::Ok(Subject::peer(name, start(&others, &[argument])?));
             let beside_parking_lot = vec![
-                start("parking_lot, deadlock_detection", Target::None, &detecting, &[])?,
+                Subject::peer("parking_lot, deadlock_detection", start(&detecting, &[])?),
                 freehold(1.1)?,
-                start("parking_lot as it comes", Target::None, &others, &["parking-lot"])?,
+                peer("parking_lot as it comes", "parking-lot")?,
             ];
-            let beside_deloxide =
-                vec![start("Deloxide", Target::None, &others, &["deloxide"])?, freehold(1.0)?];
-            let row = format!("5 blocking mutex, {}", load.word());
-            for subjects in [beside_parking_lot, beside_deloxide] {
+            let rows = [
+                ("parking_lot", beside_parking_lot),
+                ("Deloxide", vec![peer("Deloxide", "deloxide")?, freehold(1.0)?]),
+                ("tracing-mutex", vec![peer("tracing-mutex", "tracing-mutex")?, freehold(1.0)?]),
+            ];
+            for (peer, subjects) in rows {
+                let row = format!("5 blocking mutex, {}, beside {peer}", load.word());
                 all.extend(printed(compare(&row, self.options.rounds, subjects)?));
             }
         }
@@ -321,7 +324,7 @@ impl Bench {
             let sections = self.options.operations / tasks;
             let operations = sections * tasks;
             let subjects = vec![
-                Subject::new("tokio, tasks", Target::None, || {
+                Subject::peer("tokio, tasks", || {
                     self.on_two_workers(operations, contended::tasks_of_tokio(tasks, sections, section))
                 }),
                 Subject::new("freehold, activities", Target::Times(times), || {
@@ -395,14 +398,6 @@ async fn rings_beside(crowd: usize, rounds: u32) -> Result<[Vec<Duration>; 2]> {
 fn printed(figures: Vec<Figures>) -> Vec<Figures> {
     println!("{}", table(&figures));
     figures
-}
-
-/// Everything that was measured.
-#[derive(Debug, Default, Serialize)]
-struct Results {
-    compared: Vec<Figures>,
-    rings: Vec<RingFigures>,
-    sizes: Vec<Size>,
 }
 
 fn main() -> ExitCode {

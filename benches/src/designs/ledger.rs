@@ -141,7 +141,7 @@ pub struct LedgerPlan {
 }
 
 /// How it went.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct LedgerFigures {
     /// Which design.
     pub design: Design,
@@ -160,7 +160,7 @@ pub struct LedgerFigures {
 }
 
 /// What was done about deadlocks.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 pub struct Recovery {
     /// Rings that were proven, each broken by one victim.
     pub victims: u64,

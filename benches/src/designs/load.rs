@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use freehold::{Request, Response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 use super::Server;
@@ -31,7 +31,7 @@ pub struct Plan {
 }
 
 /// What one server did in one window.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 pub struct LoadFigures {
     /// Calls that ended in the window, per second.
     pub calls_per_second: f64,

@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use freehold::{Request, Response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use handlers::App;
 
@@ -65,7 +65,7 @@ pub trait Server: Send + Sync + Sized + 'static {
 }
 
 /// Which design.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Design {
     /// One lock around everything.

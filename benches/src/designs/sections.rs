@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use freehold_sync::metrics::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The sections of some calls. Times are ends of buckets of powers of two.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 pub struct Sections {
     /// How many a call had.
     pub per_call: f64,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use freehold::RequestId;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::stats::Latency;
 
@@ -50,7 +50,7 @@ impl Default for Times {
 }
 
 /// What was recorded.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 pub struct WaitAndHold {
     /// From a request's arrival at the server to the begin of its handler.
     pub wait: Latency,

@@ -28,7 +28,7 @@ impl Connection {
     /// What writes requests of this era.
     pub fn parts(&mut self, era: Era) -> (&mut HttpConnection, &mut RequestWriter) {
         match era {
-            Era::Session => (&mut self.http, &mut self.session),
+            Era::Session | Era::NoSessionId => (&mut self.http, &mut self.session),
             Era::Stateless => (&mut self.http, &mut self.stateless),
         }
     }

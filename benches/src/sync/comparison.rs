@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::stats::{median, range};
 use crate::table::Table;
+use crate::verdicts::Goal;
 
 /// Nanoseconds per operation.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +26,7 @@ pub fn per_operation(cpu: Duration, wall: Duration, operations: u32) -> Cost {
 }
 
 /// What the CPU time of a subject should be, next to that of the first subject in the same round.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Target {
     /// At most so many times as much.
@@ -42,23 +43,31 @@ pub enum Target {
 pub struct Subject<'a> {
     name: &'a str,
     target: Target,
+    is_peer: bool,
     run: Box<dyn FnMut() -> Result<Cost> + 'a>,
 }
 
 impl<'a> Subject<'a> {
     /// `run` does the work once and says what it cost.
     pub fn new(name: &'a str, target: Target, run: impl FnMut() -> Result<Cost> + 'a) -> Self {
-        Self { name, target, run: Box::new(run) }
+        Self { name, target, is_peer: false, run: Box::new(run) }
+    }
+
+    /// Somebody else's, for information.
+    pub fn peer(name: &'a str, run: impl FnMut() -> Result<Cost> + 'a) -> Self {
+        Self { is_peer: true, ..Self::new(name, Target::None, run) }
     }
 }
 
 /// All rounds of one subject.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Figures {
     /// The row and what it measures.
     pub row: String,
     /// Who was measured.
     pub subject: String,
+    /// Whether it is somebody else's.
+    pub is_peer: bool,
     /// What its CPU time should be.
     pub target: Target,
     /// Nanoseconds of CPU per operation, one figure a round.
@@ -76,6 +85,7 @@ pub fn compare(row: &str, rounds: u32, mut subjects: Vec<Subject<'_>>) -> Result
     let figures = |subject: &Subject<'_>| Figures {
         row: row.to_owned(),
         subject: subject.name.to_owned(),
+        is_peer: subject.is_peer,
         target: subject.target,
         cpu_ns: Vec::new(),
         wall_ns: Vec::new(),
@@ -116,6 +126,23 @@ pub fn table(all: &[Figures]) -> Table {
         ]);
     }
     table
+}
+
+/// What the CPU time of each with a target is by that of the first, or beyond it, and its target.
+#[must_use]
+pub fn goals(all: &[Figures]) -> Vec<Goal> {
+    let goal = |figures: &Figures| {
+        let (limit, unit) = match figures.target {
+            Target::Times(times) => (times, "x"),
+            Target::MoreNs(more) => (more, "ns"),
+            Target::None | Target::Difference => return None,
+        };
+        let first = &all[0];
+        let beside = if unit == "x" { "by" } else { "beyond" };
+        let what = format!("CPU: {}, {}, {beside} {}", figures.row, figures.subject, first.subject);
+        Some(Goal { what, value: compared(&figures.cpu_ns, &first.cpu_ns, figures.target), limit, unit })
+    };
+    all.iter().filter_map(goal).collect()
 }
 
 /// The median over rounds of the comparison within the round, so that what disturbs a whole round cancels out.

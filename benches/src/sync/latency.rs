@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use freehold_sync::{LockError, activity};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, yield_now};
 
@@ -26,7 +26,7 @@ pub enum Victim {
 }
 
 /// Rings of one kind.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct RingFigures {
     /// What kind.
     pub kind: String,

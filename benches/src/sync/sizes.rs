@@ -4,7 +4,7 @@ use std::mem::{size_of, size_of_val};
 
 use anyhow::Result;
 use freehold_sync::{activity, blocking};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::memory::resident_bytes;
 use crate::table::Table;
@@ -12,10 +12,10 @@ use crate::table::Table;
 use super::comparison::yes_or_no;
 
 /// The bytes of one thing.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Size {
     /// What.
-    pub what: &'static str,
+    pub what: String,
     /// How many bytes.
     pub bytes: u64,
     /// Tokio's counterpart.
@@ -30,7 +30,7 @@ pub fn table(all: &[Size]) -> Table {
     let mut table = Table::new(1, ["9 bytes", "freehold", "tokio", "target", "met"]);
     for Size { what, bytes, tokio, target } in all {
         table.push([
-            (*what).to_owned(),
+            what.clone(),
             bytes.to_string(),
             tokio.map(|bytes| bytes.to_string()).unwrap_or_default(),
             target.map(|target| format!("<= {target}")).unwrap_or_default(),
@@ -44,13 +44,13 @@ const fn of<T>() -> u64 {
     size_of::<T>() as u64
 }
 
-fn alone(what: &'static str, bytes: u64) -> Size {
-    Size { what, bytes, tokio: None, target: None }
+fn alone(what: &str, bytes: u64) -> Size {
+    Size { what: what.to_owned(), bytes, tokio: None, target: None }
 }
 
 /// `T` of Freehold beside `P` of tokio.
-fn beside<T, P>(what: &'static str) -> Size {
-    Size { what, bytes: of::<T>(), tokio: Some(of::<P>()), target: None }
+fn beside<T, P>(what: &str) -> Size {
+    Size { what: what.to_owned(), bytes: of::<T>(), tokio: Some(of::<P>()), target: None }
 }
 
 /// Everything that has a size. Before any other activity has run, or the slots are not new.
@@ -75,7 +75,7 @@ pub fn sizes() -> Result<Vec<Size>> {
         beside::<own::Permit<'_>, peer::SemaphorePermit<'_>>("Permit"),
         alone("blocking::MutexGuard", of::<blocking::MutexGuard<'_, ()>>()),
         Size {
-            what: "future of lock()",
+            what: "future of lock()".to_owned(),
             bytes: size_of_val(&mutex.lock()) as u64,
             tokio: Some(size_of_val(&mutex_of_tokio.lock()) as u64),
             target: None,

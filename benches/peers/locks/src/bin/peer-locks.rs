@@ -20,6 +20,20 @@ impl Counter for Deloxide {
     }
 }
 
+/// Its types that always trace; those of the same name one module above do so with debug assertions only.
+struct TracingMutex(tracing_mutex::stdsync::tracing::Mutex<u32>);
+
+impl Counter for TracingMutex {
+    #[inline]
+    fn add_one(&self) {
+        *self.0.lock().expect("nobody fails here") += 1;
+    }
+
+    fn take(&self) -> u32 {
+        std::mem::take(&mut self.0.lock().expect("nobody fails here"))
+    }
+}
+
 fn main() -> Result<()> {
     if cfg!(feature = "deadlock-detection") {
         bail!("built with deadlock-detection, which slows these locks down; build without features");
@@ -27,6 +41,9 @@ fn main() -> Result<()> {
     let lock = env::args().nth(1).context("usage: peer-locks LOCK")?;
     match lock.as_str() {
         "deloxide" => deloxide(),
+        "tracing-mutex" => {
+            lock_child::serve_counter(&TracingMutex(tracing_mutex::stdsync::tracing::Mutex::new(0)))
+        }
         "parking-lot" => lock_child::serve_counter(&ParkingLot::default()),
         "async-lock" => in_a_task(mutex_of_async_lock),
         "async-lock-read" => in_a_task(read_of_async_lock),
