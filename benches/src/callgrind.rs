@@ -44,10 +44,8 @@ impl<'a> File<'a> {
             self.named(name)?;
         } else if line.starts_with("calls=") {
             self.after_call = true;
-        } else if line.starts_with(|first: char| first.is_ascii_digit() || "+-*".contains(first)) {
-            if !std::mem::take(&mut self.after_call) {
-                self.add(line)?;
-            }
+        } else if is_count(line) && !std::mem::take(&mut self.after_call) {
+            self.add(line)?;
         }
         Ok(())
     }
@@ -69,6 +67,10 @@ impl<'a> File<'a> {
         *self.stacks.entry(stack(function)).or_default() += count;
         Ok(())
     }
+}
+
+fn is_count(line: &str) -> bool {
+    line.starts_with(|first: char| first.is_ascii_digit() || "+-*".contains(first))
 }
 
 fn stack(function: &str) -> String {
