@@ -1,10 +1,12 @@
 //! Load generator and measurements of Freehold over HTTP; the programs are in `src/bin`, the manual in `README.md`.
 
+pub mod callgrind;
 pub mod cpu_time;
 pub mod designs;
 pub mod echo_engine;
 pub mod event_stream;
 pub mod figures;
+pub mod flame_graph;
 pub mod http_client;
 pub mod load;
 pub mod machine;
@@ -23,3 +25,4 @@ pub mod stats;
 pub mod sync;
 pub mod table;
 pub mod verdicts;
+pub mod wait_profile;

@@ -200,7 +200,7 @@ fn write_meta(out: &mut Vec<u8>, era: Era, token: Option<u64>) {
     match (era, token) {
         (Era::Session | Era::NoSessionId, None) => {}
         (Era::Session | Era::NoSessionId, Some(token)) => {
-            put(out, format_args!(r#","_meta":{{"progressToken":{token}}}"#))
+            put(out, format_args!(r#","_meta":{{"progressToken":{token}}}"#));
         }
         (Era::Stateless, token) => {
             out.extend_from_slice(br#","_meta":{"#);
