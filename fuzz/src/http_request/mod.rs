@@ -151,7 +151,10 @@ impl World {
         let status = response.status();
         let known = [200, 202, 204, 400, 401, 403, 404, 405, 406, 408, 413, 415, 503];
         assert!(known.contains(&status.as_u16()), "{status}");
-        assert!(status != StatusCode::OK || asked.mirrors != Some(false), "headers that differ from the body were taken");
+        assert!(
+            status != StatusCode::OK || asked.mirrors != Some(false),
+            "headers that differ from the body were taken"
+        );
         let kind = response.headers().get(CONTENT_TYPE).map(|kind| kind.to_str().expect("text").to_owned());
         let mut body = response.into_body();
         match kind.as_deref() {
@@ -166,7 +169,10 @@ impl World {
                 assert!(is_answer);
                 if asked.mirrors == Some(true) {
                     let answer: Value = serde_json::from_slice(&whole).expect("it was checked");
-                    assert_ne!(answer["error"]["code"], HEADER_MISMATCH, "the headers say what the body says");
+                    assert_ne!(
+                        answer["error"]["code"], HEADER_MISMATCH,
+                        "the headers say what the body says"
+                    );
                 }
                 let expected = asked.message.as_ref().and_then(Verdict::id);
                 // Only a refusal before the body was read may have none.

@@ -51,7 +51,8 @@ impl Judged {
 
     /// What is found meanwhile no end of a poll has seen.
     pub(super) fn sweeping<T>(&self, look: impl FnOnce() -> T) -> T {
-        let set = |sweeping| NOW.with_borrow_mut(|now| now.iter_mut().for_each(|now| now.sweeping = sweeping));
+        let set =
+            |sweeping| NOW.with_borrow_mut(|now| now.iter_mut().for_each(|now| now.sweeping = sweeping));
         set(true);
         let seen = look();
         set(false);

@@ -36,15 +36,17 @@ impl<'a> Naive<'a> {
     /// The schema that a `$ref` leads to.
     pub(super) fn referred(self, reference: &Value) -> &'a Value {
         let pointer = reference.as_str().and_then(|reference| reference.strip_prefix('#'));
-        pointer.and_then(|pointer| self.root.pointer(pointer)).expect("references lead to parts of the schema")
+        pointer
+            .and_then(|pointer| self.root.pointer(pointer))
+            .expect("references lead to parts of the schema")
     }
 
     fn fits_in(self, schema: &Value, value: &Value) -> bool {
         match schema {
             Value::Bool(all) => *all,
-            Value::Object(keywords) => keywords.iter().all(|(keyword, what)| {
-                self.keyword(keywords, keyword, what, value)
-            }),
+            Value::Object(keywords) => {
+                keywords.iter().all(|(keyword, what)| self.keyword(keywords, keyword, what, value))
+            }
             other => panic!("no schema: {other}"),
         }
     }
@@ -95,7 +97,8 @@ impl<'a> Naive<'a> {
                 !tuple || schemas.iter().zip(items).all(|(schema, item)| self.fits_in(schema, item))
             }
             "items" => {
-                let first = of.get("prefixItems").and_then(Value::as_array).filter(|_| tuple).map_or(0, Vec::len);
+                let first =
+                    of.get("prefixItems").and_then(Value::as_array).filter(|_| tuple).map_or(0, Vec::len);
                 items.iter().skip(first).all(|item| self.fits_in(what, item))
             }
             _ => is_for_others(keyword),
@@ -109,27 +112,28 @@ impl<'a> Naive<'a> {
         what: &Value,
         members: &Map<String, Value>,
     ) -> bool {
-        let named = |name: &String| of.get("properties").is_some_and(|properties| properties.get(name).is_some());
+        let named =
+            |name: &String| of.get("properties").is_some_and(|properties| properties.get(name).is_some());
         match keyword {
             "minProperties" => members.len() >= count(what),
             "maxProperties" => members.len() <= count(what),
             "required" => has_all(members, what),
             "properties" => {
                 let schemas = what.as_object().expect("schemas by name");
-                schemas.iter().all(|(name, schema)| {
-                    members.get(name).is_none_or(|value| self.fits_in(schema, value))
-                })
+                schemas
+                    .iter()
+                    .all(|(name, schema)| members.get(name).is_none_or(|value| self.fits_in(schema, value)))
             }
             "additionalProperties" => {
                 members.iter().all(|(name, value)| named(name) || self.fits_in(what, value))
             }
-            "propertyNames" => {
-                members.keys().all(|name| self.fits_in(what, &Value::String(name.clone())))
-            }
+            "propertyNames" => members.keys().all(|name| self.fits_in(what, &Value::String(name.clone()))),
             "dependentRequired" => {
                 let needs = what.as_object().expect("names by name");
                 self.dialect == Dialect::Draft7
-                    || needs.iter().all(|(name, needed)| !members.contains_key(name) || has_all(members, needed))
+                    || needs
+                        .iter()
+                        .all(|(name, needed)| !members.contains_key(name) || has_all(members, needed))
             }
             _ => is_for_others(keyword),
         }
@@ -146,7 +150,9 @@ fn of_number(keyword: &str, what: &Value, value: &Value) -> bool {
         "maximum" => compare(value, what) != Ordering::Greater,
         "exclusiveMinimum" => compare(value, what) == Ordering::Greater,
         "exclusiveMaximum" => compare(value, what) == Ordering::Less,
-        "multipleOf" => whole(value).is_some_and(|whole| whole % i128::from(what.as_i64().expect("whole")) == 0),
+        "multipleOf" => {
+            whole(value).is_some_and(|whole| whole % i128::from(what.as_i64().expect("whole")) == 0)
+        }
         _ => is_for_others(keyword),
     }
 }
@@ -226,7 +232,8 @@ fn same(one: &Value, other: &Value) -> bool {
             one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
         }
         (Value::Object(one), Value::Object(other)) => {
-            let equal = |(name, value): (&String, &Value)| other.get(name).is_some_and(|other| same(value, other));
+            let equal =
+                |(name, value): (&String, &Value)| other.get(name).is_some_and(|other| same(value, other));
             one.len() == other.len() && one.iter().all(equal)
         }
         _ => one == other,

@@ -67,8 +67,11 @@ impl Maker<'_, '_, '_> {
     fn number(&mut self, schema: &Value) -> i64 {
         const BOUNDS: [&str; 5] =
             ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"];
-        let bounds: Vec<_> =
-            BOUNDS.iter().filter_map(|bound| schema.get(bound).and_then(whole)).map(|bound| bound as i64).collect();
+        let bounds: Vec<_> = BOUNDS
+            .iter()
+            .filter_map(|bound| schema.get(bound).and_then(whole))
+            .map(|bound| bound as i64)
+            .collect();
         let near = if bounds.is_empty() { 0 } else { bounds[self.below(bounds.len())] };
         near + [0, 1, -1, 2][self.below(4)]
     }

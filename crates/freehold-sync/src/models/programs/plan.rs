@@ -54,7 +54,6 @@ pub(super) enum Step {
 
 #[derive(Debug)]
 pub(super) struct Plan {
-    pub(super) family: Family,
     pub(super) locks: Vec<Kind>,
     pub(super) gates: usize,
     pub(super) activities: Vec<Block>,
@@ -78,7 +77,7 @@ impl Plan {
             |maker: &mut Maker<'_>| usize::from(family != Family::Strict && (maker.below)(4) == 0);
         let (expiries, looks) = (sometimes(&mut maker), sometimes(&mut maker));
         let gates = if family == Family::Strict { 0 } else { GATES };
-        Self { family, locks: maker.locks, gates, activities, expiries, looks }
+        Self { locks: maker.locks, gates, activities, expiries, looks }
     }
 }
 
@@ -120,9 +119,7 @@ impl Maker<'_> {
         match (self.below)(10) {
             0..6 if depth > 0 && floor < self.locks.len() => self.hold(floor, depth - 1),
             6..9 if depth > 0 => self.combinator(floor, depth - 1),
-            _ if self.family != Family::Strict && (self.below)(3) == 0 => {
-                Step::Gate((self.below)(GATES))
-            }
+            _ if self.family != Family::Strict && (self.below)(3) == 0 => Step::Gate((self.below)(GATES)),
             _ => Step::Suspend,
         }
     }

@@ -78,7 +78,7 @@ pub(crate) fn pronounced(members: &[&'static Slot], victim: Option<&'static Slot
     let Some((world, sweepers)) = NOW.with_borrow(Clone::clone) else { return };
     let members: Vec<_> = members.iter().map(|member| key_of(member)).collect();
     let swept = sweepers.contains(&thread::current().id());
-    let judged = world.pronounced(&members, victim.map(|victim| key_of(victim)), swept, report);
+    let judged = world.pronounced(&members, victim.map(key_of), swept, report);
     judged.unwrap_or_else(|wrong| panic!("{wrong}"));
 }
 
@@ -107,7 +107,6 @@ impl Run {
     /// The last one to go to sleep does what the driver's thread does: what no end of a poll could see is left to it.
     fn sweep_if_nobody_runs(&self) {
         if self.threads.get() > 0 && self.asleep.get() == self.threads.get() {
-            self.program.check_nobody_is_stuck();
             sweeps(true);
             sweep::sweep(NEVER - 1);
             sweeps(false);
@@ -165,7 +164,9 @@ pub(super) fn run(plan: Plan) -> Outcome {
 /// What happens beside the activities.
 fn others(run: &Run) {
     for round in 0..run.program.rounds() {
-        run.program.round(round, || driver::expire(NEVER - 1));
+        run.program.round(round, || {
+            driver::expire(NEVER - 1);
+        });
     }
 }
 

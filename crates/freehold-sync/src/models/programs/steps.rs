@@ -5,7 +5,7 @@ use super::{
         self, Context, Gate, LockError, Mutex, MutexGuard, Permit, PermitPool, RwLock, RwLockReadGuard,
         RwLockWriteGuard, Selected,
     },
-    plan::{Block, Family, Kind, Plan, Step, Take},
+    plan::{Block, Kind, Plan, Step, Take},
     world::{Strand, World},
 };
 use std::{
@@ -103,15 +103,6 @@ impl Program {
         }
     }
 
-    /// To be called when nobody runs: where nothing but turns and verdicts ends a wait, no poll may have ended without the
-    /// verdict it gave cause for.
-    pub(super) fn check_nobody_is_stuck(&self) {
-        if self.plan.family == Family::Strict {
-            let stuck = self.world.surely_stuck();
-            assert!(stuck.is_empty(), "stuck without a verdict: {stuck:?} of {:#?}", self.world);
-        }
-    }
-
     /// To be called when all activities have ended.
     pub(super) fn check_free(&self) {
         for (index, lock) in self.locks.iter().enumerate() {
@@ -120,7 +111,12 @@ impl Program {
     }
 
     /// The body of an activity.
-    pub(super) async fn body(&self, ctx: &Context, block: &Block, parent: Option<usize>) -> Result<(), LockError> {
+    pub(super) async fn body(
+        &self,
+        ctx: &Context,
+        block: &Block,
+        parent: Option<usize>,
+    ) -> Result<(), LockError> {
         let entry = self.world.node(host::key(ctx), parent);
         let mut body = self.strand(ctx, entry.node, block);
         poll_fn(|cx| {
