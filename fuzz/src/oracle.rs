@@ -4,9 +4,9 @@
 use freehold::{Limits, RequestId};
 use serde::{
     Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
+    de::{Error, MapAccess, SeqAccess, Visitor},
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::fmt;
 
 /// The members of an object in their order, also those that stand twice.
@@ -96,5 +96,71 @@ impl Members {
             && (self.lacks("id") || self.id(limits).is_some())
             && self.lacks("result")
             && self.lacks("error")
+    }
+}
+
+/// A value in which no member of an object stands twice, so that everybody reads the same.
+pub struct Clear(pub Value);
+
+impl Clear {
+    /// The value that the bytes are.
+    pub fn read(bytes: &[u8]) -> Option<Value> {
+        serde_json::from_slice::<Self>(bytes).ok().map(|clear| clear.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Clear {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Anything;
+        impl<'de> Visitor<'de> for Anything {
+            type Value = Value;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("JSON")
+            }
+
+            fn visit_unit<E>(self) -> Result<Value, E> {
+                Ok(Value::Null)
+            }
+
+            fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+                Ok(value.into())
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+                Ok(value.into())
+            }
+
+            fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+                Ok(value.into())
+            }
+
+            fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+                Ok(value.into())
+            }
+
+            fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+                Ok(value.into())
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+                let mut all = Vec::new();
+                while let Some(Clear(item)) = items.next_element()? {
+                    all.push(item);
+                }
+                Ok(all.into())
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+                let mut all = Map::new();
+                while let Some((name, Clear(value))) = map.next_entry::<String, Clear>()? {
+                    if all.insert(name, value).is_some() {
+                        return Err(A::Error::custom("a member stands twice"));
+                    }
+                }
+                Ok(all.into())
+            }
+        }
+        deserializer.deserialize_any(Anything).map(Self)
     }
 }

@@ -152,6 +152,16 @@ fn http_request() {
 }
 
 #[test]
+fn lock_programs() {
+    check("lock_programs", crate::lock_programs, 20_000);
+}
+
+#[test]
 fn stdio_lines() {
     check("stdio_lines", crate::stdio_lines, 5_000);
+}
+
+#[test]
+fn tool_arguments() {
+    check("tool_arguments", crate::tool_arguments, 5_000);
 }

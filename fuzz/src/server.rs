@@ -6,7 +6,7 @@ use freehold_mcp::{
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::{future::Future, pin::pin, time::Duration};
 use tokio::runtime::Runtime;
 
@@ -54,6 +54,23 @@ async fn slow(ctx: &ToolContext<()>, args: Slow) -> Result<String, ToolError> {
     Ok("late".to_owned())
 }
 
+async fn route(_ctx: &ToolContext<()>, _arguments: Map<String, Value>) -> Result<String, ToolError> {
+    Ok("there".to_owned())
+}
+
+/// One whose arguments stand in headers, too: of each kind, and one that is further inside.
+fn routed() -> Tool {
+    let schema = json!({
+        "type": "object",
+        "properties": {
+            "zone": { "type": "integer", "x-mcp-header": "Zone" },
+            "dry": { "type": "boolean", "x-mcp-header": "Dry" },
+            "at": { "type": "object", "properties": { "row": { "type": "string", "x-mcp-header": "Row" } } },
+        },
+    });
+    Tool::with_schema("route", "Goes by its headers.", schema, route)
+}
+
 /// A server with bounds so small that inputs reach them. To be called inside of [`runtime`].
 pub(crate) fn server() -> McpServer<()> {
     let limits = Limits {
@@ -70,6 +87,7 @@ pub(crate) fn server() -> McpServer<()> {
         .tool(Tool::new("report", "Reports its steps.", report))
         .tool(Tool::new("ask", "Asks its client.", ask))
         .tool(Tool::new("slow", "Takes its time.", slow))
+        .tool(routed())
         .limits(limits)
         .engine(|engine| engine.at_cap(AtCap::EvictIdlest))
         .build()

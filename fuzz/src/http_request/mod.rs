@@ -1,4 +1,5 @@
 mod body;
+mod mirrors;
 mod plan;
 
 use crate::server::{SESSIONS, calls_end, check_message, runtime, server, within};
@@ -15,6 +16,9 @@ use plan::{Plan, plans};
 use serde_json::Value;
 use std::cell::{OnceCell, RefCell};
 use tokio::runtime::Runtime;
+
+/// The code of the refusal of headers that differ from the body.
+const HEADER_MISMATCH: i64 = -32_020;
 
 thread_local! {
     // Leaked: what it is made of must not outlive the thread's other variables.
@@ -51,6 +55,8 @@ struct Asked {
     gets_in: bool,
     /// What its body said, if that arrived.
     message: Option<Verdict>,
+    /// Whether its headers repeat its body, as stateless requests must.
+    mirrors: Option<bool>,
 }
 
 enum Verdict {
@@ -130,7 +136,8 @@ impl World {
         let request = plan.request(&self.session.borrow());
         let limits = self.server.engine().limits();
         let message = (plan.is_post() && plan.is_delivered()).then(|| Verdict::of(plan.body, limits));
-        let asked = Asked { is_post: plan.is_post(), gets_in: plan.gets_in(), message };
+        let mirrors = message.as_ref().and_then(|_| mirrors::agree(request.headers(), plan.body));
+        let asked = Asked { is_post: plan.is_post(), gets_in: plan.gets_in(), message, mirrors };
         let service = if plan.needs_token() { &self.with_token } else { &self.open };
         let budget = POLLS + 2 * plan.body.len();
         let response = within(&self.server, budget, service.handle(request)).await;
@@ -144,6 +151,10 @@ impl World {
         let status = response.status();
         let known = [200, 202, 204, 400, 401, 403, 404, 405, 406, 408, 413, 415, 503];
         assert!(known.contains(&status.as_u16()), "{status}");
+        assert!(
+            status != StatusCode::OK || asked.mirrors != Some(false),
+            "headers that differ from the body were taken"
+        );
         let kind = response.headers().get(CONTENT_TYPE).map(|kind| kind.to_str().expect("text").to_owned());
         let mut body = response.into_body();
         match kind.as_deref() {
@@ -156,6 +167,13 @@ impl World {
                 let whole = whole(&mut body).await;
                 let (id, is_answer) = check_message(&whole);
                 assert!(is_answer);
+                if asked.mirrors == Some(true) {
+                    let answer: Value = serde_json::from_slice(&whole).expect("it was checked");
+                    assert_ne!(
+                        answer["error"]["code"], HEADER_MISMATCH,
+                        "the headers say what the body says"
+                    );
+                }
                 let expected = asked.message.as_ref().and_then(Verdict::id);
                 // Only a refusal before the body was read may have none.
                 let must_have = status == StatusCode::OK || asked.gets_in;

@@ -11,12 +11,13 @@
 //! missing is 0, the usual. Headers follow, which replace those that were chosen (`:path` is the target), an empty line
 //! and the body. So inputs can be read, and whatever is changed in them is still requests.
 
-use super::body::{Delivery, SentBody};
+use super::{
+    body::{Delivery, SentBody},
+    mirrors,
+};
 use crate::oracle::Members;
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
-use serde_json::Value;
 
 /// How a request names its session and its revision.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -251,31 +252,10 @@ impl<'a> Plan<'a> {
                 headers.append("mcp-session-id", session);
             }
         }
-        if version == Some("2026-07-28") {
-            self.mirror(headers);
+        if version == Some("2026-07-28")
+            && let Some(members) = Members::read(self.body)
+        {
+            mirrors::write(headers, members.once("method"), members.once("params"));
         }
     }
-
-    /// Repeats what the body says, as a client of a stateless revision must.
-    fn mirror(&self, headers: &mut HeaderMap) {
-        let Some(members) = Members::read(self.body) else { return };
-        let mut set = |name: &'static str, value: Option<&Value>| {
-            if let Some(value) = value.and_then(Value::as_str).and_then(header_value) {
-                headers.insert(name, value);
-            }
-        };
-        set("mcp-method", members.once("method"));
-        let Some(params) = members.once("params") else { return };
-        set("mcp-name", params.get("name").or_else(|| params.get("uri")));
-        set("mcp-param-text", params.get("arguments").and_then(|arguments| arguments.get("text")));
-    }
-}
-
-/// The text as a header carries it.
-fn header_value(text: &str) -> Option<HeaderValue> {
-    let plain = text.bytes().all(|byte| matches!(byte, b'!'..=b'~'));
-    if plain {
-        return HeaderValue::from_str(text).ok();
-    }
-    HeaderValue::from_str(&format!("=?base64?{}?=", BASE64_STANDARD.encode(text))).ok()
 }

@@ -6,7 +6,17 @@
 
 mod plan;
 mod run;
+mod steps;
 mod world;
+
+/// What the files that are shared with the fuzz targets get from where they are.
+mod host {
+    pub(super) use super::run::{Gate, key};
+    pub(super) use crate::{
+        Action, Context, Deadlock, LockError, Mutex, MutexGuard, Permit, PermitPool, RwLock, RwLockReadGuard,
+        RwLockWriteGuard, Selected, observe,
+    };
+}
 
 use crate::{metrics, slot::pool};
 use plan::{Family, Plan};
@@ -20,7 +30,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-pub(crate) use world::pronounced;
+pub(crate) use run::pronounced;
 
 /// Programs of each family and scheduler in an ordinary run.
 const PROGRAMS: usize = 2_000;
@@ -43,8 +53,19 @@ fn add(counter: &AtomicUsize, n: usize) {
     counter.fetch_add(n, Ordering::Relaxed);
 }
 
+/// Numbers below what is asked for, that follow from a seed.
+fn numbers(seed: u64) -> impl FnMut(usize) -> usize {
+    let mut random = seed | 1;
+    move |n| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random >> 11) as usize % n
+    }
+}
+
 fn one_program(family: Family, tally: &Tally) {
-    let plan = Plan::new(family, thread_rng().r#gen());
+    let plan = Plan::new(family, &mut numbers(thread_rng().r#gen()));
     if std::env::var_os("FREEHOLD_SCHEDULE").is_some() {
         println!("{plan:#?}");
     }

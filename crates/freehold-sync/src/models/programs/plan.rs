@@ -1,4 +1,4 @@
-//! What a program is, and how a number becomes one.
+//! What a program is, and how choices become one. Shared with the fuzz targets: nothing in here is shuttle's.
 
 use std::rc::Rc;
 
@@ -67,37 +67,37 @@ const GATES: usize = 2;
 const DEPTH: usize = 3;
 
 impl Plan {
-    pub(super) fn new(family: Family, seed: u64) -> Self {
-        let mut random = Random::new(seed);
-        let locks: Vec<Kind> = (0..2 + random.below(3)).map(|_| kind(&mut random)).collect();
-        let count = 2 + random.below(3);
-        let mut maker = Maker { random, family, locks, left: 0 };
+    /// The program that `below` chooses: it is asked for numbers below its argument.
+    pub(super) fn new(family: Family, below: &mut dyn FnMut(usize) -> usize) -> Self {
+        let locks: Vec<Kind> = (0..2 + below(3)).map(|_| kind(below)).collect();
+        let count = 2 + below(3);
+        let mut maker = Maker { below, family, locks, left: 0 };
         let activities = (0..count).map(|_| maker.activity()).collect();
         let sometimes =
-            |maker: &mut Maker| usize::from(family != Family::Strict && maker.random.below(4) == 0);
+            |maker: &mut Maker<'_>| usize::from(family != Family::Strict && (maker.below)(4) == 0);
         let (expiries, looks) = (sometimes(&mut maker), sometimes(&mut maker));
         let gates = if family == Family::Strict { 0 } else { GATES };
         Self { locks: maker.locks, gates, activities, expiries, looks }
     }
 }
 
-fn kind(random: &mut Random) -> Kind {
-    match random.below(10) {
+fn kind(below: &mut dyn FnMut(usize) -> usize) -> Kind {
+    match below(10) {
         0..6 => Kind::Mutex,
         6..8 => Kind::RwLock,
-        _ => Kind::Pool(1 + random.below(3) as u32),
+        _ => Kind::Pool(1 + below(3) as u32),
     }
 }
 
-struct Maker {
-    random: Random,
+struct Maker<'a> {
+    below: &'a mut dyn FnMut(usize) -> usize,
     family: Family,
     locks: Vec<Kind>,
     /// Steps that this activity may still get.
     left: usize,
 }
 
-impl Maker {
+impl Maker<'_> {
     fn activity(&mut self) -> Block {
         self.left = 7;
         self.block(0, DEPTH)
@@ -106,7 +106,7 @@ impl Maker {
     /// A block whose locks all come at or after `floor`, if the family is ordered.
     fn block(&mut self, floor: usize, depth: usize) -> Block {
         let mut steps = Vec::new();
-        for _ in 0..1 + self.random.below(2) {
+        for _ in 0..1 + (self.below)(2) {
             if self.left > 0 {
                 self.left -= 1;
                 steps.push(self.step(floor, depth));
@@ -116,26 +116,24 @@ impl Maker {
     }
 
     fn step(&mut self, floor: usize, depth: usize) -> Step {
-        match self.random.below(10) {
+        match (self.below)(10) {
             0..6 if depth > 0 && floor < self.locks.len() => self.hold(floor, depth - 1),
             6..9 if depth > 0 => self.combinator(floor, depth - 1),
-            _ if self.family != Family::Strict && self.random.below(3) == 0 => {
-                Step::Gate(self.random.below(GATES))
-            }
+            _ if self.family != Family::Strict && (self.below)(3) == 0 => Step::Gate((self.below)(GATES)),
             _ => Step::Suspend,
         }
     }
 
     fn hold(&mut self, floor: usize, depth: usize) -> Step {
         let low = if self.family == Family::Ordered { floor } else { 0 };
-        let lock = low + self.random.below(self.locks.len() - low);
+        let lock = low + (self.below)(self.locks.len() - low);
         let take = match self.locks[lock] {
             Kind::Mutex => Take::Lock,
-            Kind::RwLock if self.random.below(10) < 6 => Take::Read,
+            Kind::RwLock if (self.below)(10) < 6 => Take::Read,
             Kind::RwLock => Take::Write,
-            Kind::Pool(size) => Take::Permits(1 + self.random.below(size as usize) as u32),
+            Kind::Pool(size) => Take::Permits(1 + (self.below)(size as usize) as u32),
         };
-        match self.random.below(10) {
+        match (self.below)(10) {
             0 => Step::Try { lock, take, body: self.block(lock + 1, depth) },
             1 if self.family != Family::Strict => {
                 Step::Neglect { lock, take, body: self.block(floor, depth) }
@@ -146,26 +144,11 @@ impl Maker {
 
     fn combinator(&mut self, floor: usize, depth: usize) -> Step {
         let (one, two) = (self.block(floor, depth), self.block(floor, depth));
-        match self.random.below(6) {
+        match (self.below)(6) {
             0..2 => Step::Join(one, two),
             2 if self.family != Family::Strict => Step::Select(one, two),
-            3 if self.family != Family::Strict => Step::Abandon(one, 1 + self.random.below(3)),
+            3 if self.family != Family::Strict => Step::Abandon(one, 1 + (self.below)(3)),
             _ => Step::JoinPlain(one, two),
         }
-    }
-}
-
-struct Random(u64);
-
-impl Random {
-    fn new(seed: u64) -> Self {
-        Self(seed | 1)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as usize % n
     }
 }

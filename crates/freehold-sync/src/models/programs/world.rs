@@ -2,11 +2,13 @@
 //! the program before it asks and before it gives back, so whoever is idle is described exactly, and it says without the
 //! detector's help who can be stuck.
 //!
-//! All threads of a model run on one, and nothing in here is a point where another one may be scheduled.
+//! Shared with the fuzz targets: nothing in here is shuttle's, and so nothing is a point where it may schedule another
+//! thread.
 
-use super::plan::{Kind, Plan, Take};
-use crate::{Action, Deadlock, raw::ALL_READERS, slot::Slot};
-use shuttle::thread::{self, ThreadId};
+use super::{
+    host::{Action, Deadlock},
+    plan::{Kind, Plan, Take},
+};
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
@@ -31,7 +33,8 @@ enum Wait {
 /// An activity.
 #[derive(Default, Debug)]
 struct Node {
-    slot: usize,
+    /// By which the detector's members are told from each other.
+    key: usize,
     ended: bool,
     /// Threads of control in it that do not wait for a lock or a child.
     running: isize,
@@ -41,31 +44,26 @@ struct Node {
     chosen: bool,
 }
 
-#[derive(Default)]
+#[derive(Default, Debug)]
 struct Book {
     totals: Vec<u32>,
     ordered_queue: Vec<bool>,
     nodes: Vec<Node>,
     next: usize,
     told: Vec<Arc<Deadlock>>,
-    /// Who is in a sweep, and how many verdicts were left to one.
-    sweepers: Vec<ThreadId>,
+    /// How many verdicts were left to a sweep.
     swept: usize,
     /// Who heard of which verdict.
     heard: BTreeMap<String, BTreeSet<usize>>,
 }
 
-#[derive(Clone, Default)]
+#[derive(Clone, Default, Debug)]
 pub(super) struct World(Rc<RefCell<Book>>);
 
-// SAFETY: all threads of a model run on one.
-unsafe impl Send for World {}
-// SAFETY: as above.
-unsafe impl Sync for World {}
+/// What a writer takes: more than there are readers.
+const ALL_READERS: u32 = 1_000_000;
 
-std::thread_local!(static THIS: RefCell<Option<World>> = const { RefCell::new(None) });
-
-pub(super) fn units(take: Take) -> u32 {
+fn units(take: Take) -> u32 {
     match take {
         Take::Lock | Take::Read => 1,
         Take::Write => ALL_READERS,
@@ -74,7 +72,7 @@ pub(super) fn units(take: Take) -> u32 {
 }
 
 impl World {
-    pub(super) fn begin(plan: &Plan) -> Self {
+    pub(super) fn new(plan: &Plan) -> Self {
         let total = |kind: &Kind| match kind {
             Kind::Mutex => 1,
             Kind::RwLock => ALL_READERS,
@@ -85,15 +83,13 @@ impl World {
             ordered_queue: plan.locks.iter().map(|kind| *kind != Kind::Mutex).collect(),
             ..Book::default()
         };
-        let world = Self(Rc::new(RefCell::new(book)));
-        THIS.set(Some(world.clone()));
-        world
+        Self(Rc::new(RefCell::new(book)))
     }
 
-    pub(super) fn node(&self, slot: &Slot, parent: Option<usize>) -> NodeEntry {
+    pub(super) fn node(&self, key: usize, parent: Option<usize>) -> NodeEntry {
         let mut book = self.0.borrow_mut();
         let node = book.nodes.len();
-        book.nodes.push(Node { slot: std::ptr::from_ref(slot).addr(), ..Node::default() });
+        book.nodes.push(Node { key, ..Node::default() });
         let link = parent.map(|parent| (parent, book.add_wait(parent, Wait::Child(node))));
         drop(book);
         NodeEntry { world: self.clone(), node, link }
@@ -141,14 +137,34 @@ impl World {
         self.0.borrow_mut().heard.entry(report.id.clone()).or_default().insert(node);
     }
 
-    /// This thread begins or ends a sweep.
-    pub(super) fn sweeps(&self, begins: bool) {
-        let me = thread::current().id();
-        let sweepers = &mut self.0.borrow_mut().sweepers;
-        sweepers.retain(|sweeper| *sweeper != me);
-        if begins {
-            sweepers.push(me);
+    /// Compares a verdict with what the program knows. `Err`: what is wrong with it. To be called before anybody is polled.
+    pub(super) fn pronounced(
+        &self,
+        members: &[usize],
+        victim: Option<usize>,
+        swept: bool,
+        report: &Arc<Deadlock>,
+    ) -> Result<(), String> {
+        let mut book = self.0.borrow_mut();
+        let stuck = book.stuck(true);
+        for key in members {
+            let node = book.nodes.iter().position(|node| node.key == *key && !node.ended);
+            let node = node.ok_or_else(|| format!("somebody is stuck who is not there: {report}"))?;
+            if !stuck[node] {
+                return Err(format!("{node} is not stuck: {:#?}\n{report}", book.nodes));
+            }
+            book.nodes[node].chosen |= victim == Some(*key);
         }
+        book.swept += usize::from(swept);
+        book.told.push(report.clone());
+        Ok(())
+    }
+
+    /// Who can be stuck only, whatever the order in the queues is.
+    #[cfg_attr(shuttle, expect(dead_code, reason = "a thread that sleeps there may have been woken already"))]
+    pub(super) fn surely_stuck(&self) -> Vec<usize> {
+        let stuck = self.0.borrow().stuck(false);
+        (0..stuck.len()).filter(|node| stuck[*node]).collect()
     }
 
     /// Verdicts that no end of a poll saw.
@@ -181,14 +197,14 @@ impl Book {
         self.next
     }
 
-    /// The greatest set of nodes whose every wait is blocked by members of the set, word for word. In a queue everybody
-    /// else may be ahead: that errs towards stuck only.
-    fn stuck(&self) -> Vec<bool> {
+    /// The greatest set of nodes whose every wait is blocked by members of the set, word for word. With `queues` everybody
+    /// else in a queue may be ahead, which errs towards stuck only; without, nobody is, which errs the other way.
+    fn stuck(&self, queues: bool) -> Vec<bool> {
         let mut set: Vec<bool> =
             self.nodes.iter().map(|node| !node.ended && node.running == 0 && !node.chosen).collect();
         loop {
             let all_blocked =
-                |node: &Node| node.waits.iter().all(|(id, wait)| self.is_blocked(*id, *wait, &set));
+                |node: &Node| node.waits.iter().all(|(id, wait)| self.is_blocked(*id, *wait, &set, queues));
             let next: Vec<bool> =
                 self.nodes.iter().zip(&set).map(|(node, stuck)| *stuck && all_blocked(node)).collect();
             if next == set {
@@ -198,7 +214,7 @@ impl Book {
         }
     }
 
-    fn is_blocked(&self, id: usize, wait: Wait, set: &[bool]) -> bool {
+    fn is_blocked(&self, id: usize, wait: Wait, set: &[bool], queues: bool) -> bool {
         let (lock, need) = match wait {
             Wait::Child(child) => return set[child],
             Wait::Left { .. } => return true,
@@ -213,24 +229,9 @@ impl Book {
             }
             Wait::Child(_) => false,
         };
-        free < need || (self.ordered_queue[lock] && of_the_set().flat_map(|node| &node.waits).any(ahead))
+        let ordered = queues && self.ordered_queue[lock];
+        free < need || (ordered && of_the_set().flat_map(|node| &node.waits).any(ahead))
     }
-}
-
-/// Called by the detector while the members are frozen: compares what it found with what the program knows.
-pub(crate) fn pronounced(members: &[&'static Slot], victim: Option<&'static Slot>, report: &Arc<Deadlock>) {
-    let Some(world) = THIS.with_borrow(Clone::clone) else { return };
-    let mut book = world.0.borrow_mut();
-    let stuck = book.stuck();
-    for member in members {
-        let slot = std::ptr::from_ref(*member).addr();
-        let node = book.nodes.iter().position(|node| node.slot == slot && !node.ended);
-        let node = node.unwrap_or_else(|| panic!("somebody is stuck who is not there: {report}"));
-        assert!(stuck[node], "{node} is not stuck: {:#?}\n{report}", book.nodes);
-        book.nodes[node].chosen |= victim.is_some_and(|victim| victim.is(*member));
-    }
-    book.swept += usize::from(book.sweepers.contains(&thread::current().id()));
-    book.told.push(report.clone());
 }
 
 /// An activity, until its body is gone.
