@@ -18,12 +18,15 @@ use std::{
 };
 use tokio::{
     io::AsyncWriteExt,
-    net::{TcpListener, TcpStream, ToSocketAddrs},
+    net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, lookup_host},
 };
 
 /// What a connection beyond the bound gets before it is closed.
 const TOO_MANY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+/// Connections that the system keeps until they are accepted; it may have a lower bound of its own. Beyond it clients are not
+/// refused but try again after a second, so it is far above the 128 of the standard library.
+const LISTEN_BACKLOG: u32 = 4_096;
 /// After a failed accept (no file descriptor left, most often) the loop waits this long, lest it spins.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long connections may go on to write what they have once the engine has drained.
@@ -59,7 +62,7 @@ impl<S: State> McpServer<S> {
         address: impl ToSocketAddrs,
         options: HttpOptions,
     ) -> Result<HttpListener<S>, ServeError> {
-        let listener = TcpListener::bind(address).await?;
+        let listener = listen(address).await?;
         let address = listener.local_addr()?;
         let service = HttpService::new(self.clone(), options);
         Ok(HttpListener { service, listener, address, connections: Arc::default() })
@@ -74,6 +77,27 @@ impl<S: State> McpServer<S> {
         self.bind_http(address, HttpOptions::default()).await?.serve().await;
         Ok(())
     }
+}
+
+/// As [`TcpListener::bind`], with room for a rush.
+async fn listen(addresses: impl ToSocketAddrs) -> io::Result<TcpListener> {
+    let mut failure = None;
+    for address in lookup_host(addresses).await? {
+        match listen_at(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failure = Some(error),
+        }
+    }
+    Err(failure.unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the name has no address")))
+}
+
+fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // So that a restart need not wait for the last connections of the server before. On Windows it would share the port.
+    #[cfg(not(windows))]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(LISTEN_BACKLOG)
 }
 
 impl<S: State> HttpListener<S> {
@@ -226,9 +250,12 @@ async fn connection<S: State>(service: HttpService<S>, stream: TcpStream, _open:
 
 #[cfg(test)]
 mod tests {
-    use super::prepare;
+    use super::{listen, prepare};
     use std::time::Duration;
-    use tokio::net::{TcpListener, TcpStream};
+    use tokio::{
+        net::{TcpListener, TcpStream},
+        time::timeout,
+    };
 
     #[tokio::test]
     async fn a_connection_sends_at_once_and_gives_a_silent_peer_up() {
@@ -242,5 +269,29 @@ mod tests {
             let timeout = socket2::SockRef::from(&stream).tcp_user_timeout().unwrap();
             assert_eq!(timeout, Some(Duration::from_secs(60)));
         }
+    }
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_rush_of_clients_is_kept_until_it_is_accepted() {
+        let bound = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+        let rush = bound.trim().parse::<usize>().unwrap().min(400);
+        let listener = listen("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut clients = Vec::new();
+        for client in 0..rush {
+            // Without room it is tried again and again, and nobody accepts.
+            let connected = timeout(Duration::from_secs(20), TcpStream::connect(address)).await;
+            clients.push(connected.unwrap_or_else(|_| panic!("client {client} is not kept")).unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_in_use_is_an_error_and_the_next_one_is_tried() {
+        let taken = listen("127.0.0.1:0").await.unwrap().into_std().unwrap();
+        let used = taken.local_addr().unwrap();
+        assert_eq!(listen(used).await.unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
+        let free = "127.0.0.1:0".parse().unwrap();
+        let listener = listen(&[used, free][..]).await.unwrap();
+        assert_ne!(listener.local_addr().unwrap(), used);
     }
 }
