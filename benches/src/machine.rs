@@ -15,7 +15,7 @@ pub struct Machine {
     pub cpu: String,
     /// How many cores there are for us.
     pub cores: usize,
-    /// Linux's release.
+    /// Linux's version, without the name of its build.
     pub kernel: String,
     /// The compiler's version.
     pub rustc: String,
@@ -35,12 +35,16 @@ impl Machine {
         Ok(Self {
             cpu: cpu_model(&read("/proc/cpuinfo")?).unwrap_or("unknown").to_owned(),
             cores: available_parallelism()?.get(),
-            kernel: read("/proc/sys/kernel/osrelease")?.trim().to_owned(),
+            kernel: version(&read("/proc/sys/kernel/osrelease")?).to_owned(),
             rustc: told_by("rustc", &["--version"])?,
             commit: commit().unwrap_or_else(|_| "unknown".to_owned()),
             date: told_by("date", &["-u", "+%Y-%m-%d %H:%M UTC"])?,
         })
     }
+}
+
+fn version(release: &str) -> &str {
+    release.trim().split('-').next().unwrap_or_default()
 }
 
 fn read(path: &str) -> Result<String> {
