@@ -252,10 +252,7 @@ async fn connection<S: State>(service: HttpService<S>, stream: TcpStream, _open:
 mod tests {
     use super::{listen, prepare};
     use std::time::Duration;
-    use tokio::{
-        net::{TcpListener, TcpStream},
-        time::timeout,
-    };
+    use tokio::net::{TcpListener, TcpStream};
 
     #[tokio::test]
     async fn a_connection_sends_at_once_and_gives_a_silent_peer_up() {
@@ -280,8 +277,8 @@ mod tests {
         let mut clients = Vec::new();
         for client in 0..rush {
             // Without room it is tried again and again, and nobody accepts.
-            let connected = timeout(Duration::from_secs(20), TcpStream::connect(address)).await;
-            clients.push(connected.unwrap_or_else(|_| panic!("client {client} is not kept")).unwrap());
+            let connected = std::net::TcpStream::connect_timeout(&address, Duration::from_secs(20));
+            clients.push(connected.unwrap_or_else(|error| panic!("client {client} is not kept: {error}")));
         }
     }
 
