@@ -236,39 +236,44 @@ impl Bench {
     }
 
     fn blocking(&self) -> Result<Vec<Figures>> {
-        let peers = self.options.peers.as_deref();
-        let (others, detecting) =
-            (peer_program("peer-locks", peers)?, peer_program("peer-locks-detecting", peers)?);
-        let own = std::env::current_exe()?;
         let mut all = Vec::new();
         for load in [Load::Uncontended, Load::Contended] {
-            let start = |program: &Path, argument: &[&str]| {
-                anyhow::Ok(self.in_process(LockProcess::start(program, argument)?, load))
+            // What one thread does is compared on one core: two may differ by half, each for as long as a process stays there.
+            let rows = match load {
+                Load::Uncontended => pinning::start_pinned(self.options.core, || self.blocking_rows(load))?,
+                Load::Contended => self.blocking_rows(load)?,
             };
-            let freehold = |times| {
-                anyhow::Ok(Subject::new(
-                    "freehold",
-                    Target::Times(times),
-                    start(&own, &["--as-lock-process"])?,
-                ))
-            };
-            let peer = |name, argument: &str| anyhow::Ok(Subject::peer(name, start(&others, &[argument])?));
-            let beside_parking_lot = vec![
-                Subject::peer("parking_lot, deadlock_detection", start(&detecting, &[])?),
-                freehold(1.1)?,
-                peer("parking_lot as it comes", "parking-lot")?,
-            ];
-            let rows = [
-                ("parking_lot", beside_parking_lot),
-                ("Deloxide", vec![peer("Deloxide", "deloxide")?, freehold(1.0)?]),
-                ("tracing-mutex", vec![peer("tracing-mutex", "tracing-mutex")?, freehold(1.0)?]),
-            ];
             for (peer, subjects) in rows {
                 let row = format!("5 blocking mutex, {}, beside {peer}", load.word());
                 all.extend(printed(compare(&row, self.options.rounds, subjects)?));
             }
         }
         Ok(all)
+    }
+
+    fn blocking_rows(&self, load: Load) -> Result<[(&'static str, Vec<Subject<'_>>); 3]> {
+        let peers = self.options.peers.as_deref();
+        let (others, detecting) =
+            (peer_program("peer-locks", peers)?, peer_program("peer-locks-detecting", peers)?);
+        let own = std::env::current_exe()?;
+        let start = |program: &Path, argument: &[&str]| {
+            anyhow::Ok(self.in_process(LockProcess::start(program, argument)?, load))
+        };
+        let freehold = |times| {
+            let process = start(&own, &["--as-lock-process"])?;
+            anyhow::Ok(Subject::new("freehold", Target::Times(times), process))
+        };
+        let peer = |name, argument: &str| anyhow::Ok(Subject::peer(name, start(&others, &[argument])?));
+        let beside_parking_lot = vec![
+            Subject::peer("parking_lot, deadlock_detection", start(&detecting, &[])?),
+            freehold(1.1)?,
+            peer("parking_lot as it comes", "parking-lot")?,
+        ];
+        Ok([
+            ("parking_lot", beside_parking_lot),
+            ("Deloxide", vec![peer("Deloxide", "deloxide")?, freehold(1.0)?]),
+            ("tracing-mutex", vec![peer("tracing-mutex", "tracing-mutex")?, freehold(1.0)?]),
+        ])
     }
 
     fn rings(&self) -> Result<Vec<RingFigures>> {
