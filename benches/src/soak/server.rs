@@ -1,4 +1,4 @@
-//! `freehold serve` as it is shipped, with the bounds of [`limits`](super::limits) and its admin server, by which all its
+//! `freehold serve` as it is shipped, with the bounds of [`limits`] and its admin server, by which all its
 //! tables can be watched from outside.
 
 use std::env;
