@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub enum Server {
     /// A bare hyper server: same JSON in, same JSON out, nothing else.
     Floor,
-    /// Freehold's own `peer` example.
+    /// Freehold's own: the program `peer`.
     Freehold,
     /// The same, with telemetry and an admin server.
     FreeholdWatched,
@@ -34,8 +34,7 @@ impl Server {
     fn program(self) -> &'static str {
         match self {
             Self::Floor => "hyper-floor",
-            Self::Freehold => "examples/peer",
-            Self::FreeholdWatched => "examples/peer_watched",
+            Self::Freehold | Self::FreeholdWatched => "peer",
             Self::FreeholdRmcp => "examples/peer_rmcp",
             Self::RmcpStateful => "rmcp-stateful",
             Self::RmcpStateless => "rmcp-stateless",
@@ -44,12 +43,15 @@ impl Server {
         }
     }
 
+    /// What its program is told beside the port and the number of workers.
+    #[must_use]
+    pub fn arguments(self) -> &'static [&'static str] {
+        if self == Self::FreeholdWatched { &["--watched"] } else { &[] }
+    }
+
     fn build_command(self) -> &'static str {
         match self {
-            Self::Freehold => "cargo build --release -p freehold-mcp --example peer",
-            Self::FreeholdWatched => {
-                "cargo build --release -p freehold-admin --features mcp --example peer_watched"
-            }
+            Self::Freehold | Self::FreeholdWatched => "cargo build --release -p freehold-bench-server",
             Self::FreeholdRmcp => "cargo build --release -p freehold-rmcp --example peer_rmcp",
             Self::Floor | Self::RmcpStateful | Self::RmcpStateless => {
                 "cargo build --release --manifest-path benches/peers/Cargo.toml"
@@ -82,7 +84,7 @@ impl fmt::Display for Server {
 /// Where programs are and how they are started.
 #[derive(Debug, Clone, Args)]
 pub struct ServerOptions {
-    /// Freehold's server program [default: examples/peer beside this program]
+    /// Freehold's server program [default: peer beside this program]
     #[arg(long, value_name = "PATH")]
     freehold: Option<PathBuf>,
     /// Folder of the other servers' programs [default: beside this program, or benches/peers/target/release]
@@ -115,8 +117,8 @@ impl ServerOptions {
 
     fn candidates(&self, server: Server) -> Result<Vec<PathBuf>> {
         let chosen = match server {
-            Server::Freehold => self.freehold.clone(),
-            Server::FreeholdWatched | Server::FreeholdRmcp => None,
+            Server::Freehold | Server::FreeholdWatched => self.freehold.clone(),
+            Server::FreeholdRmcp => None,
             _ => self.peers.as_ref().map(|folder| folder.join(server.program())),
         };
         if let Some(path) = chosen {

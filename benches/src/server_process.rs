@@ -35,6 +35,7 @@ impl ServerProcess {
         let port = free_port()?;
         let mut command = Command::new(options.program(server)?);
         command.arg(port.to_string()).args(["--workers", &options.workers.to_string()]);
+        command.args(server.arguments());
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let child = start_pinned(options.server_core, || {
             command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))

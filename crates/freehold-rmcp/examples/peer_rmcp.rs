@@ -1,5 +1,5 @@
 //! The server that is measured beside rmcp's own: `peer_rmcp PORT [--workers N]`, with the very handler that those have, and
-//! the limits of the example `peer` of `freehold-mcp`.
+//! the limits of `peer` in `benches/server`.
 
 #[path = "../../../benches/peers/src/arguments.rs"]
 #[expect(unreachable_pub, reason = "they are public in the crate that they are from")]
