@@ -192,3 +192,33 @@ impl Verdict {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Data, ExportMetricsServiceRequest, Message, Period};
+    use crate::metrics::{Form, METRICS};
+    use prost::Message as _;
+    use std::time::Duration;
+
+    #[test]
+    fn a_distribution_keeps_what_is_beyond_its_buckets() {
+        let period = Period { from: Duration::from_secs(1), to: Duration::from_secs(3) };
+        let mut message = Message::new(period);
+        let name = "freehold_call_duration_seconds";
+        message.family(METRICS.iter().find(|metric| metric.name == name).unwrap());
+        message.histogram(&[("method", "echo"), ("subject", "")], &[(0.01, 2), (0.1, 1)], 4, 7.5);
+        let sent = ExportMetricsServiceRequest::decode(&*message.into_bytes(&[])).unwrap();
+        let [metric] = &*sent.resource_metrics[0].scope_metrics[0].metrics else {
+            panic!("one metric: {sent:?}")
+        };
+        let Some(Data::Histogram(histogram)) = &metric.data else { panic!("no histogram: {metric:?}") };
+        let [point] = &*histogram.data_points else { panic!("one point: {histogram:?}") };
+        assert_eq!((&*metric.name, &*metric.unit), (name, "s"));
+        assert_eq!(point.bucket_counts, [2, 1, 4]);
+        assert_eq!((point.count, point.sum), (7, Some(7.5)));
+        assert_eq!(point.explicit_bounds, [0.01, 0.1]);
+        assert_eq!((point.start_time_unix_nano, point.time_unix_nano), (1_000_000_000, 3_000_000_000));
+        let labels: Vec<_> = point.attributes.iter().map(|attribute| &*attribute.key).collect();
+        assert_eq!(labels, ["method"]);
+    }
+}
