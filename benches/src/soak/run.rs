@@ -106,7 +106,7 @@ async fn measure_capacity(bench: &Bench) -> Result<(f64, Tally)> {
     let tally = SharedTally::new(limits::CAPACITY_WINDOW);
     let (clients, mixture) = bench.begin(&tally).await?;
     let capacity = capacity::measure(&clients, &mixture).await?;
-    bench.end(&clients, &mixture).await?;
+    bench.end(&clients, &mixture).await;
     watch::rest(&bench.server, bench.first).await?;
     Ok((capacity, tally.take()))
 }

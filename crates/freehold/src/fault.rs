@@ -50,6 +50,12 @@ pub enum Fault {
     DrainWaits,
     /// Whether a session is initialized is looked up first and noted later (S-21).
     CheckThenSet,
+    /// Of many calls one gets no outcome (the soak).
+    LoseAnswer,
+    /// For the HTTP transport: of many connections one leaves a file open (the soak).
+    LeakFile,
+    /// Each call leaves a kilobyte of memory (the soak).
+    LeakMemory,
 }
 
 #[cfg(feature = "seeded-faults")]
@@ -66,7 +72,7 @@ mod seeded {
 
     impl Fault {
         /// Every fault.
-        pub const ALL: [Self; 20] = [
+        pub const ALL: [Self; 23] = [
             Self::RegistryLock,
             Self::HookUnderLock,
             Self::CloseTwice,
@@ -87,6 +93,9 @@ mod seeded {
             Self::NeverExpire,
             Self::DrainWaits,
             Self::CheckThenSet,
+            Self::LoseAnswer,
+            Self::LeakFile,
+            Self::LeakMemory,
         ];
 
         /// Its name in the environment.
@@ -113,6 +122,9 @@ mod seeded {
                 Self::NeverExpire => "never-expire",
                 Self::DrainWaits => "drain-waits",
                 Self::CheckThenSet => "check-then-set",
+                Self::LoseAnswer => "lose-answer",
+                Self::LeakFile => "leak-file",
+                Self::LeakMemory => "leak-memory",
             }
         }
     }
@@ -137,6 +149,22 @@ mod seeded {
     #[must_use]
     pub fn active(fault: Fault) -> bool {
         chosen() == Some(fault)
+    }
+
+    /// Whether this is one of those that [`Fault::LoseAnswer`] or [`Fault::LeakFile`] strikes: each ten thousandth of the
+    /// former, each hundredth of the latter.
+    #[must_use]
+    pub fn strikes(fault: Fault) -> bool {
+        static SO_FAR: AtomicUsize = AtomicUsize::new(0);
+        let every = if fault == Fault::LoseAnswer { 10_000 } else { 100 };
+        active(fault) && (SO_FAR.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(every)
+    }
+
+    /// What a call leaves behind with [`Fault::LeakMemory`].
+    pub(crate) fn leave_memory() {
+        if active(Fault::LeakMemory) {
+            vec![1_u8; 1_024].leak();
+        }
     }
 
     /// Gives another thread a moment to come in between.
@@ -223,10 +251,10 @@ mod seeded {
 }
 
 #[cfg(feature = "seeded-faults")]
-pub use seeded::{active, chosen};
+pub use seeded::{active, chosen, strikes};
 #[cfg(feature = "seeded-faults")]
 pub(crate) use seeded::{
-    control_is_call, enter_registry, hesitate, linger, locked, registry_in_hook, written,
+    control_is_call, enter_registry, hesitate, leave_memory, linger, locked, registry_in_hook, written,
 };
 
 #[cfg(not(feature = "seeded-faults"))]
@@ -238,6 +266,14 @@ mod absent {
     pub(crate) const fn active(_fault: Fault) -> bool {
         false
     }
+
+    #[inline(always)]
+    pub(crate) const fn strikes(_fault: Fault) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    pub(crate) const fn leave_memory() {}
 
     #[inline(always)]
     pub(crate) const fn hesitate() {}
@@ -269,5 +305,6 @@ mod absent {
 
 #[cfg(not(feature = "seeded-faults"))]
 pub(crate) use absent::{
-    active, control_is_call, enter_registry, hesitate, linger, locked, registry_in_hook, written,
+    active, control_is_call, enter_registry, hesitate, leave_memory, linger, locked, registry_in_hook,
+    strikes, written,
 };

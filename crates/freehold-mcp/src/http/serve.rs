@@ -151,6 +151,10 @@ impl<S: State> HttpListener<S> {
     }
 
     fn connect(&self, stream: TcpStream) {
+        #[cfg(feature = "seeded-faults")]
+        if freehold::fault::strikes(freehold::fault::Fault::LeakFile) {
+            std::mem::forget(std::fs::File::open("/"));
+        }
         let open = OpenConnection::new(&self.connections);
         let runtime = self.service.server.engine().runtime().clone();
         if open.count > self.service.options.connections {
@@ -267,6 +271,7 @@ mod tests {
             assert_eq!(timeout, Some(Duration::from_secs(60)));
         }
     }
+
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn a_rush_of_clients_is_kept_until_it_is_accepted() {

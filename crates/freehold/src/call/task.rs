@@ -329,9 +329,10 @@ impl<S: State> CallTask<S> {
             self.call.span.finished();
         }
         let forgotten = fault::active(Fault::PanicForgetsAnswer) && panicked;
-        if !forgotten {
+        if !forgotten && !fault::strikes(Fault::LoseAnswer) {
             self.call.settle(outcome);
         }
+        fault::leave_memory();
         self.finish();
         true
     }
