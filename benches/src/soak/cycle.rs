@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::churn::{self, Churned};
 use super::client::Clients;
@@ -89,6 +89,22 @@ impl Bench {
         }
         clients.connections.close_idle(&clients.tally);
         ended
+    }
+
+    /// All connections are open together, and each has been used.
+    ///
+    /// # Errors
+    ///
+    /// When not all of them are accepted and answered.
+    pub async fn rush(&self, clients: &Clients, mixture: &Mixture) -> Result<()> {
+        let session = mixture.busy.first().context("no session is open")?;
+        let mut open = Vec::new();
+        while open.len() < limits::CONNECTIONS as usize {
+            let mut connection = clients.connection(true).await.context("a rush is not accepted")?;
+            ensure!(clients.ping(&mut connection, session).await, "a rush is not answered");
+            open.push(connection);
+        }
+        Ok(())
     }
 
     /// Goes through a cycle.

@@ -37,8 +37,12 @@ pub const OVERLOAD_LEAST: f64 = 1.9;
 /// The stretches of the load, in each of which something must have been refused: it was an overload throughout.
 pub const STRETCHES: usize = 10;
 
-/// Connections of the generator. Those in use are about [`CALLS`] and the refused ones under way.
-pub const CONNECTIONS: u32 = 2_048;
+/// Connections of the generator. Those in use are about [`CALLS`], the sessions that have one of their own, and the refused ones
+/// under way; more only after the generator was held up. Each takes 15 KiB of the server's memory, which malloc keeps.
+pub const CONNECTIONS: u32 = 768;
+/// So many times all of them are open together before the base line is taken: malloc gives nothing back of what a rush took, and
+/// takes more for each of the first ones.
+pub const RUSHES: u32 = 8;
 /// Open files of the generator beside those.
 pub const OTHER_FILES: u64 = 200;
 /// A connection that was unused for longer is given up rather than used again: the server closes it after 10 s, perhaps while

@@ -38,7 +38,7 @@ pub struct Seen {
     /// What the idle server had of the system's at first.
     pub first: Handles,
     /// What became of requests before the base line.
-    pub before: [Tally; 2],
+    pub before: [Tally; 3],
     /// The base line: at rest after the first cycle.
     pub base_line: Rest,
     /// The cycle that counts.
@@ -60,6 +60,7 @@ pub async fn run(plan: &Plan) -> Result<Summary> {
     let mut bench = start(plan).await?;
     eprintln!("idle: {} open files, {} threads", bench.first.files, bench.first.threads);
     let (capacity, calibration) = measure_capacity(&bench).await.context("capacity")?;
+    let rushes = rush(&bench).await.context("rush")?;
     let rate = limits::OVERLOAD * capacity;
     eprintln!("capacity: {capacity:.0} calls/s; warming up with {rate:.0}/s for {:?}", limits::WARM_UP);
 
@@ -76,7 +77,7 @@ pub async fn run(plan: &Plan) -> Result<Summary> {
     let seen = Seen {
         capacity,
         first: bench.first,
-        before: [calibration, warm_up.tally],
+        before: [calibration, rushes, warm_up.tally],
         base_line,
         cycle,
         books,
@@ -109,6 +110,17 @@ async fn measure_capacity(bench: &Bench) -> Result<(f64, Tally)> {
     bench.end(&clients, &mixture).await;
     watch::rest(&bench.server, bench.first).await?;
     Ok((capacity, tally.take()))
+}
+
+async fn rush(bench: &Bench) -> Result<Tally> {
+    let tally = SharedTally::new(Duration::ZERO);
+    let (clients, mixture) = bench.begin(&tally).await?;
+    for _ in 0..limits::RUSHES {
+        bench.rush(&clients, &mixture).await?;
+    }
+    bench.end(&clients, &mixture).await;
+    watch::rest(&bench.server, bench.first).await?;
+    Ok(tally.take())
 }
 
 async fn end(server: &mut Served) -> Result<(bool, String)> {

@@ -60,9 +60,9 @@ impl SimulatedClock {
     pub fn enter(seed: u64, now: impl Fn() -> Instant + 'static) -> Self {
         static LAST: AtomicU64 = AtomicU64::new(NONE);
         let number = LAST.fetch_add(1, Ordering::Relaxed) + 1;
+        assert!(!is_here(), "this thread has a simulated clock already; drop that one first");
         order::forget_here();
         HERE.with_borrow_mut(|here| {
-            assert!(here.is_none(), "this thread has a simulated clock already; drop that one first");
             *here = Some(Here { number, now: Box::new(now), random: seed, swept: None });
         });
         Self { not_send: PhantomData }

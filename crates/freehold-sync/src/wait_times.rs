@@ -20,8 +20,11 @@ thread_local! {
     static WANTED: Cell<Option<WaitTimes>> = const { Cell::new(None) };
 }
 
-/// Runs `poll`, and says which waits ended in it: those for locks, permits, turns, results and replies that were not there at
-/// once, however they ended. What is run inside of it in the same way keeps its waits to itself.
+/// Runs `poll`, and says which waits ended in it: those for async locks, permits, turns, results and replies that were not there
+/// at once, however they ended. What is run inside of it in the same way keeps its waits to itself.
+///
+/// Not among them: waits for locks that block their thread ([`blocking`](crate::blocking)), whose metrics count them. Of a wait
+/// that was begun in one activity and goes on in another, the second part counts.
 ///
 /// # Panics
 ///

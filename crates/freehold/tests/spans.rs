@@ -140,6 +140,17 @@ async fn outer(ctx: &Context<()>, (): ()) -> Answer {
     ctx.call(ctx.session(), "echo", &()).await.map_err(Into::into)
 }
 
+/// Two calls at once, where one is allowed; then what is no call.
+async fn crowd(ctx: &Context<()>, (): ()) -> Answer {
+    let mut first = std::pin::pin!(ctx.call::<u32>(ctx.session(), "hold", &()));
+    assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(first.as_mut().poll(cx).is_pending())).await);
+    for method in ["wait", "ping", "not there"] {
+        let _ = ctx.call::<u32>(ctx.session(), method, &()).await;
+    }
+    ctx.app::<Shelf>().go.0.add_permits(1);
+    first.await.map_err(Into::into)
+}
+
 struct Scene {
     engine: Engine<()>,
     session: Session<()>,
@@ -162,6 +173,7 @@ impl Scene {
             .method("echo", echo)
             .method("fail", fail)
             .method("outer", outer)
+            .method("crowd", crowd)
             .control("ping", |_, _| Ok(0))
             .build()
             .unwrap();
@@ -286,6 +298,26 @@ async fn a_request_that_is_refused_is_one_span() {
     scene.call(3, "wait").await;
     assert_eq!(captured.of("echo")["outcome"], "duplicate_id");
     assert_eq!(captured.of("wait")["outcome"], "overloaded");
+    assert!(captured.closed.lock().unwrap().is_empty(), "{:?}", captured.closed);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_handlers_call_that_is_refused_or_answered_at_once_is_one_span() {
+    let _alone = ALONE.lock().await;
+    let captured = Captured::default();
+    let subscriber = tracing_subscriber::registry().with(captured.clone()).with(LevelFilter::DEBUG);
+    let _listening = tracing::subscriber::set_default(subscriber);
+    let scene = Scene::with(Limits { calls_per_call: 1, ..Limits::default() });
+    scene.call(1, "crowd").await;
+    for (method, outcome) in [
+        ("wait", "overloaded"),
+        ("ping", "answered"),
+        ("(unknown)", "failed"),
+        ("hold", "answered"),
+        ("crowd", "answered"),
+    ] {
+        assert_eq!(captured.of(method)["outcome"], outcome, "{method}");
+    }
     assert!(captured.closed.lock().unwrap().is_empty(), "{:?}", captured.closed);
 }
 

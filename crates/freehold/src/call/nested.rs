@@ -4,10 +4,11 @@ use super::{
     Call, CallHeader, CallId, CallKey, CallTask, CancelReason, Hop, Origin, Refused, Route,
     chain::{Debts, Reported, TooMany, path_text},
     effect::Effect,
+    span,
 };
 use crate::{
     context::Context,
-    event::Event,
+    event::{Event, OutcomeKind},
     gate::NoPlace,
     handler::{HandlerResult, MethodKind},
     message::{ErrorCode, ErrorObject, Raw},
@@ -409,39 +410,53 @@ pub(crate) fn enter<S: State>(
 ) -> Result<Made<S>, CallError> {
     let engine = session.engine();
     session.touch();
+    let found = engine.inner.methods.find(wanted.method);
+    let at_once = |outcome| {
+        span::at_once(session.id(), || found.map(|index| engine.inner.methods.name(index)), outcome);
+    };
     if session.closed().is_some() {
+        at_once(OutcomeKind::Stopping);
         return Err(SessionNotFound(session.id()).into());
     }
-    let Some(index) = engine.inner.methods.find(wanted.method) else {
+    let Some(index) = found else {
+        at_once(OutcomeKind::Failed);
         return Err(CallError::Failed(ErrorObject::method_not_found(wanted.method)));
     };
     if let MethodKind::Control(_) = engine.inner.methods.kind(index) {
         let params = wanted.params.map(Raw::Owned);
-        let result = engine.control(session, index, params.as_ref());
-        return Ok(Made::Done(reported(result.map(|(_, result)| result))));
+        let said = engine.control(session, index, params.as_ref());
+        let result = said.map(|(outcome, result)| {
+            at_once(outcome);
+            result
+        });
+        return Ok(Made::Done(reported(result)));
     }
     let key = CallKey::Unnamed(engine.inner.next_serial());
     let call = Call::nested(session, key, index, Route::Caller, origin);
     if let Some(subject) = wanted.subject {
         call.set_subject(subject);
     }
-    admit(&call, wanted.params, list)
+    admit(&call, wanted.params, list).map_err(|(outcome, error)| {
+        call.span.settled(outcome, None, || ());
+        error
+    })
 }
 
 fn admit<S: State>(
     call: &Arc<Call<S>>,
     params: Option<Box<RawValue>>,
     list: impl FnOnce(&Arc<Call<S>>, JoinHandle<()>) -> Result<(), CallError>,
-) -> Result<Made<S>, CallError> {
+) -> Result<Made<S>, (OutcomeKind, CallError)> {
     let engine = call.engine();
-    let overloaded = |NoPlace| CallError::Overloaded { retry_after: engine.limits.retry_after };
-    let place = call.place().map_err(overloaded)?;
-    call.pass_breaker().map_err(CallError::Failed)?;
+    let place = call.place().map_err(|NoPlace| {
+        (OutcomeKind::Overloaded, CallError::Overloaded { retry_after: engine.limits.retry_after })
+    })?;
+    call.pass_breaker().map_err(|error| (OutcomeKind::CircuitOpen, CallError::Failed(error)))?;
     let (owed, answer) = freehold_sync::reply();
     let (owed_end, end) = freehold_sync::reply();
     if let Err(error) = list(call, end) {
         call.give_up();
-        return Err(error);
+        return Err((OutcomeKind::Overloaded, error));
     }
     // Counted, so that a drain sees it, but never refused for it.
     engine.total.enter_nested();
@@ -449,7 +464,7 @@ fn admit<S: State>(
         debug_assert_eq!(refused, Refused::Closed, "its key is its own");
         call.give_up();
         call.left();
-        return Err(SessionNotFound(call.session.id()).into());
+        return Err((OutcomeKind::Stopping, SessionNotFound(call.session.id()).into()));
     }
     let debts = Debts { answer: owed, end: owed_end };
     CallTask::called(call.clone(), params, place, debts).spawn();
