@@ -46,8 +46,8 @@ impl Seen {
 }
 
 fn difference(after: &Histogram, before: &Histogram) -> Histogram {
-    Histogram {
-        buckets: std::array::from_fn(|bucket| after.buckets[bucket] - before.buckets[bucket]),
-        sum: after.sum - before.sum,
-    }
+    let mut difference = Histogram::default();
+    difference.buckets = std::array::from_fn(|bucket| after.buckets[bucket] - before.buckets[bucket]);
+    difference.sum = after.sum - before.sum;
+    difference
 }

@@ -1,6 +1,6 @@
 //! Subjects that do the same work, measured in turn (A B A B ...), and compared within each round.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -45,6 +45,12 @@ pub struct Subject<'a> {
     target: Target,
     is_peer: bool,
     run: Box<dyn FnMut() -> Result<Cost> + 'a>,
+}
+
+impl fmt::Debug for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subject").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl<'a> Subject<'a> {

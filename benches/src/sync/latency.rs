@@ -164,6 +164,7 @@ pub async fn ring(victim: Victim) -> Result<Duration> {
 }
 
 /// Activities that wait for locks whose holders live.
+#[derive(Debug)]
 pub struct Crowd {
     release: watch::Sender<bool>,
     members: Vec<JoinHandle<Result<()>>>,

@@ -21,6 +21,7 @@ pub struct HttpUrl {
 /// The text is no address of this kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("write an address as http://HOST:PORT/PATH")]
+#[non_exhaustive]
 pub struct InvalidUrl;
 
 impl FromStr for HttpUrl {
@@ -84,6 +85,7 @@ impl Write for Patient {
 
 /// An answer.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Answer {
     /// The status: 200 is success.
     pub status: u16,

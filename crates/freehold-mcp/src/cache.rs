@@ -7,6 +7,7 @@ use std::time::Duration;
 /// Who may reuse a result that was kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum CacheScope {
     /// Anybody: it is the same for all.
     Public,
@@ -28,6 +29,7 @@ pub enum CacheScope {
 /// assert_ne!(hint, CacheHint::private(Duration::ZERO));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct CacheHint {
     /// How long a client may take it for fresh; counted in milliseconds, and zero for not at all.
     pub ttl: Duration,

@@ -186,6 +186,12 @@ pub struct McpServerBuilder<S: State> {
     operators: Option<Operators<S>>,
 }
 
+impl<S: State> fmt::Debug for McpServerBuilder<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("McpServerBuilder").field("engine", &self.engine).finish_non_exhaustive()
+    }
+}
+
 /// What will come after the build.
 #[derive(Clone, Copy, Debug, Default)]
 struct Dynamic {

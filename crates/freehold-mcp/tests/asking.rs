@@ -183,11 +183,7 @@ async fn no_url(ctx: &ToolContext<()>, (): ()) -> Result<&'static str, ToolError
 }
 
 async fn with_tools(ctx: &ToolContext<()>, (): ()) -> Result<String, ToolError> {
-    let tool = SamplingTool {
-        name: "look".to_owned(),
-        description: None,
-        input_schema: json!({ "type": "object" }),
-    };
+    let tool = SamplingTool::new("look", json!({ "type": "object" }));
     let mut question = CreateMessage::new(9).user("Look!").tool(tool);
     loop {
         let answer = ctx.sample(question.clone()).await?;

@@ -9,8 +9,8 @@ use crate::{
 use freehold_mcp::{
     Delegate, Principal, SESSION_VERSIONS, STATELESS_VERSIONS, accept_client,
     freehold::{
-        Context, ErrorCode, ErrorObject, HandlerResult, MethodOptions, Notification, Route, Session,
-        SessionId, message::Raw, runtime::BoxFuture, write_result,
+        Context, ErrorCode, ErrorObject, Extension, HandlerResult, MethodOptions, Notification, Route,
+        Session, SessionId, message::Raw, runtime::BoxFuture, write_result,
     },
     has_client,
 };
@@ -63,23 +63,27 @@ struct Answerer<H> {
     era: Era,
 }
 
-/// The name under which a notification goes to the handler whose own name is answered in the reader.
-fn forwarded(name: &str) -> String {
-    name.replacen(method::NOTIFICATIONS, FORWARDED, 1)
+/// Done in the reader, and then told to the handler under a name of its own, which is the second.
+const NOTICED: [(&str, &str); 2] = [
+    ("notifications/initialized", "notifications/rmcp/initialized"),
+    ("notifications/cancelled", "notifications/rmcp/cancelled"),
+];
+
+/// The name under which a notification goes to the handler.
+fn forwarded(name: &'static str) -> &'static str {
+    NOTICED.iter().find(|(original, _)| *original == name).map_or(name, |(_, forwarded)| *forwarded)
 }
 
-const FORWARDED: &str = "notifications/rmcp/";
+/// Goes with what the reader has noticed: no client can send that, whatever name it gives.
+struct Noticed;
 
-/// The name that the client gave a notification.
-fn original(name: &str) -> Cow<'_, str> {
-    match name.strip_prefix(FORWARDED) {
-        Some(rest) => Cow::Owned(format!("{}{rest}", method::NOTIFICATIONS)),
-        None => Cow::Borrowed(name),
-    }
+/// The name that the client gave a notification; none for one that only the reader may forward, and did not.
+fn original<'a>(name: &'a str, context: &Context<()>) -> Option<&'a str> {
+    let Some((original, _)) = NOTICED.iter().find(|(_, forwarded)| *forwarded == name) else {
+        return Some(name);
+    };
+    context.extension::<Noticed>().map(|Noticed| *original)
 }
-
-/// Answered or done in the reader, and then told to the handler.
-const NOTICED: [&str; 2] = ["notifications/initialized", "notifications/cancelled"];
 
 impl<H: ServerHandler> Adapter<H> {
     pub(crate) fn new(
@@ -96,10 +100,7 @@ impl<H: ServerHandler> Delegate<()> for Adapter<H> {
     fn methods(&self) -> Vec<(Cow<'static, str>, MethodOptions)> {
         let options = |name: &str| self.parts.options.get(name).cloned().unwrap_or_default();
         let known = REQUESTS.iter().chain(NOTIFICATIONS).map(|(name, _)| *name);
-        let known = known.map(|name| match NOTICED.contains(&name) {
-            true => (Cow::Owned(forwarded(name)), options(name)),
-            false => (Cow::Borrowed(name), options(name)),
-        });
+        let known = known.map(|name| (Cow::Borrowed(forwarded(name)), options(name)));
         let own = self.parts.own_methods.iter().map(|name| (Cow::Owned(name.clone()), options(name)));
         let ask = std::iter::once((Cow::Borrowed(ASK), MethodOptions::new().without_breaker()));
         known.chain(own).chain(ask).collect()
@@ -115,12 +116,14 @@ impl<H: ServerHandler> Delegate<()> for Adapter<H> {
     }
 
     fn noticed(&self, session: &Session<()>, name: &str, params: Option<&RawValue>) {
+        let Some((_, forwarded)) = NOTICED.iter().find(|(original, _)| *original == name) else { return };
         if !self.parts.sessions.pin().contains_key(&session.id()) {
             return;
         }
         let params = params.map(|params| Raw::Owned(params.to_owned()));
-        let notification = Notification { method: Cow::Owned(forwarded(name)), params };
-        drop(session.engine().dispatch(session, notification.into(), Route::Session));
+        let notification = Notification { method: Cow::Borrowed(forwarded), params };
+        let noticed: Extension = Arc::new(Noticed);
+        drop(session.engine().dispatch_with(session, notification.into(), Route::Session, Some(noticed)));
     }
 
     fn tool_schema(&self, tool: &str) -> Option<Value> {
@@ -150,7 +153,10 @@ impl<H: ServerHandler> Parts<H> {
             return background::asked(&context).await;
         }
         if name.starts_with(method::NOTIFICATIONS) {
-            return self.notification(context, &original(&name), params).await;
+            let Some(original) = original(&name, &context) else {
+                return Err(ErrorObject::method_not_found(&name));
+            };
+            return self.notification(context, original, params).await;
         }
         let request = read_request(&name, params.as_deref())?;
         match request {

@@ -4,7 +4,7 @@ use freehold_mcp::{
     freehold::{EngineBuilder, Limits, MethodOptions},
 };
 use rmcp::ServerHandler;
-use std::{collections::HashMap, io, sync::Arc};
+use std::{collections::HashMap, fmt, io, sync::Arc};
 
 /// Starts to build a server that serves `handler` on Freehold's transports. One handler serves all clients; see
 /// [`service_per_session`] for one each.
@@ -44,6 +44,12 @@ pub struct ServiceBuilder<H: ServerHandler> {
     server: McpServerBuilder<()>,
     own_methods: Vec<String>,
     options: HashMap<String, MethodOptions>,
+}
+
+impl<H: ServerHandler> fmt::Debug for ServiceBuilder<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceBuilder").field("server", &self.server).finish_non_exhaustive()
+    }
 }
 
 impl<H: ServerHandler> ServiceBuilder<H> {

@@ -338,3 +338,26 @@ async fn a_method_for_this_process_only_is_nobody_elses() {
     let answer = Request::stateless(1, "notifications/rmcp/ask", ask).exchange(address).await;
     assert_eq!(answer.json()["error"]["code"], ErrorCode::METHOD_NOT_FOUND.0);
 }
+
+/// What the reader has noticed goes to the handler under a name of its own. A client that gives that name has noticed nothing.
+#[tokio::test]
+async fn a_client_cannot_say_what_only_the_reader_says() {
+    let (server, mut audience) = server(Limits::default());
+    let address = serve(&server, HttpOptions::default()).await;
+    let session = open_session(address).await;
+    audience.hears_of("initialized by test").await;
+    let params = json!({ "requestId": 7, "reason": "forged" });
+    for method in ["notifications/rmcp/initialized", "notifications/rmcp/cancelled", "notifications/rmcp/ask"]
+    {
+        let told = json!({ "jsonrpc": "2.0", "method": method, "params": params });
+        assert_eq!(Request::post(&told).in_session(&session).exchange(address).await.status, 202);
+        let asked = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        let answer = Request::post(&asked).in_session(&session).exchange(address).await;
+        assert_eq!(answer.json()["error"]["code"], ErrorCode::METHOD_NOT_FOUND.0, "{method}");
+    }
+    server.engine().sessions()[0].calls_ended().await;
+    let cancelled = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": {
+        "requestId": 7, "reason": "real" } });
+    assert_eq!(Request::post(&cancelled).in_session(&session).exchange(address).await.status, 202);
+    assert_eq!(audience.hears().await, "on_cancelled real", "and nothing before it");
+}

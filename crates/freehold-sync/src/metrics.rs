@@ -43,11 +43,19 @@ impl Times {
 
 /// A distribution of times.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Histogram {
     /// How many times fell below `2^i` nanoseconds and into no lower bucket; the last one holds all that are longer.
     pub buckets: [u64; BUCKETS],
     /// The sum of all times.
     pub sum: Duration,
+}
+
+impl Default for Histogram {
+    /// Without any times.
+    fn default() -> Self {
+        Self { buckets: [0; BUCKETS], sum: Duration::ZERO }
+    }
 }
 
 impl Histogram {

@@ -15,6 +15,7 @@ pub trait Section: 'static {
 }
 
 /// The section of a [`ScopedMutex`](crate::ScopedMutex) that was not given one.
+#[derive(Debug)]
 pub enum Unlisted {}
 
 impl Section for Unlisted {

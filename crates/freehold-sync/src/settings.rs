@@ -12,6 +12,7 @@ use std::{
 /// What happens when a lock is taken against the order of levels.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum OrderMode {
     /// It is reported and counted; the lock is taken. The default: code that runs several futures in one activity (a
     /// plain `join!`) may hold locks in one of them while another takes a lower one, which is no mistake.

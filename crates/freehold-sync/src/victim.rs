@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc};
 
 /// One member of a ring that could be the victim.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Candidate {
     /// Who.
     pub actor: Actor,

@@ -32,6 +32,7 @@ use serde_json::value::RawValue;
 use std::{
     any::TypeId,
     collections::HashMap,
+    fmt,
     future::Future,
     sync::{Arc, Once, atomic::AtomicU64},
 };
@@ -82,6 +83,13 @@ pub struct EngineBuilder<S: State> {
     fallbacks: HashMap<Box<str>, Fallback<S>>,
     mark_degraded: MarkDegraded,
     overtaking: Vec<Overtake<S>>,
+}
+
+impl<S: State> fmt::Debug for EngineBuilder<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let methods: Vec<_> = self.methods.iter().map(|(name, ..)| name).collect();
+        f.debug_struct("EngineBuilder").field("methods", &methods).finish_non_exhaustive()
+    }
 }
 
 impl<S: State> EngineBuilder<S> {

@@ -26,6 +26,8 @@ use futures_util::future::join_all;
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 /// What dispatching a message gave.
+///
+/// Closed: a transport has to do something about each.
 #[derive(Debug)]
 pub enum Dispatched<S: State> {
     /// The answer, at once.

@@ -28,6 +28,8 @@ use std::{
 };
 
 /// One message on its way out, encoded, without framing.
+///
+/// Closed, as [`Message`](crate::Message) is: a transport decides for each kind what becomes of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
     /// The answer to a request of the peer's. On a call's own stream it is the last frame.

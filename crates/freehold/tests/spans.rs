@@ -1,10 +1,10 @@
 //! Each request is one span for `tracing`, which tells its session, method, outcome and waits.
 
 use freehold::{
-    CallHandle, CancelReason, Context, Dispatched, Engine, ErrorCode, ErrorObject, Limits, Request, Route,
-    Session, Step,
+    CallHandle, CancelReason, Context, Dispatched, Engine, ErrorCode, ErrorObject, Limits, Request, Response,
+    Route, Session, Step,
     runtime::{Runtime as _, TokioRuntime, until},
-    sync::Mutex,
+    sync::{LockError, Mutex},
 };
 use std::{
     collections::BTreeMap,
@@ -70,7 +70,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Captured {
         event.record(&mut message);
         let Some(span) = context.event_span(event) else { return };
         let method = span.extensions().get::<Written>().unwrap().0["method"].clone();
-        let message = message.0.remove("message").unwrap_or_default();
+        let (text, error) = (message.0.remove("message"), message.0.remove("error"));
+        let message = text.into_iter().chain(error).collect::<Vec<_>>().join(": ");
         self.events.lock().unwrap().push((method, message));
     }
 
@@ -126,6 +127,15 @@ async fn give_up(ctx: &Context<()>, (): ()) -> Answer {
     Ok(*ctx.lock(&ctx.app::<Shelf>().mutex).within(Duration::from_millis(1)).await?)
 }
 
+async fn take_twice(ctx: &Context<()>, (): ()) -> Answer {
+    let mutex = &ctx.app::<Shelf>().mutex;
+    let error = ctx.locks().lock_all([mutex, mutex]).await.expect_err("it is one lock");
+    let error = ErrorObject::from(error);
+    let Some(LockError::Twice(lock)) = error.lock_error() else { panic!("{error:?}") };
+    assert_eq!(lock.class, mutex.class().name());
+    Err(error)
+}
+
 async fn echo(ctx: &Context<()>, (): ()) -> Answer {
     ctx.app::<Shelf>().listened.store(!tracing::Span::current().is_none(), Ordering::Relaxed);
     tracing::info!("in the handler");
@@ -170,6 +180,7 @@ impl Scene {
             .method("hold", hold)
             .method("wait", wait)
             .method("give_up", give_up)
+            .method("take_twice", take_twice)
             .method("echo", echo)
             .method("fail", fail)
             .method("outer", outer)
@@ -190,9 +201,9 @@ impl Scene {
         handle
     }
 
-    async fn call(&self, id: i64, method: &str) {
+    async fn call(&self, id: i64, method: &str) -> Response<'static> {
         let request = Request::new(id, method, &()).unwrap();
-        self.engine.process(&self.session, request.into()).await.unwrap();
+        self.engine.process(&self.session, request.into()).await.unwrap()
     }
 }
 
@@ -241,6 +252,25 @@ async fn a_request_is_a_span_that_tells_its_outcome_and_its_waits() {
     assert!(captured.closed.lock().unwrap().is_empty(), "one for each request: {:?}", captured.closed);
     let events = captured.events.lock().unwrap();
     assert!(events.contains(&("echo".to_owned(), "in the handler".to_owned())), "{events:?}");
+}
+
+/// What is a defect of the server is for its log: there the lock has its name, and the span that of the method.
+#[tokio::test(flavor = "current_thread")]
+async fn a_lock_that_stands_twice_in_a_set_is_named_in_the_log_and_not_to_the_client() {
+    let _alone = ALONE.lock().await;
+    let captured = Captured::default();
+    let subscriber = tracing_subscriber::registry().with(captured.clone()).with(LevelFilter::DEBUG);
+    let _listening = tracing::subscriber::set_default(subscriber);
+    let scene = Scene::new();
+    let error = scene.call(1, "take_twice").await.result.expect_err("a lock was wanted twice");
+    assert_eq!(error.code, ErrorCode::INTERNAL_ERROR);
+    assert_eq!(error.message, "internal error; the server's log has the details");
+    let class = scene.shelf.mutex.class().name();
+    let events = captured.events.lock().unwrap();
+    let logged = events.iter().find(|(method, _)| method == "take_twice").map(|(_, text)| text.as_str());
+    let logged = logged.unwrap_or_else(|| panic!("{events:?}"));
+    assert!(logged.starts_with("a handler could not get a lock: "), "{logged}");
+    assert!(logged.contains(class) && logged.ends_with(" is in one set twice; name it once"), "{logged}");
 }
 
 /// Until its answer.

@@ -14,6 +14,7 @@ pub struct Webhook(HttpUrl);
 #[error(
     "a webhook is an address such as http://127.0.0.1:9000/alerts; for https put a forwarder on this machine"
 )]
+#[non_exhaustive]
 pub struct InvalidWebhook;
 
 impl Webhook {

@@ -4,14 +4,15 @@ use super::exposition::{Exposition, Labels};
 use crate::{inspection::ratio, limits, look::Look, telemetry::Gathered};
 use freehold_sync::{
     lock_classes,
-    metrics::{self, BUCKETS, ClassSnapshot, Histogram},
+    metrics::{self, ClassSnapshot, Histogram},
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 /// Of the measured powers of two, in nanoseconds, every second one is exported: from a microsecond to 17 s.
 const EXPORTED: [usize; 13] = [10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32, 34];
 
 /// The measurements of the classes of one name.
+#[derive(Default)]
 struct OfClass {
     acquisitions: u64,
     contended: u64,
@@ -22,23 +23,6 @@ struct OfClass {
     wait: Histogram,
     hold_sampled: Histogram,
     hold_contended: Histogram,
-}
-
-impl Default for OfClass {
-    fn default() -> Self {
-        let none = || Histogram { buckets: [0; BUCKETS], sum: Duration::ZERO };
-        Self {
-            acquisitions: 0,
-            contended: 0,
-            timeouts: 0,
-            deadlocks: 0,
-            order_violations: 0,
-            passed_on: 0,
-            wait: none(),
-            hold_sampled: none(),
-            hold_contended: none(),
-        }
-    }
 }
 
 impl OfClass {

@@ -3,6 +3,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 
 /// What a person did with what they were shown.
+///
+/// Closed: the protocol has these three, and a tool has to know what each means to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Elicited<T> {
     /// They agreed; of a form, with what they filled in.

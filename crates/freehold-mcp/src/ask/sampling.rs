@@ -100,6 +100,7 @@ impl From<Answered> for SamplingContent {
 
 /// A message to or from a model.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct SamplingMessage {
     /// Who speaks.
     pub role: Role,
@@ -163,6 +164,7 @@ pub enum IncludeContext {
 /// A tool that the model may use while it writes; it need not be a tool of the server.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct SamplingTool {
     /// Its name.
     pub name: String,
@@ -173,9 +175,24 @@ pub struct SamplingTool {
     pub input_schema: Value,
 }
 
+impl SamplingTool {
+    /// A tool without a description, whose arguments are as `input_schema` says.
+    pub fn new(name: impl Into<String>, input_schema: Value) -> Self {
+        Self { name: name.into(), description: None, input_schema }
+    }
+
+    /// Sets what it does.
+    #[must_use]
+    pub fn description(mut self, description: impl Into<String>) -> Self {
+        self.description = Some(description.into());
+        self
+    }
+}
+
 /// Whether the model uses the tools.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "mode", rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum ToolChoice {
     /// As it likes.
     Auto,

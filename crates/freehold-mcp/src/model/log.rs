@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-/// How grave a log message is (RFC 5424).
+/// How grave a log message is. Closed: RFC 5424 has these eight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]

@@ -5,11 +5,11 @@ use super::{
     output::{Failure, ToolError, ToolOutput},
     validation::Validator,
 };
-use crate::model::CallToolResult;
+use crate::{limits::MISFIT_BYTES, model::CallToolResult};
 use freehold::{State, runtime::BoxFuture};
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
-use std::{future::Future, marker::PhantomData, sync::Arc};
+use serde_json::{Map, Value, value::RawValue};
+use std::{collections::BTreeMap, future::Future, marker::PhantomData, sync::Arc};
 
 /// An asynchronous function `async fn(&ToolContext<S>, A) -> R`; also an `async` closure that captures nothing.
 /// Implemented for all of those, never by hand.
@@ -81,7 +81,23 @@ fn read<A: DeserializeOwned>(arguments: &str) -> Result<A, String> {
         let empty = serde_json::from_str::<Map<String, Value>>(arguments).is_ok_and(|map| map.is_empty());
         if empty { serde_json::from_str("null").map_err(|_| error) } else { Err(error) }
     });
-    read.map_err(misfit)
+    read.map_err(|error| match argument_at(arguments, &error) {
+        Some(name) => misfit(format_args!("in {name:?}: {error}")),
+        None => misfit(error),
+    })
+}
+
+/// The argument in which reading failed, if it was in the value of one: the error itself has a line and a column only.
+fn argument_at(arguments: &str, error: &serde_json::Error) -> Option<String> {
+    let line = arguments.split_inclusive('\n').nth(error.line().checked_sub(1)?)?;
+    let at = line.as_ptr() as usize + error.column();
+    let members: BTreeMap<String, &RawValue> = serde_json::from_str(arguments).ok()?;
+    let (name, _) = members.into_iter().find(|(_, value)| {
+        let begin = value.get().as_ptr() as usize;
+        // A column counts what was read: nothing of a value that has the wrong form, all of one that is out of range.
+        (begin..=begin + value.get().len()).contains(&at)
+    })?;
+    (name.len() <= MISFIT_BYTES).then_some(name)
 }
 
 fn end<S: State, R: ToolOutput>(output: R, context: &ToolContext<S>) -> Result<CallToolResult, Failure> {

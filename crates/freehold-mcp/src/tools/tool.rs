@@ -92,6 +92,10 @@ impl<S: State> Tool<S> {
     /// A tool of a function. The schema of its arguments comes from their type, that of its output too if it returns
     /// [`Json`](super::Json). The attribute [`tool`](macro@crate::tool) writes this, and the type of the arguments.
     ///
+    /// Arguments are read as `serde` reads that type, which is stricter than the schema in one thing: to JSON Schema `1.0` is an
+    /// `integer`, to `serde` it is no `u64`. Nothing is rounded or guessed: the function does not run, and the model is told
+    /// which argument it is and what was expected.
+    ///
     /// A name has 1 to 128 characters of `A-Z`, `a-z`, `0-9`, `_`, `-` and `.`; a server refuses to be built with others.
     pub fn new<A, R, H>(name: &str, description: &str, handler: H) -> Self
     where

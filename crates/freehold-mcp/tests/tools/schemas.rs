@@ -7,7 +7,7 @@ use freehold_mcp::{
     freehold::{BreakerOptions, DegradeReason, Session},
 };
 use schemars::JsonSchema;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use std::sync::{
     Arc,
@@ -107,6 +107,63 @@ async fn arguments_that_do_not_fit_the_schema_do_not_arrive() {
     let result = call(&server, "greet", json!({ "name": "Al", "address": { "zip": "12345" } })).await;
     assert_eq!(result["content"][0]["text"], "Hello, Al!");
     assert_eq!(runs.0.load(Ordering::SeqCst), 1);
+}
+
+/// Whole numbers of a type.
+#[derive(Deserialize, JsonSchema)]
+struct Order {
+    count: u64,
+    #[serde(default)]
+    by: Option<i32>,
+    #[serde(default)]
+    lines: Vec<u8>,
+}
+
+async fn order(_: &ToolContext, order: Order) -> String {
+    format!("{} {:?} {:?}", order.count, order.by, order.lines)
+}
+
+#[tokio::test]
+async fn a_fraction_for_a_whole_number_fits_the_schema_and_is_refused_by_name() {
+    let tool = Tool::new("order", "Orders.", order);
+    let server = McpServer::builder("orders", "1.0.0").tool(tool).build().unwrap();
+    let schema = listed(&server, false).await["order"]["inputSchema"].clone();
+    assert_eq!(schema["properties"]["count"]["type"], "integer");
+    let as_listed = jsonschema::validator_for(&schema).unwrap();
+    for (arguments, told) in [
+        (json!({ "count": 1.0 }), "in \"count\": invalid type: floating point `1.0`, expected u64"),
+        (json!({ "by": -2.0, "count": 1 }), "in \"by\": invalid type: floating point `-2.0`, expected i32"),
+        (
+            json!({ "count": 1, "lines": [1, 2.0] }),
+            "in \"lines\": invalid type: floating point `2.0`, expected u8",
+        ),
+        (
+            json!({ "count": 1, "lines": [] , "by": 1e3 }),
+            "in \"by\": invalid type: floating point `1000.0`, expected i32",
+        ),
+    ] {
+        assert!(as_listed.is_valid(&arguments), "{arguments} fits what the client was told");
+        let result = call(&server, "order", arguments.clone()).await;
+        let text = failure(&result);
+        assert!(
+            text.starts_with(&format!("the arguments do not fit: {told} at line 1")),
+            "{arguments}: {text}"
+        );
+    }
+    for (arguments, told) in [
+        (json!({ "count": "one" }), "in \"count\": invalid type: string \"one\", expected u64"),
+        (json!({ "count": 1, "by": { "x": 1 } }), "in \"by\": invalid type: map, expected i32"),
+        (json!({ "by": 1 }), "missing field `count`"),
+    ] {
+        let result = call(&server, "order", arguments.clone()).await;
+        let text = failure(&result);
+        assert!(
+            text.starts_with(&format!("the arguments do not fit: {told} at line 1")),
+            "{arguments}: {text}"
+        );
+    }
+    let result = call(&server, "order", json!({ "count": 1, "by": -2, "lines": [1, 2] })).await;
+    assert_eq!(result["content"][0]["text"], "1 Some(-2) [1, 2]");
 }
 
 #[tokio::test]

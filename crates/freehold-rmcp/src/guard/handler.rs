@@ -17,7 +17,7 @@ use rmcp::{
     service::{NotificationContext, RequestContext, SubscriptionContext},
     transport::{IntoTransport, Transport},
 };
-use std::{borrow::Cow, error::Error};
+use std::{borrow::Cow, error::Error, fmt};
 use tokio_util::sync::CancellationToken;
 
 /// A handler whose requests are bounded: each has a deadline, its panic is an error answer, no more run at the same time
@@ -28,6 +28,12 @@ pub struct Guarded<H> {
     handler: H,
     guard: Guard,
     input: Input,
+}
+
+impl<H> fmt::Debug for Guarded<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guarded").field("guard", &self.guard).finish_non_exhaustive()
+    }
 }
 
 impl<H: ServerHandler> Guarded<H> {

@@ -147,6 +147,8 @@ fn poll_child<F: Future>(
 }
 
 /// Which of two bodies was done first.
+///
+/// Closed: there are two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Selected<A, B> {
     /// The first, with its output.

@@ -11,6 +11,7 @@ use std::{borrow::Cow, fmt, panic::Location, time::Duration};
 
 /// How sure a finding is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[non_exhaustive]
 pub enum Grade {
     /// An order that could deadlock, though nothing waited.
     Potential,

@@ -11,6 +11,8 @@ use std::{
 };
 
 /// What a call gives its caller next.
+///
+/// Closed: a transport has to do something about each.
 #[derive(Debug)]
 pub enum Step {
     /// A notification or a question on the call's own stream.

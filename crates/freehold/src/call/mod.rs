@@ -165,6 +165,7 @@ impl Stage {
 
 /// Where a call's messages go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Route {
     /// Answer, notifications and questions all go to the call's own stream (an HTTP response).
     Call,

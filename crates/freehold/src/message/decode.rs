@@ -16,6 +16,8 @@ use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt};
 
 /// What one transport unit (a line, a body) held.
+///
+/// Closed: JSON-RPC has no third form.
 #[derive(Debug)]
 pub enum Decoded<'a> {
     /// One message.
@@ -26,6 +28,7 @@ pub enum Decoded<'a> {
 
 /// Why something is no message, and the answer it gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Malformed {
     /// The id, if it could be read.
     pub id: Option<RequestId>,

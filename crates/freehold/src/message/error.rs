@@ -219,7 +219,7 @@ impl From<LockError> for ErrorObject {
             Some((message, data)) => Self::new(code, message).with_data(&data).caused_by(Cause::Lock(error)),
             None => {
                 tracing::error!(%error, "a handler could not get a lock");
-                Self::internal()
+                Self::internal().caused_by(Cause::Lock(error))
             }
         }
     }

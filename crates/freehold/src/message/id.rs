@@ -3,6 +3,8 @@ use std::{fmt, sync::Arc};
 
 /// The id of a request: a string or an integer. JSON-RPC also allows `null` and fractions; the former cannot be told
 /// from "no id could be read" and the latter cannot be compared, so both are refused.
+///
+/// Closed, as JSON-RPC is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RequestId {
     /// An integer.

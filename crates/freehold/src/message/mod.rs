@@ -20,6 +20,8 @@ use std::borrow::Cow;
 pub type Raw<'a> = Cow<'a, RawValue>;
 
 /// One JSON-RPC message, borrowed from the bytes it was read from or owned (`Message<'static>`).
+///
+/// Closed, as are its three parts: JSON-RPC 2.0 has these and their members, and no others.
 #[derive(Clone, Debug)]
 pub enum Message<'a> {
     /// Wants an answer.

@@ -10,6 +10,8 @@ pub type Look = Box<dyn FnMut() -> NextLook + Send>;
 pub type Rouse = Box<dyn Fn() + Send + Sync>;
 
 /// When to look again.
+///
+/// Closed: a runtime of your own has to obey each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextLook {
     /// After this time, or a little later.

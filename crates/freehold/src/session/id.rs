@@ -50,6 +50,7 @@ impl Serialize for SessionId {
 /// The text is not a session id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a session id has 32 lower-case hexadecimal digits")]
+#[non_exhaustive]
 pub struct InvalidSessionId;
 
 impl FromStr for SessionId {

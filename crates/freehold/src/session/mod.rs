@@ -549,6 +549,12 @@ pub struct Listener<S: State> {
     number: u64,
 }
 
+impl<S: State> fmt::Debug for Listener<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener").field("session", &self.session).finish_non_exhaustive()
+    }
+}
+
 impl<S: State> Listener<S> {
     /// The next frame; `None` when the session ended or a newer listener took over.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame>> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(pub u64);
 
-/// A state and its version.
+/// A state and its version: a store makes it of what it kept, so it has no more than this.
 #[derive(Debug)]
 pub struct Versioned<S> {
     /// The version.
@@ -33,6 +33,8 @@ impl<S> Clone for Versioned<S> {
 pub struct CommitToken(pub u128);
 
 /// What became of a commit.
+///
+/// Closed, as [`Resolution`] is: a store that wraps another one has to do something about each.
 #[derive(Clone, Debug)]
 pub enum CommitOutcome<S> {
     /// It is done; the state has this version now.
@@ -60,6 +62,7 @@ pub enum Resolution<S> {
 
 /// The store failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum StoreError {
     /// Nothing was changed.
     #[error("the state store cannot be reached; nothing was changed, try again")]

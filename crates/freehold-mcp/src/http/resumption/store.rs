@@ -4,6 +4,8 @@ use freehold::runtime::BoxFuture;
 use std::fmt;
 
 /// An event that a stream has carried.
+///
+/// A store makes it anew of what it kept, so it has no more than this.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredEvent {
     /// Its place in its stream, from 1 on.
