@@ -439,10 +439,6 @@ fn admit<S: State>(
     call.pass_breaker().map_err(CallError::Failed)?;
     let (owed, answer) = freehold_sync::reply();
     let (owed_end, end) = freehold_sync::reply();
-    if let Err(error) = list(call, end) {
-        call.give_up();
-        return Err(error);
-    }
     // Counted, so that a drain sees it, but never refused for it.
     engine.total.enter_nested();
     if let Err(refused) = call.session.inner.calls.insert(call) {
@@ -450,6 +446,12 @@ fn admit<S: State>(
         call.give_up();
         call.left();
         return Err(SessionNotFound(call.session.id()).into());
+    }
+    // Only now: a cancel that finds it in the list settles it, and takes it out of the table.
+    if let Err(error) = list(call, end) {
+        call.withdraw();
+        call.left();
+        return Err(error);
     }
     let debts = Debts { answer: owed, end: owed_end };
     CallTask::called(call.clone(), params, place, debts).spawn();

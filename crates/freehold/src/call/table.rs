@@ -7,18 +7,12 @@ use crate::{
     lock_order,
     message::{ErrorCode, ErrorObject, RequestId},
     session::{SessionId, SessionNotFound},
+    shim::{AtomicBool, AtomicUsize, Notify, Ordering},
     state::State,
 };
 use freehold_sync::ScopedMutex;
 use hashbrown::{HashTable, hash_table::Entry};
-use std::{
-    hash::BuildHasher,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-};
-use tokio::sync::Notify;
+use std::{hash::BuildHasher, sync::Arc};
 
 /// What a call is kept under. Notifications and calls that handlers make have no id of a client's, but must be found when
 /// the session closes.
