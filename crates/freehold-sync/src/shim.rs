@@ -195,6 +195,7 @@ impl Backoff {
 /// loom's atomics, with the one total order of `SeqCst` accesses: loom itself orders `SeqCst` fences only, and takes such
 /// accesses for `AcqRel`. A `SeqCst` read that comes after a `SeqCst` write of its thread is preceded by such a fence.
 #[cfg(loom)]
+#[expect(unreachable_pub, reason = "models of other crates use all of them but the pointer")]
 mod sequential {
     use super::{Ordering, fence};
     use loom::sync::atomic as checked;

@@ -136,11 +136,23 @@ impl DrainState {
         }
     }
 
+    /// Waits until the calls are as wanted; only once it has begun.
+    pub(crate) async fn until(&self, wanted: impl Fn() -> bool) {
+        loop {
+            let mut notified = std::pin::pin!(self.call_left.notified());
+            notified.as_mut().enable();
+            if wanted() {
+                return;
+            }
+            notified.await;
+        }
+    }
+
     pub(crate) fn has_begun(&self) -> bool {
         self.begun.load(Ordering::SeqCst)
     }
 
-    fn begin(&self) -> bool {
+    pub(crate) fn begin(&self) -> bool {
         !self.begun.swap(true, Ordering::SeqCst)
     }
 
@@ -282,18 +294,7 @@ impl<S: State> Engine<S> {
 
     /// Waits until the calls are as wanted, or the instant comes; whether they are.
     async fn until_calls(&self, at: Instant, wanted: impl Fn() -> bool) -> bool {
-        let engine = &self.inner;
-        let left = async {
-            loop {
-                let mut notified = std::pin::pin!(engine.drain.call_left.notified());
-                notified.as_mut().enable();
-                if wanted() {
-                    return;
-                }
-                notified.await;
-            }
-        };
-        until(&*engine.runtime, at, left).await.is_some()
+        until(&*self.inner.runtime, at, self.inner.drain.until(wanted)).await.is_some()
     }
 
     /// Closes all sessions; those of calls that asked for the drain only once these calls are over or had their time.

@@ -33,9 +33,19 @@ pub(crate) use shuttle::{
 #[cfg(loom)]
 pub(crate) use freehold_sync::model::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize};
 #[cfg(loom)]
-pub(crate) use loom::{sync::Mutex, thread_local};
+pub(crate) use loom::sync::Mutex;
 #[cfg(loom)]
 pub(crate) use std::sync::{Once, OnceLock};
+
+/// As std's; loom's own takes no constants.
+#[cfg(loom)]
+macro_rules! of_a_thread {
+    ($($(#[$meta:meta])* $vis:vis static $name:ident: $type:ty = const { $init:expr });+ $(;)?) => {
+        loom::thread_local! { $($(#[$meta])* $vis static $name: $type = $init;)+ }
+    };
+}
+#[cfg(loom)]
+pub(crate) use of_a_thread as thread_local;
 
 #[cfg(any(loom, shuttle))]
 pub(crate) use modelled::{AtomicWaker, Notify};

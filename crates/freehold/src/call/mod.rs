@@ -31,6 +31,8 @@ pub(crate) use live::LiveCalls;
 pub use nested::{CallError, CallTarget, Calling, CallsWhileHolding};
 pub use server_call::ServerCall;
 pub(crate) use server_call::{Arrival, Attachment};
+#[cfg(all(test, loom))]
+pub(crate) use table::Undelivered;
 pub(crate) use table::{CallKey, CallTable, Refused, table_refusal};
 pub(crate) use task::CallTask;
 
