@@ -36,7 +36,10 @@ fn check(model: impl Fn() + Send + Sync + 'static) {
     builder.check(model);
 }
 
-fn beside<T: Send + Sync + 'static>(shared: &Arc<T>, body: impl FnOnce(&T) + Send + 'static) -> JoinHandle<()> {
+fn beside<T: Send + Sync + 'static>(
+    shared: &Arc<T>,
+    body: impl FnOnce(&T) + Send + 'static,
+) -> JoinHandle<()> {
     let shared = shared.clone();
     thread::spawn(move || body(&shared))
 }
@@ -122,10 +125,8 @@ fn a_slot_that_is_granted_to_who_leaves_reaches_the_next() {
         let limits = one_slot();
         assert!(matches!(slots.admit(&limits), Ok(Admitted::Now)));
         let Ok(leaves) = slots.admit(&limits) else { panic!("there is room to wait") };
-        let others = [
-            beside(&slots, SessionSlots::release),
-            beside(&slots, move |slots| slots.undo(&leaves)),
-        ];
+        let others =
+            [beside(&slots, SessionSlots::release), beside(&slots, move |slots| slots.undo(&leaves))];
         call_in(&slots, &limits);
         others.into_iter().for_each(|other| other.join().unwrap());
         assert_eq!(slots.left(), (0, 0));
@@ -138,7 +139,8 @@ fn who_waits_for_all_answers_hears_of_the_last() {
         let undelivered = Arc::new(Undelivered::default());
         undelivered.entered();
         undelivered.entered();
-        let calls = [beside(&undelivered, Undelivered::delivered), beside(&undelivered, Undelivered::delivered)];
+        let calls =
+            [beside(&undelivered, Undelivered::delivered), beside(&undelivered, Undelivered::delivered)];
         block_on(undelivered.none());
         calls.into_iter().for_each(|call| call.join().unwrap());
     });
@@ -153,7 +155,9 @@ fn a_question_that_opens_while_its_call_ends_is_handed_out() {
         let opened = Arc::new(AtomicBool::new(false));
         let asker = {
             let opened = opened.clone();
-            beside(&clock, move |clock| opened.store(clock.question_opened(1, start, start), Ordering::SeqCst))
+            beside(&clock, move |clock| {
+                opened.store(clock.question_opened(1, start, start), Ordering::SeqCst)
+            })
         };
         let handed_out = clock.end();
         asker.join().unwrap();
@@ -225,4 +229,3 @@ fn who_sees_the_breaker_closed_sees_its_window_wiped() {
         prober.join().unwrap();
     });
 }
-
