@@ -111,6 +111,7 @@ macro_rules! families {
 
 families! {
     Outcomes: each_request_has_one_outcome, each_request_has_one_outcome_under_few_preemptions;
+    Cancels: a_cancel_leaves_nothing_of_a_call, a_cancel_leaves_nothing_of_a_call_under_few_preemptions;
     Turns: a_serial_session_runs_one_chain, a_serial_session_runs_one_chain_under_few_preemptions;
     Sessions: a_session_that_ended_is_gone, a_session_that_ended_is_gone_under_few_preemptions;
     Drains: a_drain_ends_after_the_last_call, a_drain_ends_after_the_last_call_under_few_preemptions;

@@ -9,6 +9,8 @@ pub(super) enum Family {
     Outcomes,
     /// Serial sessions: calls in order, calls back into the turn of a chain, siblings, rings of turns.
     Turns,
+    /// One call, whose handler calls once, and a cancel that may come at any moment of that. So small that hardly any is left out.
+    Cancels,
     /// Sessions come and go at a cap while they are looked up, resumed and changed.
     Sessions,
     /// The engine drains, also from inside of a handler, while all of that goes on.
@@ -114,6 +116,9 @@ struct Maker<'a> {
 impl Plan {
     /// The program that `below` chooses: it is asked for numbers below its argument.
     pub(super) fn new(family: Family, below: &mut dyn FnMut(usize) -> usize) -> Self {
+        if family == Family::Cancels {
+            return Self::one_cancel(below);
+        }
         let count = 1 + below(2) + usize::from(family == Family::Sessions);
         let serial = |below: &mut dyn FnMut(usize) -> usize| match family {
             Family::Turns => below(8) > 0,
@@ -138,6 +143,26 @@ impl Plan {
     }
 }
 
+impl Plan {
+    fn one_cancel(below: &mut dyn FnMut(usize) -> usize) -> Self {
+        let fate = Fate::Cancels(below(6));
+        let sent = Sent { after: 0, session: 0, id: 1, script: 0, fate, to_session: below(2) == 0 };
+        let last = [Step::GiveWay, Step::Update, Step::Obey][below(3)];
+        Self {
+            family: Family::Cancels,
+            sessions: vec![below(2) == 0],
+            cap: 1,
+            evicts: false,
+            running: 1,
+            queued: 1,
+            scripts: vec![vec![Step::Call(0, 1)], vec![last]],
+            clients: vec![vec![sent]],
+            doers: Vec::new(),
+            hurried: false,
+        }
+    }
+}
+
 impl Maker<'_> {
     fn below(&mut self, n: usize) -> usize {
         (self.below)(n)
@@ -152,9 +177,8 @@ impl Maker<'_> {
 
     fn doers(&mut self) -> usize {
         match self.family {
-            Family::Outcomes | Family::Turns => self.below(2),
             Family::Sessions => 2,
-            Family::Drains => self.below(2),
+            _ => self.below(2),
         }
     }
 
@@ -169,14 +193,14 @@ impl Maker<'_> {
     fn step(&mut self, script: usize) -> Step {
         let calls = script + 1 < SCRIPTS;
         match (self.family, self.below(12)) {
-            (Family::Turns, 0..5) | (Family::Drains, 0..2) | (Family::Outcomes, 0) if calls => {
+            (Family::Turns, 0..5) | (Family::Drains, 0..2) | (Family::Outcomes, 0..2) if calls => {
                 self.nested(script)
             }
-            (Family::Turns, 5) => Step::Lock(self.below(LOCKS)),
+            (Family::Turns, 5..7) => Step::Lock(self.below(LOCKS)),
             (Family::Sessions, 0..6) => [Step::Update, Step::Transact, Step::GiveWay][self.below(3)],
             (Family::Sessions, 6) => Step::CloseOwn,
             (Family::Drains, 2) if self.below(2) == 0 => Step::Drain,
-            (Family::Outcomes, 1..4) => Step::Ask,
+            (Family::Outcomes, 2..5) => Step::Ask,
             (_, 7) => Step::Ask,
             (_, 8) => Step::Update,
             (_, 9) => [Step::Notify, Step::Detach, Step::Fail, Step::Obey][self.below(4)],
@@ -189,7 +213,7 @@ impl Maker<'_> {
         let one = self.target(script);
         match self.below(8) {
             0..2 => Step::Both(one, self.target(script)),
-            2 => Step::Abandon(one.0, one.1),
+            2..4 => Step::Abandon(one.0, one.1),
             _ => Step::Call(one.0, one.1),
         }
     }
@@ -204,8 +228,9 @@ impl Maker<'_> {
 
     fn sent(&mut self) -> Sent {
         let fate = match self.below(8) {
-            0..2 => Fate::Cancels(self.below(4)),
-            2 => Fate::Leaves(self.below(4)),
+            3..5 if self.family == Family::Turns => Fate::Cancels(self.below(12)),
+            0..2 => Fate::Cancels(self.below(8)),
+            2 => Fate::Leaves(self.below(8)),
             _ => Fate::Waits,
         };
         Sent {
