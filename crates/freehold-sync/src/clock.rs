@@ -48,10 +48,19 @@ pub(crate) fn now() -> Ticks {
     real_now().saturating_duration_since(start).as_nanos() as u64
 }
 
-/// In a model time stands still.
+/// In a model time stands still, unless the model moves it.
 #[cfg(any(loom, shuttle))]
 pub(crate) fn now() -> Ticks {
-    1
+    NOW.load(Ordering::Relaxed)
+}
+
+#[cfg(any(loom, shuttle))]
+static NOW: AtomicU64 = AtomicU64::new(1);
+
+/// Moves the time of a model.
+#[cfg(shuttle)]
+pub(crate) fn set(now: Ticks) {
+    NOW.store(now, Ordering::Relaxed);
 }
 
 /// `ticks` from now, [`NEVER`] if that is too far away to be told.

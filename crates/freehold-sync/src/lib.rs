@@ -89,6 +89,9 @@ pub mod limits;
 mod lock_set;
 mod measure;
 pub mod metrics;
+#[cfg(any(loom, shuttle))]
+#[doc(hidden)]
+pub mod model;
 #[cfg(all(test, any(loom, shuttle)))]
 mod models;
 mod mutex;

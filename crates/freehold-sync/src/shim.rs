@@ -23,7 +23,9 @@ pub(crate) use loom::{
     thread_local,
 };
 #[cfg(loom)]
-pub(crate) use sequential::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
+pub(crate) use sequential::AtomicPtr;
+#[cfg(loom)]
+pub use sequential::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
 #[cfg(loom)]
 pub(crate) use std::sync::PoisonError;
 
@@ -193,6 +195,7 @@ impl Backoff {
 /// loom's atomics, with the one total order of `SeqCst` accesses: loom itself orders `SeqCst` fences only, and takes such
 /// accesses for `AcqRel`. A `SeqCst` read that comes after a `SeqCst` write of its thread is preceded by such a fence.
 #[cfg(loom)]
+#[expect(unreachable_pub, reason = "models of other crates use all of them but the pointer")]
 mod sequential {
     use super::{Ordering, fence};
     use loom::sync::atomic as checked;
@@ -214,29 +217,30 @@ mod sequential {
 
     macro_rules! atomics {
         ($($name:ident $(<$param:ident>)? of $value:ty, $($fetch:ident)*;)*) => {$(
-            pub(crate) struct $name $(<$param>)? (checked::$name $(<$param>)?);
+            /// An atomic of a model.
+            pub struct $name $(<$param>)? (checked::$name $(<$param>)?);
 
-            #[allow(dead_code, reason = "the same set of methods for all types")]
+            #[allow(dead_code, missing_docs, reason = "the same set of methods for all types; they are those of std")]
             impl $(<$param>)? $name $(<$param>)? {
                 #[track_caller]
-                pub(crate) fn new(value: $value) -> Self {
+                pub fn new(value: $value) -> Self {
                     Self(checked::$name::new(value))
                 }
 
                 #[track_caller]
-                pub(crate) fn load(&self, order: Ordering) -> $value {
+                pub fn load(&self, order: Ordering) -> $value {
                     before_read(order);
                     self.0.load(order)
                 }
 
                 #[track_caller]
-                pub(crate) fn store(&self, value: $value, order: Ordering) {
+                pub fn store(&self, value: $value, order: Ordering) {
                     self.0.store(value, order);
                     after_write(order);
                 }
 
                 #[track_caller]
-                pub(crate) fn compare_exchange(
+                pub fn compare_exchange(
                     &self,
                     from: $value,
                     to: $value,
@@ -251,7 +255,7 @@ mod sequential {
                 }
 
                 #[track_caller]
-                pub(crate) fn compare_exchange_weak(
+                pub fn compare_exchange_weak(
                     &self,
                     from: $value,
                     to: $value,
@@ -262,7 +266,7 @@ mod sequential {
                 }
 
                 $(#[track_caller]
-                pub(crate) fn $fetch(&self, value: $value, order: Ordering) -> $value {
+                pub fn $fetch(&self, value: $value, order: Ordering) -> $value {
                     let before = self.0.$fetch(value, order);
                     after_write(order);
                     before
@@ -280,9 +284,21 @@ mod sequential {
         AtomicPtr<T> of *mut T, swap;
     }
 
-    impl Default for AtomicU8 {
-        fn default() -> Self {
-            Self::new(0)
-        }
+    macro_rules! defaults {
+        ($($name:ident of $value:expr;)*) => {$(
+            impl Default for $name {
+                fn default() -> Self {
+                    Self::new($value)
+                }
+            }
+        )*};
+    }
+
+    defaults! {
+        AtomicBool of false;
+        AtomicU8 of 0;
+        AtomicU32 of 0;
+        AtomicU64 of 0;
+        AtomicUsize of 0;
     }
 }

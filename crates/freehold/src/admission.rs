@@ -17,15 +17,12 @@ use crate::{
     fault::{self, Fault},
     limits::Limits,
     lock_order,
+    shim::{AtomicBool, AtomicUsize, AtomicWaker, Ordering},
 };
-use atomic_waker::AtomicWaker;
 use freehold_sync::ScopedMutex;
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -184,6 +181,12 @@ impl SessionSlots {
 
     pub(crate) fn running(&self) -> usize {
         self.inner.with(|slots| slots.running)
+    }
+
+    /// How many run, and how many wait.
+    #[cfg(all(test, any(loom, shuttle)))]
+    pub(crate) fn left(&self) -> (usize, usize) {
+        self.inner.with(|slots| (slots.running, slots.queue.len()))
     }
 
     pub(crate) fn shrink(&self) {

@@ -24,6 +24,7 @@ use crate::{
     },
     runtime::{Runtime, SplitRuntime, TokioRuntime},
     session::{CloseReason, Session, registry::Registry},
+    shim::Once,
     state::{MemoryStore, State, Store, Versioned},
     watchdog::Watchdog,
 };
@@ -34,7 +35,7 @@ use std::{
     collections::HashMap,
     fmt,
     future::Future,
-    sync::{Arc, Once, atomic::AtomicU64},
+    sync::{Arc, atomic::AtomicU64},
 };
 
 /// What happens to a new session when [`Limits::sessions`] exist.

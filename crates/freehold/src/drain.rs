@@ -7,8 +7,9 @@
 //! 2. Who waits for the count registers before it loads it; who lowers it does so before it wakes.
 //! 3. The drain stores `cancels`, then cancels what is live; a call becomes live, then loads `cancels` and cancels
 //!    itself. The section of the live calls orders the two, so no call is missed by both.
-//! 4. `asking` names the session of each call whose handler waits for the drain, and of all its callers; those calls are
-//!    neither waited for nor cancelled, or two of them would wait for each other.
+//! 4. `asking` has each call that is counted and whose handler waits for the drain, or that called such a one, directly or
+//!    not; those calls are neither waited for nor cancelled, or two of them would wait for each other. One that leaves takes
+//!    itself out before it is counted no more: whoever subtracts those that ask must subtract nobody who is not counted.
 
 use crate::{
     call::{
@@ -21,18 +22,15 @@ use crate::{
     lock_order,
     runtime::{after, until},
     session::{CloseReason, SessionId},
+    shim::{AtomicBool, AtomicUsize, Notify, OnceLock, Ordering},
     state::State,
 };
 use freehold_sync::{ScopedMutex, Signal};
 use std::{
     num::NonZeroU8,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::sync::Notify;
 
 /// How a drain went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,7 +63,7 @@ pub(crate) struct DrainState {
     begun: AtomicBool,
     begun_signal: Signal,
     cancels: AtomicBool,
-    asking: ScopedMutex<Vec<SessionId>, lock_order::DrainAskers>,
+    asking: ScopedMutex<Asking, lock_order::DrainAskers>,
     /// Address and label of the call of each handler that was dropped after its grace.
     abandoned: ScopedMutex<Vec<(usize, String)>, lock_order::Abandoned>,
     call_left: Notify,
@@ -73,12 +71,88 @@ pub(crate) struct DrainState {
     report: OnceLock<DrainReport>,
 }
 
+/// The calls that ask for the drain.
+#[derive(Default)]
+struct Asking {
+    /// Address and session.
+    calls: Vec<(usize, SessionId)>,
+    /// How often the list changed.
+    changes: u64,
+}
+
+/// In the count of a call's handlers, and those below it, that wait for the drain: it is counted no more.
+const LEFT: usize = 1 << (usize::BITS - 1);
+
 impl DrainState {
+    fn ask<S: State>(&self, call: &Arc<Call<S>>) {
+        if call.drains.fetch_add(1, Ordering::SeqCst) != 0 {
+            return;
+        }
+        let entry = (Arc::as_ptr(call).addr(), call.session.inner.id);
+        self.asking.with(|asking| {
+            // Looked at in here: who sets it comes in afterwards to take the entry out, or came before.
+            if call.drains.load(Ordering::SeqCst) & LEFT == 0 {
+                asking.calls.push(entry);
+                asking.changes += 1;
+            }
+        });
+    }
+
+    fn ask_no_more<S: State>(&self, call: &Arc<Call<S>>) {
+        if call.drains.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.take_out(call);
+        }
+    }
+
+    /// A call is about to be counted no more.
+    pub(crate) fn call_leaves<S: State>(&self, call: &Arc<Call<S>>) {
+        if call.drains.fetch_or(LEFT, Ordering::SeqCst) != 0 {
+            self.take_out(call);
+        }
+    }
+
+    fn take_out<S: State>(&self, call: &Arc<Call<S>>) {
+        let address = Arc::as_ptr(call).addr();
+        self.asking.with(|asking| {
+            if let Some(place) = asking.calls.iter().position(|(asks, _)| *asks == address) {
+                asking.calls.swap_remove(place);
+                asking.changes += 1;
+            }
+        });
+    }
+
+    /// Of the calls that `count` counts, those that do not ask for the drain.
+    fn others(&self, count: impl Fn() -> usize) -> usize {
+        let asking = || self.asking.with(|asking| (asking.calls.len(), asking.changes));
+        let mut seen = asking();
+        loop {
+            let counted = count();
+            // Of two looks at different times, one would subtract whom the other one did not count.
+            let now = asking();
+            if now == seen {
+                return counted.saturating_sub(now.0);
+            }
+            seen = now;
+        }
+    }
+
+    /// Waits until the calls are as wanted; only once it has begun.
+    pub(crate) async fn until(&self, wanted: impl Fn() -> bool) {
+        loop {
+            let mut notified = std::pin::pin!(self.call_left.notified());
+            notified.as_mut().enable();
+            if wanted() {
+                return;
+            }
+            notified.await;
+        }
+    }
+
     pub(crate) fn has_begun(&self) -> bool {
         self.begun.load(Ordering::SeqCst)
     }
 
-    fn begin(&self) -> bool {
+    pub(crate) fn begin(&self) -> bool {
         !self.begun.swap(true, Ordering::SeqCst)
     }
 
@@ -102,6 +176,11 @@ impl DrainState {
         if self.has_begun() {
             self.abandoned.with(|abandoned| abandoned.push((call, label)));
         }
+    }
+
+    #[cfg(all(test, shuttle))]
+    pub(crate) fn nobody_asks(&self) -> bool {
+        self.asking.with(|asking| asking.calls.is_empty())
     }
 
     pub(crate) fn call_left(&self) {
@@ -188,7 +267,7 @@ impl<S: State> Engine<S> {
 
     /// Calls whose handlers do not wait for the drain themselves.
     fn others(&self) -> usize {
-        self.inner.total.count().saturating_sub(self.inner.drain.asking.with(|asking| asking.len()))
+        self.inner.drain.others(|| self.inner.total.count())
     }
 
     /// As [`others`](Self::others), without what these called since then.
@@ -215,27 +294,17 @@ impl<S: State> Engine<S> {
 
     /// Waits until the calls are as wanted, or the instant comes; whether they are.
     async fn until_calls(&self, at: Instant, wanted: impl Fn() -> bool) -> bool {
-        let engine = &self.inner;
-        let left = async {
-            loop {
-                let mut notified = std::pin::pin!(engine.drain.call_left.notified());
-                notified.as_mut().enable();
-                if wanted() {
-                    return;
-                }
-                notified.await;
-            }
-        };
-        until(&*engine.runtime, at, left).await.is_some()
+        until(&*self.inner.runtime, at, self.inner.drain.until(wanted)).await.is_some()
     }
 
     /// Closes all sessions; those of calls that asked for the drain only once these calls are over or had their time.
     fn close_sessions(&self, grace: Duration) -> usize {
-        let asking = self.inner.drain.asking.with(|asking| asking.clone());
+        let asking =
+            |id| self.inner.drain.asking.with(|asking| asking.calls.iter().any(|(_, asks)| *asks == id));
         let sessions = self.sessions();
         let count = sessions.len();
         for session in sessions {
-            if !asking.contains(&session.inner.id) {
+            if !asking(session.inner.id) {
                 session.close(CloseReason::Shutdown);
                 continue;
             }
@@ -266,11 +335,7 @@ impl<'a, S: State> Asks<'a, S> {
     pub(crate) fn new(call: &'a Arc<Call<S>>) -> Self {
         let drain = &call.engine().drain;
         // Its callers wait for it, so they wait for the drain, too.
-        for call in call.with_callers() {
-            if call.drains.fetch_add(1, Ordering::SeqCst) == 0 {
-                drain.asking.with(|asking| asking.push(call.session.inner.id));
-            }
-        }
+        call.with_callers().for_each(|call| drain.ask(call));
         drain.call_left();
         Self(call)
     }
@@ -279,14 +344,6 @@ impl<'a, S: State> Asks<'a, S> {
 impl<S: State> Drop for Asks<'_, S> {
     fn drop(&mut self) {
         let drain = &self.0.engine().drain;
-        for call in self.0.with_callers() {
-            if call.drains.fetch_sub(1, Ordering::SeqCst) == 1 {
-                let id = call.session.inner.id;
-                drain.asking.with(|asking| {
-                    let place = asking.iter().position(|asks| *asks == id);
-                    place.map(|place| asking.swap_remove(place))
-                });
-            }
-        }
+        self.0.with_callers().for_each(|call| drain.ask_no_more(call));
     }
 }

@@ -24,6 +24,7 @@ use crate::{
         registry::{Full, Registry},
         sweep,
     },
+    shim::Once,
     state::{State, Store, Versioned},
     watchdog::Watchdog,
 };
@@ -33,7 +34,7 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{
-        Arc, Once,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Instant,

@@ -14,12 +14,16 @@
 //!
 //! [`CallTask::line_up`]: crate::call::CallTask::line_up
 
-use crate::{call::Call, limits::Limits, lock_order, session::SessionState, state::State};
-use freehold_sync::{Context as Locks, LockError, Permit, PermitPool};
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use crate::{
+    call::Call,
+    limits::Limits,
+    lock_order,
+    session::SessionState,
+    shim::{AtomicUsize, Ordering},
+    state::State,
 };
+use freehold_sync::{Context as Locks, LockError, Permit, PermitPool};
+use std::sync::Arc;
 
 /// How many calls of a session may run at the same time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +46,14 @@ pub(crate) struct Turns {
 impl Default for Turns {
     fn default() -> Self {
         Self { turn: PermitPool::with_class(&lock_order::TURN, 1), in_line: AtomicUsize::new(0) }
+    }
+}
+
+impl Turns {
+    /// Whether nobody has the turn or waits for it.
+    #[cfg(all(test, shuttle))]
+    pub(crate) fn is_free(&self) -> bool {
+        self.in_line.load(Ordering::Relaxed) == 0 && self.turn.available() == 1
     }
 }
 

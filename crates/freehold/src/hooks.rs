@@ -16,6 +16,7 @@ use crate::{
     event::{Event, Events},
     fault,
     session::{CloseReason, Session},
+    shim,
     state::State,
 };
 use freehold_sync::held;
@@ -114,7 +115,7 @@ fn run<H>(events: &Events, name: &'static str, hooks: &[H], call: impl Fn(&H)) {
 
 type Turn = Box<dyn FnOnce()>;
 
-thread_local! {
+shim::thread_local! {
     /// What became due while a hook runs on this thread; `None` while none does.
     static DUE: RefCell<Option<VecDeque<Turn>>> = const { RefCell::new(None) };
 }

@@ -25,11 +25,14 @@ mod limits;
 mod lock_order;
 pub mod message;
 mod methods;
+#[cfg(all(test, any(loom, shuttle)))]
+mod models;
 mod outbox;
 mod question;
 mod recovery;
 pub mod runtime;
 mod session;
+mod shim;
 mod state;
 mod watchdog;
 

@@ -16,8 +16,9 @@
 //! | Where | What | Why it cannot be in anybody's way |
 //! |---|---|---|
 //! | `admission::Waiter.waker` | `AtomicWaker` | lock-free; one waiter, woken after the section of its queue |
+//! | `call::chain::Below.callee_left` | `Notify` | tokio's own section: its waiters; nothing of ours runs in it |
 //! | `call::span::CallSpan.0` | `ArcSwapOption` | lock-free; emptied once, by who ends the span |
-//! | `call::table::CallTable.all_delivered` | `Notify` | tokio's own section: its waiters; nothing of ours runs in it |
+//! | `call::table::Undelivered.all_delivered` | `Notify` | the same |
 //! | `cluster::memory::Cluster.nodes` | `papaya::HashMap` | as the registry |
 //! | `cluster::memory::Cluster.sessions` | `papaya::HashMap` | as the registry |
 //! | `drain::DrainState.call_left` | `Notify` | the same |

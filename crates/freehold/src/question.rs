@@ -11,6 +11,7 @@
 use crate::{
     lock_order,
     message::{ErrorCode, ErrorObject, RequestId},
+    shim::OnceLock,
 };
 use freehold_sync::{HasSignal, ScopedMutex, Signal, SignalWait};
 use serde_json::value::RawValue;
@@ -18,7 +19,7 @@ use std::{
     collections::HashMap,
     num::NonZeroU8,
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicI64, Ordering},
     },
     time::Duration,

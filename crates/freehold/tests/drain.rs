@@ -237,3 +237,31 @@ fn a_drain_whose_runtime_ends_keeps_nobody_waiting() {
     another.block_on(async { within(engine.drain(SECOND * 3_000)).await });
     assert_eq!(engine.call_count(), 0);
 }
+
+/// Calls a handler that drains, and goes on without it once the drain has begun.
+async fn gives_up(ctx: &Ctx, (): ()) -> Answer {
+    let engine = ctx.engine();
+    tokio::select! {
+        answer = ctx.call::<Value>(ctx.session().id(), "drains", &[3]) => Ok(answer?),
+        () = engine.drain_begun() => Ok(json!("gave up")),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_is_gone_before_its_callee_drained_ends_the_drain_no_sooner() {
+    let (builder, probe) = builder();
+    let builder = builder.method("drains", drains).method("short", short).method("gives_up", gives_up);
+    let engine = builder.build().unwrap();
+    let session = engine.open().unwrap();
+    let since = Instant::now();
+    let finishes = start(&engine, &session, 1, "short", json!(null));
+    let caller = start(&engine, &session, 2, "gives_up", json!(null));
+    probe.entered(2).await;
+    probe.release(1);
+    assert_eq!(result(within(caller).await.unwrap()), "gave up");
+    let report = within(engine.drain(SECOND * 3)).await;
+    assert!(since.elapsed() >= SECOND / 2, "it waits for who does not ask for it: {:?}", since.elapsed());
+    assert_eq!(report.cancelled, 0);
+    assert_eq!(result(within(finishes).await.unwrap()), "finished");
+    all_gone(&engine).await;
+}

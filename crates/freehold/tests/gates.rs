@@ -388,3 +388,47 @@ async fn a_callee_that_waits_for_a_turn_ends_with_its_caller() {
     all_gone(&engine).await;
     assert_eq!(probe.logged(), ["wait dropped"], "the callee never began");
 }
+
+/// A victim's waits fail as long as it has what it had then. Its turn is such a thing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_victim_of_a_deadlock_keeps_its_turn_until_its_callees_are_gone() {
+    static LOCK: Mutex<()> = Mutex::new(());
+    async fn lingers(ctx: &Ctx, (): ()) -> Answer {
+        let probe = ctx.app::<Probe>();
+        probe.log("begin 1");
+        ctx.cancelled().await;
+        probe.released().await;
+        probe.log("end 1");
+        Ok(json!(null))
+    }
+    async fn gives_up_and_locks_twice(ctx: &Ctx, (): ()) -> Answer {
+        let _first = ctx.lock(&LOCK).await?;
+        tokio::select! {
+            answer = ctx.call::<Value>(ctx.session().id(), "victim/lingers", &()) => drop(answer?),
+            () = ctx.app::<Probe>().saw("begin 1") => {}
+        }
+        let again = ctx.lock(&LOCK).await;
+        ctx.app::<Probe>().enter();
+        again.map(|_| json!(null)).map_err(Into::into)
+    }
+    let (builder, probe) = serial();
+    let engine = builder
+        .method("victim/lingers", lingers)
+        .method("victim/locks", gives_up_and_locks_twice)
+        .build()
+        .unwrap();
+    let session = engine.open().unwrap();
+    let victim = start(&engine, &session, 1, "victim/locks", json!(null));
+    probe.saw("begin 1").await;
+    let next = start(&engine, &session, 2, "alone", json!(2));
+    probe.entered(1).await;
+    // It has had its verdict, and its callee is still there.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    probe.release(1);
+    assert_eq!(error(within(victim).await.unwrap()).0, DEADLOCK);
+    assert_eq!(result(within(next).await.unwrap()), 2);
+    assert_alone(&probe.logged());
+    all_gone(&engine).await;
+}

@@ -26,6 +26,7 @@ struct Gated {
     gate: Semaphore,
     loads: AtomicUsize,
     removals_wait: AtomicBool,
+    commits_wait: AtomicBool,
     fails: Mutex<Option<StoreError>>,
 }
 
@@ -36,6 +37,7 @@ impl Gated {
             gate: Semaphore::new(0),
             loads: AtomicUsize::new(0),
             removals_wait: AtomicBool::new(false),
+            commits_wait: AtomicBool::new(false),
             fails: Mutex::new(None),
         })
     }
@@ -66,7 +68,12 @@ impl Store<u64> for Gated {
     }
 
     fn commit(&self, id: SessionId, expected: Version, next: Arc<u64>) -> BoxFuture<'_, CommitOutcome<u64>> {
-        self.inner.commit(id, expected, next)
+        Box::pin(async move {
+            if self.commits_wait.load(Ordering::SeqCst) {
+                self.gate.acquire().await.expect("never closed").forget();
+            }
+            self.inner.commit(id, expected, next).await
+        })
     }
 
     fn resolve(&self, id: SessionId, token: CommitToken) -> BoxFuture<'_, Resolution<u64>> {
@@ -274,4 +281,24 @@ async fn a_drain_refuses_to_resume() {
     store.gate.add_permits(1);
     within(resuming).await.unwrap().unwrap();
     assert_eq!(engine.session_count(), 0, "what was loaded meanwhile is closed");
+}
+
+#[tokio::test]
+async fn a_commit_that_a_close_came_upon_brings_no_session_back() {
+    let store = Gated::new();
+    store.commits_wait.store(true, Ordering::SeqCst);
+    let engine = engine(&store, Limits::default());
+    let session = engine.open().unwrap();
+    let id = session.id();
+    let changing = session.clone();
+    let change = tokio::spawn(async move { changing.update(|state| *state = 9).await });
+    tokio::task::yield_now().await;
+    session.close(CloseReason::Server);
+    // The state was removed, and the commit is still to come.
+    assert!(matches!(engine.resume(id).await, Err(ResumeError::NotFound(_))));
+    assert_eq!(store.loads(), 0, "nobody asks the store for a session that has ended");
+    store.gate.add_permits(1);
+    let _ = within(change).await.unwrap();
+    assert_eq!(engine.session_count(), 0);
+    assert!(matches!(store.inner.load(id).await, Ok(None)), "what came back went again");
 }

@@ -143,7 +143,7 @@ pub(crate) mod model {
     }
 
     /// Frees the slots of the run before: "never" is one run long in a model.
-    #[cfg(test)]
+    #[cfg(any(test, shuttle))]
     pub(crate) fn begin_run() {
         for slot in MADE.take() {
             // SAFETY: made by `Box::leak`, and nothing of the run that used it is left.
@@ -152,7 +152,7 @@ pub(crate) mod model {
     }
 
     /// How many slots are not in the pool.
-    #[cfg(test)]
+    #[cfg(any(test, shuttle))]
     pub(crate) fn in_use() -> usize {
         let spare = super::SPARE.lock().unwrap_or_else(super::PoisonError::into_inner).len();
         MADE.with_borrow(Vec::len) - spare

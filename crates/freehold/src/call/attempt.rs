@@ -10,12 +10,13 @@ use crate::{
     handler::HandlerResult,
     recovery::{DegradeReason, Treatment},
     runtime::{BoxFuture, after},
+    shim::{AtomicU8, Ordering},
     state::State,
 };
 use freehold_sync::{Activity, Edge, LockError, Mode, activity_owning};
 use serde_json::value::RawValue;
 use std::{
-    sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering},
+    sync::atomic::{AtomicU32, AtomicU64},
     time::Instant,
 };
 

@@ -7,15 +7,10 @@ use crate::{
     event::Event,
     message::ErrorObject,
     recovery::{Admission, Change, CircuitBreaker, DegradeReason, Permit, Subject, Treatment, Verdict},
+    shim::{AtomicU64, OnceLock, Ordering},
     state::State,
 };
-use std::{
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 /// The permits of a call.
 pub(crate) struct Guarded<S: State> {

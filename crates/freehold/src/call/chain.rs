@@ -1,10 +1,10 @@
 //! Chains of calls: what a call knows of those that made it, and what it made.
 
 use super::{Call, CancelReason, nested::CallError};
-use crate::{gate::Turns, lock_order, runtime::Runtime, session::SessionId, state::State};
+use crate::{gate::Turns, lock_order, runtime::Runtime, session::SessionId, shim::Notify, state::State};
 use freehold_sync::{Context as Locks, JoinHandle, OwedReply, OwnedContext, Reply, ScopedMutex};
 use serde_json::value::RawValue;
-use std::{fmt, fmt::Write, sync::Arc, time::Instant};
+use std::{fmt, fmt::Write, pin::pin, sync::Arc, time::Instant};
 
 /// The id of a call: never used again, by this engine or another.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -164,11 +164,13 @@ impl<S: State> Origin<S> {
 pub(crate) struct Below<S: State> {
     calls: ScopedMutex<Vec<Callee<S>>, lock_order::Callees>,
     turns: Turns,
+    /// One that is in no list any more is gone.
+    callee_left: Notify,
 }
 
 impl<S: State> Default for Below<S> {
     fn default() -> Self {
-        Self { calls: ScopedMutex::default(), turns: Turns::default() }
+        Self { calls: ScopedMutex::default(), turns: Turns::default(), callee_left: Notify::new() }
     }
 }
 
@@ -208,6 +210,7 @@ impl<S: State> Below<S> {
             place.map(|place| calls.swap_remove(place))
         });
         drop(removed);
+        self.callee_left.notify_waiters();
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -226,9 +229,22 @@ impl<S: State> Below<S> {
     /// waits for the turn of this call.
     pub(crate) async fn gone(&self, locks: &Locks) {
         while let Some(end) = self.next_end() {
-            // It has a limit of its own, the grace, and no ring is all of calls: so nothing goes wrong here but by the end of
-            // the engine.
             let _ = end.join(locks).without_any_deadline().patient().await;
+        }
+        self.left_all().await;
+    }
+
+    /// The same without an edge. A wait of a victim of a deadlock fails at once as long as it has what it had then, the turn,
+    /// say; the callees are there all the same, and have a limit of their own, the grace.
+    async fn left_all(&self) {
+        loop {
+            let mut left = pin!(self.callee_left.notified());
+            // Registered before the look, so that the last one cannot leave in between unseen.
+            left.as_mut().enable();
+            if self.is_empty() {
+                return;
+            }
+            left.await;
         }
     }
 

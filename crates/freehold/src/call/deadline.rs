@@ -10,10 +10,14 @@
 //! 4. While `TOUCHED` is not set, `inner` is as it was made. Who changes it sets that in the same section, so that who ends or
 //!    reads a clock that nobody touched needs no section: of the change and the end, one sees the bit of the other.
 
-use crate::{limits::Limits, lock_order, runtime::after};
+use crate::{
+    limits::Limits,
+    lock_order,
+    runtime::after,
+    shim::{AtomicBool, AtomicU8, Ordering},
+};
 use freehold_sync::ScopedMutex;
 use std::{
-    sync::atomic::{AtomicBool, AtomicU8, Ordering},
     task::Waker,
     time::{Duration, Instant},
 };

@@ -4,6 +4,7 @@
 //! needs no special handles: a commit through a clone of its session counts as well. What it does from other tasks does
 //! not, except through its context, which marks its call.
 
+use crate::shim;
 use std::cell::Cell;
 
 /// One kind of effect.
@@ -44,22 +45,22 @@ impl Effects {
     }
 }
 
-thread_local! {
+shim::thread_local! {
     static NOTED: Cell<u8> = const { Cell::new(0) };
 }
 
 /// The handler that is polled in this thread, if any, had this effect.
 #[inline]
 pub(crate) fn note(effect: Effect) {
-    NOTED.set(NOTED.get() | effect as u8);
+    NOTED.with(|noted| noted.set(noted.get() | effect as u8));
 }
 
 /// Runs `poll`, and says which effects were noted in it; polls inside of it keep theirs to themselves.
 #[inline]
 pub(crate) fn collect<R>(poll: impl FnOnce() -> R) -> (R, Effects) {
-    let before = NOTED.replace(0);
+    let before = NOTED.with(|noted| noted.replace(0));
     let output = poll();
-    (output, Effects(NOTED.replace(before)))
+    (output, Effects(NOTED.with(|noted| noted.replace(before))))
 }
 
 #[cfg(test)]

@@ -45,14 +45,14 @@ impl<S: State> LiveCalls<S> {
     }
 }
 
-/// Addresses are others in each run, so in a simulation their order must not count.
-#[cfg(feature = "simulation")]
+/// Addresses are others in each run, so in a simulation or a model their order must not count.
+#[cfg(any(feature = "simulation", shuttle))]
 fn in_order<S: State>(mut calls: Vec<Arc<Call<S>>>) -> Vec<Arc<Call<S>>> {
     calls.sort_by_cached_key(|call| (call.session.id(), format!("{:?}", call.key)));
     calls
 }
 
-#[cfg(not(feature = "simulation"))]
+#[cfg(not(any(feature = "simulation", shuttle)))]
 fn in_order<S: State>(calls: Vec<Arc<Call<S>>>) -> Vec<Arc<Call<S>>> {
     calls
 }

@@ -31,6 +31,8 @@ pub(crate) use live::LiveCalls;
 pub use nested::{CallError, CallTarget, Calling, CallsWhileHolding};
 pub use server_call::ServerCall;
 pub(crate) use server_call::{Arrival, Attachment};
+#[cfg(all(test, loom))]
+pub(crate) use table::Undelivered;
 pub(crate) use table::{CallKey, CallTable, Refused, table_refusal};
 pub(crate) use task::CallTask;
 
@@ -51,22 +53,14 @@ use crate::{
     question::Reply,
     recovery::DegradeReason,
     session::{Session, report_push},
+    shim::{AtomicBool, AtomicU8, AtomicUsize, OnceLock, Ordering},
     state::State,
     watchdog::CallWatch,
 };
 use bytes::Bytes;
 use freehold_sync::{ActivityName, Actor, Deadlock, HasSignal, LockError, Signal};
 use serde_json::value::RawValue;
-use std::{
-    any::Any,
-    borrow::Cow,
-    num::NonZeroU8,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
-    },
-    time::Instant,
-};
+use std::{any::Any, borrow::Cow, num::NonZeroU8, sync::Arc, time::Instant};
 
 /// Why a call was cancelled. As JSON, the variant's name in `camelCase`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
@@ -452,6 +446,7 @@ impl<S: State> Call<S> {
 
     /// Its handler is gone.
     pub(crate) fn left(self: &Arc<Self>) {
+        self.engine().drain.call_leaves(self);
         let Some(origin) = self.origin() else { return self.engine().call_left() };
         if let Some(caller) = &origin.caller {
             caller.below().remove(self);
@@ -527,6 +522,14 @@ impl<S: State> Call<S> {
         settled
     }
 
+    /// Who settled it while nobody owed the answer has told nobody.
+    pub(crate) fn report_if_settled(&self, origin: &Origin<S>) {
+        if self.is_settled() {
+            let reason = self.cancel_reason().unwrap_or(CancelReason::CallerGone);
+            origin.report(Err(CallError::Cancelled(reason)));
+        }
+    }
+
     /// Resolves the open questions, and lets no more open.
     pub(crate) fn end_questions(&self) {
         for question in self.clock.end() {
@@ -567,6 +570,16 @@ impl<S: State> Call<S> {
         }
         self.session.inner.calls.delivered();
         true
+    }
+
+    /// It was entered, and will not run after all. Nobody is told, unless its session was closed in between.
+    pub(crate) fn withdraw(&self) {
+        if self.settled.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.give_up();
+        self.session.inner.calls.remove(self);
+        self.session.inner.calls.delivered();
     }
 
     /// The outcome's kind and what the peer is told; nothing where the protocol says so.

@@ -454,10 +454,6 @@ fn admit<S: State>(
     call.pass_breaker().map_err(|error| (OutcomeKind::CircuitOpen, CallError::Failed(error)))?;
     let (owed, answer) = freehold_sync::reply();
     let (owed_end, end) = freehold_sync::reply();
-    if let Err(error) = list(call, end) {
-        call.give_up();
-        return Err((OutcomeKind::Overloaded, error));
-    }
     // Counted, so that a drain sees it, but never refused for it.
     engine.total.enter_nested();
     if let Err(refused) = call.session.inner.calls.insert(call) {
@@ -465,6 +461,12 @@ fn admit<S: State>(
         call.give_up();
         call.left();
         return Err((OutcomeKind::Stopping, SessionNotFound(call.session.id()).into()));
+    }
+    // Only now: a cancel that finds it in the list settles it, and takes it out of the table.
+    if let Err(error) = list(call, end) {
+        call.withdraw();
+        call.left();
+        return Err((OutcomeKind::Overloaded, error));
     }
     let debts = Debts { answer: owed, end: owed_end };
     CallTask::called(call.clone(), params, place, debts).spawn();

@@ -7,18 +7,12 @@ use crate::{
     lock_order,
     message::{ErrorCode, ErrorObject, RequestId},
     session::{SessionId, SessionNotFound},
+    shim::{AtomicBool, AtomicUsize, Notify, Ordering},
     state::State,
 };
 use freehold_sync::ScopedMutex;
 use hashbrown::{HashTable, hash_table::Entry};
-use std::{
-    hash::BuildHasher,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-};
-use tokio::sync::Notify;
+use std::{hash::BuildHasher, sync::Arc};
 
 /// What a call is kept under. Notifications and calls that handlers make have no id of a client's, but must be found when
 /// the session closes.
@@ -41,12 +35,45 @@ pub(crate) struct CallTable<S: State> {
     inner: ScopedMutex<Table<S>, lock_order::CallTable>,
     /// Of keys, which clients choose.
     hasher: Hashing,
-    /// Calls whose outcome is not delivered. They leave the table before, so that their id is free when the peer reads
-    /// the answer.
-    undelivered: AtomicUsize,
-    /// Whether anybody ever waited for that; then `all_delivered` is notified when `undelivered` reaches zero.
+    undelivered: Undelivered,
+}
+
+/// Calls whose outcome is not delivered. They leave the table before, so that their id is free when the peer reads the
+/// answer.
+#[derive(Default)]
+pub(crate) struct Undelivered {
+    count: AtomicUsize,
+    /// Whether anybody ever waited for the last one; then `all_delivered` is notified when there are none.
     awaited: AtomicBool,
     all_delivered: Notify,
+}
+
+impl Undelivered {
+    pub(crate) fn entered(&self) {
+        self.count.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn delivered(&self) {
+        // SeqCst, here and in `none`: it stores `awaited`, then loads the count; this lowers the count, then loads
+        // `awaited`. Not both can miss the other.
+        if self.count.fetch_sub(1, Ordering::SeqCst) == 1 && self.awaited.load(Ordering::SeqCst) {
+            self.all_delivered.notify_waiters();
+        }
+    }
+
+    /// Waits until there are none.
+    pub(crate) async fn none(&self) {
+        self.awaited.store(true, Ordering::SeqCst);
+        loop {
+            let mut notified = std::pin::pin!(self.all_delivered.notified());
+            // Registered before the look, so that the last call cannot end in between unseen.
+            notified.as_mut().enable();
+            if self.count.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            notified.await;
+        }
+    }
 }
 
 struct Table<S: State> {
@@ -61,9 +88,7 @@ impl<S: State> Default for CallTable<S> {
         Self {
             inner: ScopedMutex::of(table),
             hasher: Hashing::default(),
-            undelivered: AtomicUsize::new(0),
-            awaited: AtomicBool::new(false),
-            all_delivered: Notify::new(),
+            undelivered: Undelivered::default(),
         }
     }
 }
@@ -89,7 +114,7 @@ impl<S: State> CallTable<S> {
                 Entry::Occupied(_) => Err(Refused::Duplicate),
                 Entry::Vacant(place) => {
                     place.insert(call.clone());
-                    self.undelivered.fetch_add(1, Ordering::SeqCst);
+                    self.undelivered.entered();
                     Ok(())
                 }
             }
@@ -107,25 +132,12 @@ impl<S: State> CallTable<S> {
 
     /// The outcome of a call that was entered is delivered.
     pub(crate) fn delivered(&self) {
-        // SeqCst, here and in `ended`: it stores `awaited`, then loads the count; this lowers the count, then loads
-        // `awaited`. Not both can miss the other.
-        if self.undelivered.fetch_sub(1, Ordering::SeqCst) == 1 && self.awaited.load(Ordering::SeqCst) {
-            self.all_delivered.notify_waiters();
-        }
+        self.undelivered.delivered();
     }
 
     /// Waits until every call that was entered has its outcome delivered.
     pub(crate) async fn ended(&self) {
-        self.awaited.store(true, Ordering::SeqCst);
-        loop {
-            let mut notified = std::pin::pin!(self.all_delivered.notified());
-            // Registered before the look, so that the last call cannot end in between unseen.
-            notified.as_mut().enable();
-            if self.undelivered.load(Ordering::SeqCst) == 0 {
-                return;
-            }
-            notified.await;
-        }
+        self.undelivered.none().await;
     }
 
     pub(crate) fn find(&self, id: &RequestId) -> Option<Arc<Call<S>>> {

@@ -5,7 +5,7 @@
 //! registers the handler's waker.
 
 use super::{
-    Call, CallError, CancelReason, Outcome, Reading, Stage,
+    Call, CancelReason, Outcome, Reading, Stage,
     attempt::{Degraded, Next, fallback_body, stands},
     chain::Debts,
     effect, turn,
@@ -136,6 +136,7 @@ impl<S: State> CallTask<S> {
         task.run_in_turn(place, |locks| {
             if let Some(origin) = call.origin() {
                 origin.bind(debts, locks);
+                call.report_if_settled(origin);
             }
         });
         if serial {
@@ -224,10 +225,7 @@ impl<S: State> CallTask<S> {
                 self.run_in_turn(place, |locks| {
                     if let Some(origin) = call.origin() {
                         origin.bind_again(locks);
-                        if call.is_settled() {
-                            let reason = call.cancel_reason().unwrap_or(CancelReason::CallerGone);
-                            origin.report(Err(CallError::Cancelled(reason)));
-                        }
+                        call.report_if_settled(origin);
                     }
                 });
             }

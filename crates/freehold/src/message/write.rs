@@ -1,6 +1,6 @@
 //! Values as JSON text of just their size.
 
-use crate::limits::KEPT_WRITE_BYTES;
+use crate::{limits::KEPT_WRITE_BYTES, shim};
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{
@@ -12,7 +12,7 @@ use serde::{
 use serde_json::value::{RawValue, to_raw_value};
 use std::cell::Cell;
 
-thread_local! {
+shim::thread_local! {
     /// Where values are written first, so that the text gets one allocation of the right size.
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
@@ -24,12 +24,12 @@ thread_local! {
 /// As there.
 pub(crate) fn raw_json(value: &impl Serialize) -> Result<Box<RawValue>, serde_json::Error> {
     // Taken, because `value` may write others of its own meanwhile.
-    let mut scratch = SCRATCH.take();
+    let mut scratch = SCRATCH.with(Cell::take);
     scratch.clear();
     let written = serde_json::to_writer(&mut scratch, value);
     let raw = written.map(|()| std::str::from_utf8(&scratch).ok().and_then(unchecked));
     if scratch.capacity() <= KEPT_WRITE_BYTES {
-        SCRATCH.set(scratch);
+        SCRATCH.with(|kept| kept.set(scratch));
     }
     raw?.map_or_else(|| to_raw_value(value), Ok)
 }

@@ -15,12 +15,11 @@
 //! Orderings: `state` is written with Release and read with Acquire, so who sees a breaker closed sees its slices wiped.
 //! Slices are Relaxed: nothing else is read on their strength, and one count more or less decides nothing.
 
-use crate::limits::Limits;
-use std::{
-    fmt,
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
+use crate::{
+    limits::Limits,
+    shim::{AtomicU64, Ordering},
 };
+use std::{fmt, time::Duration};
 
 /// When a circuit breaker opens, and for how long.
 ///

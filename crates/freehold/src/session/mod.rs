@@ -25,6 +25,7 @@ use crate::{
     outbox::{Frame, Outbox, Pushed},
     question::Questions,
     runtime::{after, until},
+    shim::{AtomicBool, AtomicUsize, OnceLock, Ordering, PlainU64, PlainUsize},
     state::{State, StateCell, StateError, Store, Versioned, nesting},
 };
 use bytes::Bytes;
@@ -35,10 +36,7 @@ use std::{
     fmt,
     future::Future,
     num::NonZeroU8,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -97,9 +95,9 @@ pub(crate) struct SessionState<S: State> {
     pub(crate) outbox: Outbox,
     pub(crate) readers: AtomicUsize,
     /// The most messages that waited in one of its streams.
-    pub(crate) most_waiting: AtomicUsize,
+    pub(crate) most_waiting: PlainUsize,
     /// Notifications that its streams dropped.
-    pub(crate) dropped: AtomicU64,
+    pub(crate) dropped: PlainU64,
     topics: ScopedMutex<BTreeSet<Box<str>>, lock_order::Topics>,
     attachment: Contained<OnceLock<Box<dyn Any + Send + Sync>>>,
     initialized: AtomicBool,
@@ -107,8 +105,10 @@ pub(crate) struct SessionState<S: State> {
     addressed: bool,
     closed: OnceLock<CloseReason>,
     ended: Signal,
+    /// Changes of the state under way. While there are any, the entry of a closed session stays: see [`Changing`].
+    changing: AtomicUsize,
     /// Milliseconds from the engine's start to the last sign of life.
-    last_active: AtomicU64,
+    last_active: PlainU64,
 }
 
 impl<S: State> SessionState<S> {
@@ -124,14 +124,15 @@ impl<S: State> SessionState<S> {
             questions: Questions::default(),
             outbox: Outbox::default(),
             readers: AtomicUsize::new(0),
-            most_waiting: AtomicUsize::new(0),
-            dropped: AtomicU64::new(0),
+            most_waiting: PlainUsize::new(0),
+            dropped: PlainU64::new(0),
             topics: ScopedMutex::default(),
             attachment: Contained::new(OnceLock::new()),
             initialized: AtomicBool::new(false),
             closed: OnceLock::new(),
             ended: Signal::new(),
-            last_active: AtomicU64::new(now_ms),
+            changing: AtomicUsize::new(0),
+            last_active: PlainU64::new(now_ms),
         }
     }
 
@@ -199,12 +200,15 @@ impl<S: State> Session<S> {
     /// [`StateError::Nested`] inside of a [`transact`](Self::transact) on the same session; a store's failure.
     pub async fn update<R: Send>(&self, change: impl FnMut(&mut S) -> R + Send) -> Result<R, StateError> {
         effect::note(Effect::Committed);
+        let _changing = Changing::begin(self);
         let store = self.store()?;
         if nesting::is_inside(self.inner.id) {
             return Err(StateError::Nested);
         }
         let updated = self.inner.state.update(self.inner.id, store, &self.engine.limits, change).await;
-        self.after_commit(updated.is_err())?;
+        if updated.is_err() && self.inner.is_closed() {
+            return Err(StateError::Ended);
+        }
         updated
     }
 
@@ -214,18 +218,6 @@ impl<S: State> Session<S> {
             return Err(StateError::Ended);
         }
         Ok(self.inner.addressed.then_some(&*self.engine.store))
-    }
-
-    /// A session that ended meanwhile may have had its state removed before the commit brought it back.
-    fn after_commit(&self, failed: bool) -> Result<(), StateError> {
-        match self.closed() {
-            None => Ok(()),
-            Some(_) if failed => Err(StateError::Ended),
-            Some(reason) => {
-                self.forget_state(reason);
-                Ok(())
-            }
-        }
     }
 
     /// Changes the state by an asynchronous `body` that gets a clone and returns what should be the state and its
@@ -249,6 +241,7 @@ impl<S: State> Session<S> {
         R: Send,
         E: From<StateError> + Send,
     {
+        let _changing = Changing::begin(self);
         let store = self.store()?;
         if nesting::is_inside(self.inner.id) {
             return Err(StateError::Nested.into());
@@ -264,11 +257,7 @@ impl<S: State> Session<S> {
             }
         };
         let (limits, runtime) = (&self.engine.limits, &*self.engine.runtime);
-        let done = self.inner.state.transact(self.inner.id, store, limits, runtime, body).await;
-        if done.is_ok() {
-            self.after_commit(false)?;
-        }
-        done
+        self.inner.state.transact(self.inner.id, store, limits, runtime, body).await
     }
 
     /// Queues a notification on the session's own stream. Never waits: at a full stream the oldest one goes.
@@ -490,13 +479,23 @@ impl<S: State> Session<S> {
             if removed != Some(Ok(())) {
                 tracing::warn!(session = %id, ?removed, "the state of a closed session stays in the store");
             }
-            engine.registry.remove_session(&session.inner);
+            session.forget_entry();
         });
         let mut cx = Context::from_waker(std::task::Waker::noop());
         match contain(|| removal.as_mut().poll(&mut cx)) {
             Ok(Poll::Ready(())) => {}
             Ok(Poll::Pending) => self.engine.runtime.spawn("forget the state of a session", removal),
-            Err(Panicked) => registry.remove_session(&self.inner),
+            Err(Panicked) => self.forget_entry(),
+        }
+    }
+
+    /// The state is removed from the store, unless a change that is under way brings it back: then the end of that removes
+    /// it once more.
+    fn forget_entry(&self) {
+        // A change adds one, then looks whether the session is closed. Of two additions one is the first, and the other one
+        // sees what came before it: no change begins unseen after this has found none.
+        if self.inner.changing.fetch_add(0, Ordering::AcqRel) == 0 {
+            self.engine.registry.remove_session(&self.inner);
         }
     }
 
@@ -521,6 +520,27 @@ impl<S: State> Session<S> {
 impl<S: State> fmt::Debug for Session<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("id", &self.inner.id).field("closed", &self.closed()).finish()
+    }
+}
+
+/// A change of a session's state is under way, until it is dropped. One that a close came upon may commit after the state
+/// was removed, and so bring it back; nobody may load it then.
+struct Changing<'a, S: State>(&'a Session<S>);
+
+impl<'a, S: State> Changing<'a, S> {
+    fn begin(session: &'a Session<S>) -> Self {
+        session.inner.changing.fetch_add(1, Ordering::AcqRel);
+        Self(session)
+    }
+}
+
+impl<S: State> Drop for Changing<'_, S> {
+    fn drop(&mut self) {
+        let session = self.0;
+        let last = session.inner.changing.fetch_sub(1, Ordering::AcqRel) == 1;
+        if let Some(reason) = session.closed().filter(|_| last && session.inner.addressed) {
+            session.forget_state(reason);
+        }
     }
 }
 

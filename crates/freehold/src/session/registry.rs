@@ -8,16 +8,15 @@
 //! 3. A closed session is found by nobody, and nobody loads it anew while its entry stays.
 
 use super::{SessionId, SessionState};
-use crate::{fault, hash::Hashing, state::State};
+use crate::{
+    fault,
+    hash::Hashing,
+    shim::{AtomicUsize, Ordering, branch},
+    state::State,
+};
 use freehold_sync::{HasSignal, Signal};
 use papaya::{Guard, HashMap};
-use std::{
-    num::NonZeroU8,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::{num::NonZeroU8, sync::Arc};
 
 pub(crate) struct Registry<S: State> {
     entries: HashMap<SessionId, Entry<S>, Hashing>,
@@ -107,6 +106,7 @@ impl<S: State> Registry<S> {
     /// The session, if it is here and loaded.
     pub(crate) fn get(&self, id: SessionId) -> Option<Arc<SessionState<S>>> {
         fault::enter_registry();
+        branch();
         match self.entries.pin().get(&id)? {
             Entry::Ready(session) if !session.is_closed() => Some(session.clone()),
             _ => None,
@@ -116,6 +116,7 @@ impl<S: State> Registry<S> {
     pub(crate) fn insert(&self, session: Arc<SessionState<S>>, most: usize) -> Result<(), Full> {
         fault::enter_registry();
         self.reserve(most)?;
+        branch();
         self.entries.pin().insert(session.id, Entry::Ready(session));
         Ok(())
     }
@@ -139,6 +140,7 @@ impl<S: State> Registry<S> {
 
     fn remove_if(&self, id: SessionId, mine: impl Fn(&Entry<S>) -> bool) {
         fault::enter_registry();
+        branch();
         let guard = self.entries.guard();
         if let Ok(Some(_)) = self.entries.remove_if(&id, |_, entry| mine(entry), &guard) {
             self.count.fetch_sub(1, Ordering::Relaxed);
@@ -149,6 +151,7 @@ impl<S: State> Registry<S> {
 
     /// Looks an id up, or takes on the duty to load it. A `Loading` entry counts as a session.
     pub(crate) fn get_or_load(&self, id: SessionId, most: usize) -> Result<Found<S>, Full> {
+        branch();
         let entries = self.entries.pin();
         // What is there needs no place of its own.
         if let Some(entry) = entries.get(&id) {
@@ -166,6 +169,7 @@ impl<S: State> Registry<S> {
 
     /// The loading of `session` succeeded.
     pub(crate) fn loaded(&self, loading: &Loading, session: Arc<SessionState<S>>) {
+        branch();
         self.entries.pin().insert(session.id, Entry::Ready(session));
         loading.ended.set(LoadEnd::LookAgain.code());
     }
@@ -179,6 +183,7 @@ impl<S: State> Registry<S> {
     /// Clones the handles of all sessions, or of the first `most`.
     pub(crate) fn sessions(&self, most: usize) -> Vec<Arc<SessionState<S>>> {
         fault::enter_registry();
+        branch();
         let entries = self.entries.pin();
         let ready = entries.values().filter_map(|entry| match entry {
             Entry::Ready(session) if !session.is_closed() => Some(session.clone()),

@@ -6,7 +6,10 @@ mod store;
 
 pub use store::{CommitOutcome, CommitToken, MemoryStore, Resolution, Store, StoreError, Version, Versioned};
 
-use crate::{limits::Limits, message::ErrorCode, message::ErrorObject, runtime::Runtime, session::SessionId};
+use crate::{
+    limits::Limits, message::ErrorCode, message::ErrorObject, runtime::Runtime, session::SessionId,
+    shim::branch,
+};
 use arc_swap::ArcSwap;
 use reruns::Reruns;
 use std::{future::Future, sync::Arc};
@@ -60,11 +63,13 @@ impl<S: State> StateCell<S> {
     }
 
     pub(crate) fn snapshot(&self) -> Arc<Versioned<S>> {
+        branch();
         self.latest.load_full()
     }
 
     /// Takes `seen` over unless something newer is known: two commits may report in the opposite order.
     fn learn(&self, seen: &Arc<Versioned<S>>) {
+        branch();
         self.latest.rcu(|latest| if latest.version < seen.version { seen.clone() } else { latest.clone() });
     }
 
@@ -131,6 +136,7 @@ impl<S: State> StateCell<S> {
         let next = Arc::new(next);
         let Some(store) = store else {
             let next = Versioned { version: Version(seen.version.0 + 1), state: next };
+            branch();
             let before = self.latest.compare_and_swap(seen, Arc::new(next));
             return Ok(Arc::ptr_eq(&before, seen));
         };

@@ -4,10 +4,10 @@
 //! time too. So it is refused when it begins. What counts is where it is polled, whatever handle it goes through; a call
 //! that a handler makes takes the list along in its header.
 
-use crate::session::SessionId;
+use crate::{session::SessionId, shim};
 use std::{cell::RefCell, future::Future, future::poll_fn, pin::pin, sync::Arc};
 
-thread_local!(static OPEN: RefCell<Vec<SessionId>> = const { RefCell::new(Vec::new()) });
+shim::thread_local!(static OPEN: RefCell<Vec<SessionId>> = const { RefCell::new(Vec::new()) });
 
 /// Whether a transaction on this session is open around the running poll.
 pub(crate) fn is_inside(session: SessionId) -> bool {

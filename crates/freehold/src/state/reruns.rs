@@ -4,8 +4,11 @@
 //! take turns, in order of arrival. It is a courtesy and no lock: who has waited for long enough runs without it, so nobody
 //! waits for ever, whatever a transaction does.
 
-use crate::runtime::{Runtime, after, until};
-use std::{sync::OnceLock, time::Duration};
+use crate::{
+    runtime::{Runtime, after, until},
+    shim::OnceLock,
+};
+use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 #[derive(Default)]

@@ -1,4 +1,4 @@
-use crate::{contain::Contained, hash::Hashing, runtime::BoxFuture, session::SessionId};
+use crate::{contain::Contained, hash::Hashing, runtime::BoxFuture, session::SessionId, shim::branch};
 use papaya::{Compute, Guard, HashMap, Operation};
 use std::sync::Arc;
 
@@ -111,6 +111,7 @@ impl<S> Default for MemoryStore<S> {
 impl<S: Send + Sync + 'static> MemoryStore<S> {
     fn commit_now(&self, id: SessionId, expected: Version, next: &Arc<S>) -> CommitOutcome<S> {
         let version = Version(expected.0 + 1);
+        branch();
         let states = self.states.pin();
         // The closure may run several times; it has no effect of its own.
         let outcome = states.compute(id, |entry| {
@@ -132,6 +133,7 @@ impl<S: Send + Sync + 'static> MemoryStore<S> {
 
 impl<S: Send + Sync + 'static> Store<S> for MemoryStore<S> {
     fn load(&self, id: SessionId) -> BoxFuture<'_, Result<Option<Versioned<S>>, StoreError>> {
+        branch();
         let found = self.states.pin().get(&id).map(|found| Versioned::clone(found));
         Box::pin(std::future::ready(Ok(found)))
     }
@@ -150,6 +152,7 @@ impl<S: Send + Sync + 'static> Store<S> for MemoryStore<S> {
     }
 
     fn remove(&self, id: SessionId) -> BoxFuture<'_, Result<(), StoreError>> {
+        branch();
         let guard = self.states.guard();
         self.states.remove(&id, &guard);
         guard.flush();

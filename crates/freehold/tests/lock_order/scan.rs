@@ -82,6 +82,10 @@ fn read_sources(folder: &Path, module: &str, sources: &mut Vec<Source>) {
             "mod" | "lib" => module.to_owned(),
             _ => joined(module, &stem),
         };
+        if path.is_dir() && stem == "models" {
+            // Of tests, all of them.
+            continue;
+        }
         if path.is_dir() {
             read_sources(&path, &inner, sources);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
@@ -295,11 +299,14 @@ fn kind_of(path: &[&str]) -> Option<String> {
     channel.filter(|_| outside).map(|kind| (*kind).to_owned())
 }
 
-/// `#[cfg(test)]`: what only tests have.
+/// `#[cfg(test)]`, or the same of models: what no server has.
 fn only_for_tests(attributes: &[Attribute]) -> bool {
-    attributes.iter().any(|attribute| {
-        attribute.path().is_ident("cfg")
-            && attribute.parse_args::<syn::Path>().is_ok_and(|path| path.is_ident("test"))
+    attributes.iter().any(|attribute| match &attribute.meta {
+        syn::Meta::List(cfg) if cfg.path.is_ident("cfg") => {
+            let condition: String = cfg.tokens.to_string().split_whitespace().collect();
+            ["test", "loom", "shuttle", "any(loom,shuttle)"].contains(&condition.as_str())
+        }
+        _ => false,
     })
 }
 
