@@ -214,21 +214,3 @@ fn one_of_those_that_fail_opens_the_breaker() {
         assert!(opened != shared.1.load(Ordering::SeqCst), "one thread makes the change");
     });
 }
-
-/// The same module's orderings.
-#[test]
-fn who_sees_the_breaker_closed_sees_its_window_wiped() {
-    check(|| {
-        let breaker = Arc::new(breaker());
-        // In the slice that the look below reads, too.
-        assert!(fails(&breaker, 5));
-        let prober = beside(&breaker, |breaker| {
-            let (Admission::Passed(permit), _) = breaker.admit(|| 105) else { panic!("it is time to probe") };
-            breaker.record(permit, 105, Verdict::Succeeded);
-        });
-        if breaker.state() == crate::BreakerState::Closed {
-            assert_eq!(breaker.window(5), (0, 0), "counts from before");
-        }
-        prober.join().unwrap();
-    });
-}
