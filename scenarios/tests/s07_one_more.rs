@@ -115,7 +115,7 @@ async fn permits(transport: Transport) {
     }
     assert_one_refused(&answers, "one_more");
     // Both transports' tests run in one process, so some reports may be the other's.
-    assert!(!rings.all().is_empty());
+    checks::eventually("a report", || !rings.all().is_empty()).await;
     assert_eq!(server.record.outcomes("tools/call", OutcomeKind::Answered), HOLDERS);
     checks::everything(&server, vec![client]).await;
 }
@@ -129,7 +129,8 @@ async fn opposite_order(transport: Transport) {
     let answers =
         [prompt("an answer", one.answer(&first)).await, prompt("an answer", two.answer(&second)).await];
     assert_one_refused(&answers, "a_then_b");
-    assert!(rings.all().iter().all(|report| report.edges.len() == 2) && !rings.all().is_empty());
+    checks::eventually("a report", || !rings.all().is_empty()).await;
+    assert!(rings.all().iter().all(|report| report.edges.len() == 2));
     checks::everything(&server, vec![one, two]).await;
 }
 

@@ -248,7 +248,7 @@ async fn ring_of(sessions: usize, prefix: &'static str) {
     }
     assert_eq!(failed, 1, "one of {sessions} is told");
     assert!(begun.elapsed() < Duration::from_secs(10), "long before the deadline of 30 s");
-    let reports = proven.all();
+    let reports = proven.told(1).await;
     assert_eq!(reports.len(), 1, "one ring, one report");
     // Each member waits for an answer, and each callee for a turn.
     assert_eq!(reports[0].edges.len(), 2 * sessions);
@@ -293,7 +293,7 @@ async fn a_ring_of_a_lock_a_turn_and_an_answer_is_one_ring() {
     let failed: Vec<_> = answers.into_iter().filter_map(|answer| answer.result.err()).collect();
     assert_eq!(failed.len(), 1, "{failed:?}");
     assert_eq!(failed[0].code.0, DEADLOCK);
-    let reports = proven.all();
+    let reports = proven.told(1).await;
     assert_eq!(reports.len(), 1);
     let mut modes: Vec<_> = reports[0].edges.iter().map(|edge| edge.mode.to_string()).collect();
     modes.sort();
@@ -348,7 +348,7 @@ async fn a_ring_through_a_callee_in_its_grace_is_found() {
     let begun = Instant::now();
     assert_eq!(result(within(has_lock).await.unwrap()), "through");
     assert!(begun.elapsed() < Duration::from_secs(30), "the grace is 60 s");
-    assert_eq!(proven.all().len(), 1);
+    assert_eq!(proven.told(1).await.len(), 1);
     all_gone(&engine).await;
 }
 

@@ -116,7 +116,7 @@ async fn a_ring_between_handlers_under_30_s_deadlines_is_broken_when_it_closes()
         assert!(told.message.contains("ring/"), "it names the methods: {told}");
         all_gone(&engine).await;
     }
-    let proven = reports.all();
+    let proven = reports.told(10).await;
     assert_eq!(proven.len(), 10);
     let youngest = |report: &Arc<freehold_sync::Deadlock>| report.edges.iter().map(|edge| edge.waited).min();
     let soonest = proven.iter().filter_map(youngest).min().unwrap();

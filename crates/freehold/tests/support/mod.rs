@@ -142,8 +142,15 @@ impl Proven {
         Self { told, _subscription: subscription }
     }
 
+    /// Those that were told of until now.
     pub(crate) fn all(&self) -> Vec<Arc<Deadlock>> {
         self.told.lock().unwrap().clone()
+    }
+
+    /// The same once there are `count`: a report is told after its victim was woken.
+    pub(crate) async fn told(&self, count: usize) -> Vec<Arc<Deadlock>> {
+        eventually(|| self.all().len() >= count).await;
+        self.all()
     }
 }
 
