@@ -383,6 +383,8 @@ async fn a_callee_that_waits_for_a_turn_ends_with_its_caller() {
     probe.entered(1).await;
     let late = call(&engine, &one, 1, "brief relay", relayed(&two, "alone", &json!(2))).await;
     assert_eq!(error(late).0, DEADLINE_EXCEEDED);
+    // It is cancelled once its caller has been answered.
+    eventually(|| engine.calls().iter().all(|call| call.method != "alone")).await;
     probe.release(1);
     assert_eq!(result(within(has_it).await.unwrap()), 1);
     all_gone(&engine).await;
