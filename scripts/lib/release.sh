@@ -1,5 +1,5 @@
-# Sourced: the release build that all scripts share. Needs ROOT.
-#   FREEHOLD_PROFILE   another profile: `quick` is built in a third of the time, for what does not measure
+# Sourced: the programs that scripts drive, built as they are released. Needs ROOT.
+#   FREEHOLD_PROFILE=dev   as tests are built, which is done already where those have run: for what does not measure
 
 RELEASE_PROFILE=${FREEHOLD_PROFILE:-release}
 
@@ -7,9 +7,17 @@ RELEASE_PROFILE=${FREEHOLD_PROFILE:-release}
 # most dependencies. The program stands alone: examples bring the features of development dependencies with them. Of those only
 # the two that scripts drive: each is linked, and optimized across crates, by itself.
 build_release() {
-  (cd "$ROOT" && cargo build --profile "$RELEASE_PROFILE" -q --locked -p freehold-cli &&
-    cargo build --profile "$RELEASE_PROFILE" -q --locked -p freehold-mcp -p freehold-rmcp \
-      --example everything --example everything_rmcp)
+  (cd "$ROOT" && if [ "$RELEASE_PROFILE" = dev ]; then
+    # With what `cargo test --workspace` builds together.
+    cargo build -q --locked --workspace --bin freehold --bin bench-soak --example everything --example everything_rmcp
+  else
+    cargo build --profile "$RELEASE_PROFILE" -q --locked -p freehold-cli &&
+      cargo build --profile "$RELEASE_PROFILE" -q --locked -p freehold-mcp -p freehold-rmcp \
+        --example everything --example everything_rmcp
+  fi)
 }
 
-release_dir() { echo "${CARGO_TARGET_DIR:-$ROOT/target}/$RELEASE_PROFILE"; }
+release_dir() {
+  # The folder of the profile `dev` has another name.
+  echo "${CARGO_TARGET_DIR:-$ROOT/target}/${RELEASE_PROFILE/#dev/debug}"
+}
