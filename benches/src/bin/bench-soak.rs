@@ -53,7 +53,8 @@ fn soak(options: Options) -> Result<Summary> {
     );
     open_files::raise_limit(u64::from(limits::CONNECTIONS) + limits::OTHER_FILES)?;
     let plan = Plan { span: Duration::from_secs(seconds), sessions, seed, program };
-    let summary = program::on_one_thread(run(&plan))?;
+    let seen = program::on_one_thread(run(&plan))?;
+    let summary = Summary::of(&plan, &seen);
     report::write_json(json.as_deref(), &summary)?;
     Ok(summary)
 }

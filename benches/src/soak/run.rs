@@ -13,7 +13,6 @@ use super::cycle::{Bench, Cycle, Load};
 use super::money::{self, Audit};
 use super::server::{Handles, Served};
 use super::tally::{SharedTally, Tally};
-use super::verdicts::Summary;
 use super::watch::{self, Rest};
 use super::{capacity, limits};
 
@@ -56,7 +55,7 @@ pub struct Seen {
 /// # Errors
 ///
 /// When the server does not start, or does not answer at all.
-pub async fn run(plan: &Plan) -> Result<Summary> {
+pub async fn run(plan: &Plan) -> Result<Seen> {
     let mut bench = start(plan).await?;
     eprintln!("idle: {} open files, {} threads", bench.first.files, bench.first.threads);
     let (capacity, calibration) = measure_capacity(&bench).await.context("capacity")?;
@@ -74,7 +73,7 @@ pub async fn run(plan: &Plan) -> Result<Summary> {
     let cycle = bench.cycle(load).await.context("load")?;
     let audit = money::audit(&bench.clients).await?;
     let books = Books::of(&cycle.rest.metrics)?.since(&Books::of(&base_line.metrics)?);
-    let seen = Seen {
+    Ok(Seen {
         capacity,
         first: bench.first,
         before: [calibration, rushes, warm_up.tally],
@@ -83,8 +82,7 @@ pub async fn run(plan: &Plan) -> Result<Summary> {
         books,
         audit,
         ended: end(&mut bench.server).await?,
-    };
-    Ok(Summary::of(plan, &seen))
+    })
 }
 
 /// How many of `all` fall into `part` of `whole`.

@@ -51,7 +51,9 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub(super) fn of(plan: &Plan, seen: &Seen) -> Self {
+    /// Judges what was seen.
+    #[must_use]
+    pub fn of(plan: &Plan, seen: &Seen) -> Self {
         let cycle = &seen.cycle;
         let mut verdicts = Verdicts::default();
         verdicts.of_load(seen);
