@@ -1,8 +1,7 @@
 //! Random lock programs under random schedules. A program that hangs leaves no thread that can run, which shuttle tells;
 //! so a lost wake-up is one, and a deadlock that is not found.
 //!
-//! `FREEHOLD_PROGRAMS=n` runs n programs of each family under each scheduler. A failure prints a schedule;
-//! `FREEHOLD_SCHEDULE=...` runs that one again, program and all.
+//! How many there are, and how to run one again: [`Programs`].
 
 mod plan;
 mod run;
@@ -18,13 +17,13 @@ mod host {
     };
 }
 
-use crate::{metrics, slot::pool};
-use plan::{Family, Plan};
-use shuttle::{
-    Config, Runner,
-    rand::{Rng, thread_rng},
-    scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler},
+use crate::{
+    metrics,
+    model::{Programs, numbers, schedule},
+    slot::pool,
 };
+use plan::{Family, Plan};
+use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use std::sync::{
     Arc, Mutex, PoisonError,
     atomic::{AtomicUsize, Ordering},
@@ -32,12 +31,8 @@ use std::sync::{
 
 pub(crate) use run::pronounced;
 
-/// Programs of each family and scheduler in an ordinary run.
-const PROGRAMS: usize = 2_000;
-/// Bytes; a verdict formats its report.
-const STACK: usize = 0x4_0000;
-/// Of one program: it takes some ten thousand.
-const STEPS: usize = 2_000_000;
+/// A verdict formats its report; a program takes some ten thousand steps.
+const PROGRAMS: Programs = Programs { ordinary: 2_000, stack: 0x4_0000, steps: 2_000_000 };
 
 /// What was seen over all programs of a test.
 #[derive(Default, Debug)]
@@ -53,20 +48,9 @@ fn add(counter: &AtomicUsize, n: usize) {
     counter.fetch_add(n, Ordering::Relaxed);
 }
 
-/// Numbers below what is asked for, that follow from a seed.
-fn numbers(seed: u64) -> impl FnMut(usize) -> usize {
-    let mut random = seed | 1;
-    move |n| {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        (random >> 11) as usize % n
-    }
-}
-
 fn one_program(family: Family, tally: &Tally) {
-    let plan = Plan::new(family, &mut numbers(thread_rng().r#gen()));
-    if std::env::var_os("FREEHOLD_SCHEDULE").is_some() {
+    let plan = Plan::new(family, &mut numbers());
+    if schedule().is_some() {
         println!("{plan:#?}");
     }
     let expires = plan.expiries > 0;
@@ -95,35 +79,21 @@ fn check(family: Family, scheduler: impl Scheduler + 'static) -> Arc<Tally> {
     /// The counters of the process are looked at.
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut config = Config::new();
-    config.stack_size = STACK;
-    config.max_steps = shuttle::MaxSteps::FailAfter(STEPS);
-    config.silence_warnings = true;
     let tally = Arc::new(Tally::default());
     let seen = tally.clone();
     let before = metrics::global();
-    match std::env::var("FREEHOLD_SCHEDULE") {
-        Ok(schedule) => Runner::new(ReplayScheduler::new_from_encoded(&schedule), config)
-            .run(move || one_program(family, &seen)),
-        Err(_) => Runner::new(scheduler, config).run(move || one_program(family, &seen)),
-    };
+    PROGRAMS.run(scheduler, move || one_program(family, &seen));
     let phantoms = metrics::global().phantoms - before.phantoms;
     println!("{family:?}: {tally:?}, {phantoms} looks that the validation did not confirm");
     tally
 }
 
-fn programs() -> usize {
-    std::env::var("FREEHOLD_PROGRAMS")
-        .map_or(PROGRAMS, |text| text.parse().expect("FREEHOLD_PROGRAMS is a number"))
-}
-
 fn random() -> RandomScheduler {
-    RandomScheduler::new(programs())
+    PROGRAMS.random()
 }
 
-/// Few preemptions, each anywhere.
 fn pct() -> PctScheduler {
-    PctScheduler::new(4, programs())
+    PROGRAMS.few_preemptions()
 }
 
 fn check_some_verdicts(tally: &Tally) {

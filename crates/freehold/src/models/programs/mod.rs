@@ -1,8 +1,7 @@
 //! Random programs on the whole engine under random schedules. A program that hangs leaves no thread that can run, which
 //! shuttle tells, or comes to the end of virtual time.
 //!
-//! `FREEHOLD_PROGRAMS=n` runs n programs of each family under each scheduler. A failure prints a schedule;
-//! `FREEHOLD_SCHEDULE=...` runs that one again, program and all.
+//! How many there are, and how to run one again: [`Programs`].
 //!
 //! What must hold: `books` and [`run`].
 
@@ -13,45 +12,22 @@ mod steps;
 
 use super::runtime::World;
 use crate::OutcomeKind;
+use freehold_sync::model::{Programs, numbers, schedule};
 use plan::{Family, Plan};
-use shuttle::{
-    Config, Runner,
-    rand::{Rng, thread_rng},
-    scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler},
-};
+use shuttle::scheduler::Scheduler;
 use std::{
     collections::BTreeMap,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
-/// Programs of each family and scheduler in an ordinary run.
-const PROGRAMS: usize = 500;
-/// Bytes.
-const STACK: usize = 0x8_0000;
-/// Of one program: it takes some thousands.
-const STEPS: usize = 1_000_000;
+/// A program takes some thousands of steps.
+const PROGRAMS: Programs = Programs { ordinary: 500, stack: 0x8_0000, steps: 1_000_000 };
 
 /// What was seen over all programs of a test.
 #[derive(Default, Debug)]
 struct Tally {
     programs: usize,
     outcomes: BTreeMap<&'static str, usize>,
-}
-
-/// Numbers below what is asked for, that follow from a seed.
-fn numbers(seed: u64) -> impl FnMut(usize) -> usize {
-    let mut random = seed | 1;
-    move |n| {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        (random >> 11) as usize % n
-    }
-}
-
-fn schedule() -> Option<&'static str> {
-    static SCHEDULE: LazyLock<Option<String>> = LazyLock::new(|| std::env::var("FREEHOLD_SCHEDULE").ok());
-    SCHEDULE.as_deref()
 }
 
 /// Tells what happens in a program that is run again.
@@ -62,7 +38,7 @@ fn trace(what: impl FnOnce() -> String) {
 }
 
 fn one_program(family: Family, tally: &Mutex<Tally>) {
-    let plan = Plan::new(family, &mut numbers(thread_rng().r#gen()));
+    let plan = Plan::new(family, &mut numbers());
     trace(|| format!("{plan:#?}"));
     let outcomes = run::run(plan);
     let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
@@ -73,38 +49,24 @@ fn one_program(family: Family, tally: &Mutex<Tally>) {
 }
 
 fn check(family: Family, scheduler: impl Scheduler + 'static) {
-    let mut config = Config::new();
-    config.stack_size = STACK;
-    config.max_steps = shuttle::MaxSteps::FailAfter(STEPS);
-    config.silence_warnings = true;
     let tally = Arc::new(Mutex::new(Tally::default()));
     let seen = tally.clone();
     let begun = std::time::Instant::now();
-    match schedule() {
-        Some(schedule) => Runner::new(ReplayScheduler::new_from_encoded(schedule), config)
-            .run(move || one_program(family, &seen)),
-        None => Runner::new(scheduler, config).run(move || one_program(family, &seen)),
-    };
+    PROGRAMS.run(scheduler, move || one_program(family, &seen));
     let tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
     println!("{family:?}: {tally:?} in {:.1?}", begun.elapsed());
-}
-
-fn programs() -> usize {
-    std::env::var("FREEHOLD_PROGRAMS")
-        .map_or(PROGRAMS, |text| text.parse().expect("FREEHOLD_PROGRAMS is a number"))
 }
 
 macro_rules! families {
     ($($family:ident: $random:ident, $few:ident;)*) => {$(
         #[test]
         fn $random() {
-            check(Family::$family, RandomScheduler::new(programs()));
+            check(Family::$family, PROGRAMS.random());
         }
 
-        /// Few preemptions, each anywhere.
         #[test]
         fn $few() {
-            check(Family::$family, PctScheduler::new(4, programs()));
+            check(Family::$family, PROGRAMS.few_preemptions());
         }
     )*};
 }
