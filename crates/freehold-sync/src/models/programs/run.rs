@@ -8,7 +8,10 @@ use std::{
     future::{Future, poll_fn},
     pin::pin,
     rc::Rc,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     task::{Context as TaskContext, Poll, Wake, Waker},
 };
 
@@ -85,9 +88,9 @@ pub(crate) fn pronounced(members: &[&'static Slot], victim: Option<&'static Slot
 /// Everything of one run.
 struct Run {
     program: Program,
-    /// Threads that have not ended, and those that sleep.
+    /// Threads that have not ended, and those that sleep and were not woken.
     threads: Cell<usize>,
-    asleep: Cell<usize>,
+    asleep: Arc<AtomicUsize>,
 }
 
 // SAFETY: all threads of a model run on one.
@@ -95,18 +98,42 @@ unsafe impl Sync for Run {}
 // SAFETY: as above.
 unsafe impl Send for Run {}
 
-struct Alarm(Thread);
+/// Whoever is woken does not sleep any more, though it may be long until its thread goes on: a sweep beside the poll that
+/// comes then may be quicker than the look at that poll's end. Its atomics are not shuttle's, so what it says and
+/// what is true change in one step.
+struct Alarm {
+    thread: Thread,
+    woken: AtomicBool,
+    sleeps: AtomicBool,
+    asleep: Arc<AtomicUsize>,
+}
+
+impl Alarm {
+    /// False if it was woken in the poll that has just ended.
+    fn goes_to_sleep(&self) -> bool {
+        let sleeps = !self.woken.load(Ordering::Relaxed);
+        if sleeps {
+            self.sleeps.store(true, Ordering::Relaxed);
+            self.asleep.fetch_add(1, Ordering::Relaxed);
+        }
+        sleeps
+    }
+}
 
 impl Wake for Alarm {
     fn wake(self: Arc<Self>) {
-        self.0.unpark();
+        self.woken.store(true, Ordering::Relaxed);
+        if self.sleeps.swap(false, Ordering::Relaxed) {
+            self.asleep.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.thread.unpark();
     }
 }
 
 impl Run {
     /// The last one to go to sleep does what the driver's thread does: what no end of a poll could see is left to it.
     fn sweep_if_nobody_runs(&self) {
-        if self.threads.get() > 0 && self.asleep.get() == self.threads.get() {
+        if self.threads.get() > 0 && self.asleep.load(Ordering::Relaxed) == self.threads.get() {
             sweeps(true);
             sweep::sweep(NEVER - 1);
             sweeps(false);
@@ -120,15 +147,24 @@ impl Run {
 
     fn block_on<F: Future>(&self, future: F) -> F::Output {
         let mut future = pin!(future);
-        let waker = Waker::from(Arc::new(Alarm(thread::current())));
+        let alarm = Arc::new(Alarm {
+            thread: thread::current(),
+            woken: AtomicBool::new(false),
+            sleeps: AtomicBool::new(false),
+            asleep: self.asleep.clone(),
+        });
+        let waker = Waker::from(alarm.clone());
         loop {
+            alarm.woken.store(false, Ordering::Relaxed);
             if let Poll::Ready(output) = future.as_mut().poll(&mut TaskContext::from_waker(&waker)) {
                 return output;
             }
-            self.asleep.set(self.asleep.get() + 1);
-            self.sweep_if_nobody_runs();
-            thread::park();
-            self.asleep.set(self.asleep.get() - 1);
+            if alarm.goes_to_sleep() {
+                self.sweep_if_nobody_runs();
+            }
+            while !alarm.woken.load(Ordering::Relaxed) {
+                thread::park();
+            }
         }
     }
 }
@@ -144,7 +180,7 @@ pub(super) fn run(plan: Plan) -> Outcome {
     let program = Program::new(plan);
     NOW.set(Some((program.world.clone(), Vec::new())));
     let threads = Cell::new(program.plan.activities.len() + 1);
-    let run = Rc::new(Run { program, threads, asleep: Cell::new(0) });
+    let run = Rc::new(Run { program, threads, asleep: Arc::default() });
     let activities: Vec<_> = (0..run.program.plan.activities.len())
         .map(|index| {
             on_thread(&run, move |run| {
