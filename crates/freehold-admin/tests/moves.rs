@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use std::{
     sync::{
         Arc, Mutex as StdMutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
         mpsc,
     },
     time::Duration,
@@ -206,6 +206,8 @@ struct Scene {
     admin: RunningAdmin,
     made: AtomicU64,
     loaded: AtomicBool,
+    /// Those who make the load, until they have ended.
+    loaders: AtomicUsize,
 }
 
 fn engine(shelf: &Arc<Shelf>, telemetry: &Telemetry) -> Engine<()> {
@@ -270,7 +272,8 @@ impl Scene {
         let session = engine.open().unwrap();
         session.mark_initialized();
         let (made, loaded) = (AtomicU64::new(0), AtomicBool::new(true));
-        Arc::new(Self { engine, session, shelf, unblock, telemetry, admin, made, loaded })
+        let loaders = AtomicUsize::new(0);
+        Arc::new(Self { engine, session, shelf, unblock, telemetry, admin, made, loaded, loaders })
     }
 
     async fn call_in(&self, session: &Session<()>, method: &str, params: &[&str]) -> Response<'static> {
@@ -308,11 +311,13 @@ impl Scene {
             session.mark_initialized();
             self.start_in(&session, "park", &["for the load"]);
             let scene = self.clone();
+            scene.loaders.fetch_add(1, Ordering::SeqCst);
             let calls = async move {
                 while scene.loaded.load(Ordering::Relaxed) {
                     scene.call_in(&session, "echo", &["load"]).await;
                     pause(&TokioRuntime, Duration::from_micros(500)).await;
                 }
+                scene.loaders.fetch_sub(1, Ordering::SeqCst);
             };
             self.engine.runtime().spawn("load", Box::pin(calls));
         }
@@ -717,7 +722,7 @@ async fn watchdog(scene: &Arc<Scene>) {
 /// What comes while the server stops is refused; in the end each call has been counted once.
 async fn the_end(scene: &Arc<Scene>) {
     scene.loaded.store(false, Ordering::Relaxed);
-    let only_parked = || scene.engine.calls().len() == LOADERS;
+    let only_parked = || scene.loaders.load(Ordering::SeqCst) == 0 && scene.engine.calls().len() == LOADERS;
     eventually("the end of the load", only_parked).await;
     let before = scene.scrape();
     let draining = scene.engine.clone();
