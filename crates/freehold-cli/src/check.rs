@@ -49,6 +49,7 @@ enum Grade {
 enum Action {
     Victim,
     EndedHolder,
+    Reordered,
     Reported,
 }
 
@@ -159,6 +160,9 @@ fn done(report: &Report) -> String {
             format!("{} was ended, and the others went on.", edge.holder.shown())
         }
         (Action::EndedHolder, _, None) => "the holder was ended.".to_owned(),
+        (Action::Reordered, ..) => {
+            "one wait was moved up in its queue, before one that waits for it; nobody failed.".to_owned()
+        }
         (Action::Reported, ..) => "nothing; the waits end at their deadlines.".to_owned(),
     }
 }

@@ -151,6 +151,8 @@ counters! {
     GlobalMetrics => GlobalSnapshot {
         /// Deadlocks proven and broken.
         proven,
+        /// Those of them that were broken without a victim: a wait was moved up in its queue.
+        reordered,
         /// Waits reported as suspected.
         suspected,
         /// Inversions of the learned order reported as potential.

@@ -237,11 +237,11 @@ fn check_verdicts(
     seen: &programs::world::Seen,
     told: &[Arc<Deadlock>],
 ) -> Result<(), String> {
-    let ids = |ended: bool| -> HashSet<String> {
-        let of_this_kind = told.iter().filter(|report| (report.action == Action::EndedHolder) == ended);
-        of_this_kind.map(|report| report.id.clone()).collect()
+    let ids = |kind: fn(&Action) -> bool| -> HashSet<String> {
+        told.iter().filter(|report| kind(&report.action)).map(|report| report.id.clone()).collect()
     };
-    let (victims, ended) = (ids(false), ids(true));
+    let victims = ids(|action| matches!(action, Action::Victim(_)));
+    let ended = ids(|action| *action == Action::EndedHolder);
     let heard: HashSet<String> = seen.victims.keys().cloned().collect();
     let text = |ids: &HashSet<String>| {
         let these = told.iter().filter(|report| ids.contains(&report.id));

@@ -4,7 +4,7 @@
 
 mod support;
 
-use freehold_sync::{LockError, Mutex, PermitPool, RwLock, RwLockWriteGuard, joinable, spawn};
+use freehold_sync::{Action, Grade, LockError, Mutex, PermitPool, RwLock, RwLockWriteGuard, joinable, spawn};
 use support::{Meeting, SOON, Told, end, end_all, limited, ms, now, one_victim, pause, proven, until, waits};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -12,6 +12,7 @@ async fn recursive_read_behind_a_queued_writer_is_proven() {
     static L: RwLock<()> = RwLock::new(());
     limited(async {
         let begun = now();
+        let told = Told::about("recursive/");
         let reader = spawn!("recursive/reader", async move |ctx| {
             let _first = ctx.read(&L).await?;
             waits("recursive/writer").await;
@@ -19,9 +20,46 @@ async fn recursive_read_behind_a_queued_writer_is_proven() {
         });
         until(|| L.try_write().is_none()).await;
         let writer = spawn!("recursive/writer", async move |ctx| ctx.write(&L).await.map(drop));
-        let report = one_victim(&end_all([reader, writer]).await);
+        assert!(
+            end_all([reader, writer]).await.iter().all(Result::is_ok),
+            "the order of the queue alone is at fault"
+        );
         assert!(begun.elapsed() < SOON);
-        assert_eq!(report.edges.len(), 2, "{report}");
+        let report = told.first(Grade::Proven).await;
+        assert_eq!((report.grade, report.edges.len()), (Grade::Proven, 2), "{report}");
+        let Action::Reordered(moved) = report.action else { panic!("{report}") };
+        assert_eq!(report.edges[moved].waiter.name, "recursive/reader");
+        assert!(report.to_string().contains("went past that of recursive/writer"), "{report}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ring_with_one_place_in_a_queue_in_it_needs_no_victim() {
+    static L: RwLock<()> = RwLock::new(());
+    static BESIDE: Mutex<()> = Mutex::new(());
+    limited(async {
+        let told = Told::about("soft/");
+        let reader = spawn!("soft/reader", async move |ctx| {
+            let _read = ctx.read(&L).await?;
+            waits("soft/second").await;
+            ctx.lock(&BESIDE).await.map(drop)
+        });
+        until(|| L.try_write().is_none()).await;
+        let writer = spawn!("soft/writer", async move |ctx| ctx.write(&L).await.map(drop));
+        waits("soft/writer").await;
+        // Behind the writer, who waits for the first reader, who will wait for what this one holds.
+        let second = spawn!("soft/second", async move |ctx| {
+            let _beside = ctx.lock(&BESIDE).await?;
+            ctx.read(&L).await.map(drop)
+        });
+        assert!(end_all([reader, writer, second]).await.iter().all(Result::is_ok));
+        let report = told.first(Grade::Proven).await;
+        assert_eq!(told.all().len(), 1);
+        assert_eq!(report.edges.len(), 3, "{report}");
+        let Action::Reordered(moved) = report.action else { panic!("{report}") };
+        assert_eq!(report.edges[moved].waiter.name, "soft/second");
+        assert_eq!(report.edges[moved].holder.name, "soft/writer");
     })
     .await;
 }
@@ -204,6 +242,7 @@ async fn a_small_need_behind_a_big_one_in_a_ring_is_proven() {
     static M: Mutex<()> = Mutex::new(());
     limited(async {
         let begun = now();
+        let told = Told::about("behind big/");
         let big = spawn!("behind big/big", async move |ctx| {
             let _m = ctx.lock(&M).await?;
             until(|| P.available() == 1).await;
@@ -215,8 +254,12 @@ async fn a_small_need_behind_a_big_one_in_a_ring_is_proven() {
             waits("behind big/big").await;
             ctx.permit(&P).await.map(drop)
         });
-        one_victim(&end_all([big, small]).await);
+        assert!(end_all([big, small]).await.iter().all(Result::is_ok), "the small one goes first");
         assert!(begun.elapsed() < SOON);
+        let report = told.first(Grade::Proven).await;
+        let Action::Reordered(moved) = report.action else { panic!("{report}") };
+        assert_eq!(report.edges[moved].waiter.name, "behind big/small");
+        assert_eq!(P.available(), 3);
     })
     .await;
 }

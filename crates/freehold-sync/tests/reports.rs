@@ -5,8 +5,8 @@
 mod support;
 
 use freehold_sync::{
-    Context, Deadlock, Ended, Grade, LockClass, LockError, Mutex, PermitPool, activity, recent_reports,
-    spawn, subscribe,
+    Context, Deadlock, Ended, Grade, LockClass, LockError, Mutex, PermitPool, RwLock, activity,
+    recent_reports, spawn, subscribe,
 };
 use std::sync::{Arc, Mutex as StdMutex};
 use support::{Meeting, Told, end, end_all, limited, one_victim, take_both, until, waits};
@@ -93,7 +93,7 @@ async fn a_ring_as_json() {
     let (audit, transfer) = (actor("audit", 1), actor("transfer", 0));
     let edges = [edge(&audit, &transfer, "account"), edge(&transfer, &audit, "ledger")].join(",");
     let expected = format!(
-        r#"{{"action":"victim","advice":"take these in one order everywhere, for example account, then ledger","behind":0,"edges":[{edges}],"fingerprint":"FINGERPRINT","grade":"PROVEN","headline":"PROVEN ring of 2 over account -> ledger; 0 more behind it","id":"FH-N","ring":true,"suggested_order":["account","ledger"],"victim":0}}"#
+        r#"{{"action":"victim","advice":"take these in one order everywhere, for example account, then ledger","behind":0,"edges":[{edges}],"fingerprint":"FINGERPRINT","grade":"PROVEN","headline":"PROVEN ring of 2 over account -> ledger; 0 more behind it","id":"FH-N","moved_up":null,"ring":true,"suggested_order":["account","ledger"],"victim":0}}"#
     );
     assert_eq!(normal(&report, &report.to_json()), expected);
 }
@@ -149,6 +149,41 @@ deadlock FH-N [FINGERPRINT]: PROVEN chain of 1 over gate; 0 more behind it
 "#;
         assert_eq!(normal(&report, &report.to_dot()), dot);
         assert!(report.victim().is_none());
+    })
+    .await;
+}
+
+/// Nobody fails: the reader goes past the writer, who waits for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wait_that_was_moved_up_as_text() {
+    static CLASS: LockClass = LockClass::new("index");
+    static INDEX: RwLock<()> = RwLock::with_class(&CLASS, ());
+    limited(async {
+        let told = Told::about("rebuild");
+        let reader = spawn!("lookup", async move |ctx| {
+            let _once = ctx.read(&INDEX).await?;
+            waits("rebuild").await;
+            ctx.read(&INDEX).await.map(drop)
+        });
+        until(|| INDEX.try_write().is_none()).await;
+        let writer = spawn!("rebuild", async move |ctx| ctx.write(&INDEX).await.map(drop));
+        assert!(end_all([reader, writer]).await.iter().all(Result::is_ok));
+        let report = told.first(Grade::Proven).await;
+        let text = "\
+deadlock FH-N [FINGERPRINT]: PROVEN ring of 2 over index -> index; 0 more behind it
+  1. lookup (#N0) made at SITE
+       waits TIME for lock index (0xADDRESS) (read) at SITE
+       held by rebuild (#N1) made at SITE
+  2. rebuild (#N1) made at SITE
+       waits TIME for lock index (0xADDRESS) (write) at SITE
+       held by lookup (#N0) made at SITE, acquired at SITE
+  broken: the wait of 1 (lookup (#N0) made at SITE) went past that of rebuild (#N1) made at SITE; nobody failed
+  advice: it reads index again while it reads it, and a writer stands in between: read once, and hand the guard on
+";
+        assert_eq!(normal(&report, &report.to_string()), text);
+        assert!(report.victim().is_none());
+        #[cfg(feature = "json")]
+        assert!(report.to_json().contains(r#""action":"reordered""#) && report.to_json().contains(r#""moved_up":0"#));
     })
     .await;
 }

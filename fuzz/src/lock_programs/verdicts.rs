@@ -94,11 +94,11 @@ impl Now {
             members.insert(key(&edge.waiter.name)?);
             members.insert(key(&edge.holder.name)?);
         }
-        let victim = match report.action {
-            Action::Victim(edge) => Some(key(&report.edges[edge].waiter.name)?),
+        let culprit = match report.action {
+            Action::Victim(edge) | Action::Reordered(edge) => Some(key(&report.edges[edge].waiter.name)?),
             _ => None,
         };
         let members: Vec<_> = members.into_iter().collect();
-        self.world.pronounced(&members, victim, self.sweeping, report)
+        self.world.pronounced(&members, culprit, self.sweeping, report)
     }
 }

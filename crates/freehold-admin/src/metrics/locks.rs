@@ -155,6 +155,7 @@ fn detector(out: &mut Exposition<'_>, gathered: &Gathered) {
     let mut family = out.family("freehold_order_violations_total");
     family.sample(&[("rule", "levels")], levels);
     family.sample(&[("rule", "learned")], learned);
+    out.single("freehold_deadlocks_reordered_total", global.reordered);
     out.single("freehold_guards_forgotten_total", global.guards_forgotten);
     out.single("freehold_orphans_ended_total", global.orphans_ended);
     out.single("freehold_detector_seconds_total", global.detector_nanos as f64 / 1e9);

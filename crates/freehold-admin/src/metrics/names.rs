@@ -159,6 +159,11 @@ pub const METRICS: &[Metric] = &[
         Counter,
         "Order violations that were told, by rule: levels, learned.",
     ),
+    metric(
+        "freehold_deadlocks_reordered_total",
+        Counter,
+        "Proven deadlocks that were broken without a victim: a wait was moved up in its queue.",
+    ),
     metric("freehold_orphans_ended_total", Counter, "Activities ended because nobody was left to wake them."),
     metric(
         "freehold_detector_seconds_total",

@@ -220,26 +220,45 @@ impl Snapshot {
         fixpoint::stuck(&waits, &live)
     }
 
-    /// One step along the graph of the stuck: a wait of `member` and whom it waits for.
+    /// One step along the graph of the stuck: a wait of `member` and whom it waits for; rather one that the order of a
+    /// queue alone keeps from being granted.
     pub(crate) fn step(&self, member: usize, stuck: &[bool]) -> Option<(usize, usize)> {
-        self.members[member]
-            .waits
-            .iter()
-            .enumerate()
-            .find_map(|(index, wait)| Some((index, self.in_the_way(member, wait, stuck)?)))
+        let waits = &self.members[member].waits;
+        let soft = |index: &usize| self.is_soft(member, *index, stuck);
+        let order = (0..waits.len()).filter(soft).chain(0..waits.len());
+        order.into_iter().find_map(|index| Some((index, self.in_the_way(member, &waits[index], stuck)?)))
+    }
+
+    /// Whether there is enough for this wait, whatever the stuck hold: only somebody before it in the queue keeps it from
+    /// being granted.
+    pub(crate) fn is_soft(&self, member: usize, wait: usize, stuck: &[bool]) -> bool {
+        let wait = &self.members[member].waits[wait];
+        !wait.ahead.is_empty() && wait.need <= self.free(wait, stuck)
+    }
+
+    /// What is free for `wait` once all but the stuck have given back what they hold.
+    pub(crate) fn free(&self, wait: &ReadWait, stuck: &[bool]) -> u64 {
+        let held: u64 = self.stuck_of(&wait.held, stuck).map(|(_, units)| units).sum();
+        wait.total.saturating_sub(held)
+    }
+
+    fn stuck_of<'a>(
+        &self,
+        list: &[(*mut Slot, u64)],
+        stuck: &'a [bool],
+    ) -> impl Iterator<Item = (usize, u64)> + use<'a> {
+        self.known(list).into_iter().filter(|(member, _)| stuck[*member])
     }
 
     /// Somebody stuck who keeps `wait` of `member` from being granted: one who holds what it needs or, if there is
     /// enough for it, one ahead of it for whom there is not. The member itself only if nobody else does: with somebody
     /// else the ring has all whom the victim policy should choose among.
     fn in_the_way(&self, member: usize, wait: &ReadWait, stuck: &[bool]) -> Option<usize> {
-        let stuck_of = |list| self.known(list).into_iter().filter(|(member, _)| stuck[*member]);
-        let held: u64 = stuck_of(&wait.held).map(|(_, units)| units).sum();
-        let free = wait.total.saturating_sub(held);
+        let free = self.free(wait, stuck);
         let in_the_way = if free < wait.need {
-            stuck_of(&wait.held).max_by_key(|(holder, _)| *holder != member)
+            self.stuck_of(&wait.held, stuck).max_by_key(|(holder, _)| *holder != member)
         } else {
-            stuck_of(&wait.ahead).find(|(_, need)| free < *need)
+            self.stuck_of(&wait.ahead, stuck).find(|(_, need)| free < *need)
         };
         in_the_way.map(|(member, _)| member)
     }

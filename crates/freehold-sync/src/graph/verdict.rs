@@ -9,6 +9,17 @@
 //! 3. Then each member is seen not woken and without foreign clones. A clone is made of a clone or during a poll, and a
 //!    wake is seen before its clone is gone (slot invariant 4); so from that moment on nothing can wake it but its own
 //!    cells (2 rules that out) and signals from outside, which are not its own wakes.
+//!
+//! # Why nobody has to fail where the order of a queue alone is at fault
+//!
+//! An edge is *soft* if what the stuck hold leaves enough for the wait, and one of them only stands before it in the queue
+//! and asks for more. PostgreSQL's deadlock check (`src/backend/storage/lmgr/README`) has the name and the idea.
+//!
+//! 4. A wait that is moved before all such is not blocked by the stuck any more: there is enough for it (soft), and nobody
+//!    of them is before it who asks for more than there is. So its owner is not stuck, and the ring is broken.
+//! 5. Only stuck ones are overtaken. Who is so in the ring waits for the one that overtakes it, and so is not made to wait
+//!    by that; others wait for one turn more.
+//! 6. It ends: a wait overtakes such as ask for more than itself only, so no two ever overtake each other.
 
 use super::snapshot::{Member, Snapshot, Strictness};
 use crate::{
@@ -88,11 +99,11 @@ impl Frozen {
         let members = &self.snapshot.members;
         let found: Vec<_> =
             members.iter().zip(stuck).filter(|(_, stuck)| **stuck).map(|(member, _)| member.slot).collect();
-        let victim = match action {
-            Action::Victim(index) => Some(members[steps[index].member].slot),
+        let culprit = match action {
+            Action::Victim(index) | Action::Reordered(index) => Some(members[steps[index].member].slot),
             _ => None,
         };
-        crate::models::pronounced(&found, victim, report);
+        crate::models::pronounced(&found, culprit, report);
     }
 
     /// Whether all members are stuck and none was woken since they were frozen.
@@ -154,7 +165,10 @@ pub(crate) fn pronounce(seen: &Snapshot, stuck: &[bool], start: usize, wakes: &m
         // Nobody can give back what a forgotten guard holds: the one who waits for it has to go.
         Some(_) if steps.is_empty() => return None,
         Some(_) => Action::Victim(steps.len() - 1),
-        None => Action::Victim(choose_victim(snapshot, &steps, &edges)?),
+        None => match steps.iter().position(|step| snapshot.is_soft(step.member, step.wait, &still)) {
+            Some(soft) => Action::Reordered(soft),
+            None => Action::Victim(choose_victim(snapshot, &steps, &edges)?),
+        },
     };
     if steps.is_empty() {
         // An orphan for whom nobody waits is left alone: it harms nobody, and its owner may drop it.
@@ -165,7 +179,10 @@ pub(crate) fn pronounce(seen: &Snapshot, stuck: &[bool], start: usize, wakes: &m
     metrics::add(&metrics::GLOBAL.proven, 1);
     #[cfg(all(test, shuttle))]
     frozen.tell_model(&still, &steps, action, &report);
-    carry_out(snapshot, &steps, end, action, &report, wakes);
+    match action {
+        Action::Reordered(index) => let_overtake(snapshot, &still, steps[index], wakes),
+        _ => carry_out(snapshot, &steps, end, action, &report, wakes),
+    }
     Some(Verdict { report, ring })
 }
 
@@ -201,7 +218,22 @@ fn carry_out(
                 wakes.add(orphan, cell::Parked::Owner);
             }
         }
-        Action::Reported => {}
+        Action::Reordered(_) | Action::Reported => {}
+    }
+}
+
+/// Moves the wait of a soft step before the stuck who keep it waiting by their place alone.
+fn let_overtake(snapshot: &Snapshot, stuck: &[bool], step: Step, wakes: &mut Wakes) {
+    let wait = &snapshot.members[step.member].waits[step.wait];
+    let free = snapshot.free(wait, stuck);
+    let in_the_way = |other: &WaitCell| {
+        u64::from(other.need.load(Ordering::Relaxed)) > free
+            && snapshot.find(other.holder()).is_some_and(|member| stuck[member])
+    };
+    metrics::add(&metrics::GLOBAL.reordered, 1);
+    // SAFETY: the owner is frozen.
+    if let Some(lock) = unsafe { RawLock::of_cell(wait.cell) } {
+        lock.overtake(wait.cell, in_the_way, wakes);
     }
 }
 
@@ -233,15 +265,20 @@ fn choose_victim(snapshot: &Snapshot, steps: &[Step], edges: &[Edge]) -> Option<
 
 /// How many others wait in the queues of the locks of the ring.
 fn behind(snapshot: &Snapshot, steps: &[Step]) -> usize {
-    let mut others = 0;
+    let (mut waits, mut own) = (0_usize, 0);
+    let mut counted: Vec<usize> = Vec::new();
     for step in steps {
         let wait = snapshot.members[step.member].waits[step.wait].cell;
         // SAFETY: the owner is frozen, and the lock is not used after this.
-        if let Some(lock) = unsafe { RawLock::of_cell(wait) } {
-            lock.queued(|queued| others += usize::from(!std::ptr::eq(queued, wait)));
+        let Some(lock) = (unsafe { RawLock::of_cell(wait) }) else { continue };
+        own += 1;
+        if !counted.contains(&lock.address()) {
+            counted.push(lock.address());
+            lock.queued(|_| waits += 1);
         }
     }
-    others
+    // A pool may be closed meanwhile: its waits are gone then.
+    waits.saturating_sub(own)
 }
 
 fn edge(snapshot: &Snapshot, step: Step) -> Edge {

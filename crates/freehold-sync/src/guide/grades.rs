@@ -2,7 +2,7 @@
 //!
 //! | Grade | It says | What is done |
 //! |---|---|---|
-//! | **PROVEN** | No member can run again by its own wakes; only dropping a member from outside ends it. | Exactly one wait fails, or the orphan at the end of the chain is ended. |
+//! | **PROVEN** | No member can run again by its own wakes; only dropping a member from outside ends it. | Exactly one wait fails; or the orphan at the end of the chain is ended; or, where the order of a queue alone is at fault, one wait is [moved up](super::recovery#without-a-victim) in it and nobody fails. |
 //! | **SUSPECTED** | A wait has lasted for 1 s ([`set_suspect_after`](crate::set_suspect_after)), and its holder cannot be proven stuck. Not one for the end of an activity, which may last; but one for what the waiter holds meanwhile. | It is reported, once, with its chain. It ends at its deadline. |
 //! | **POTENTIAL** | Locks were taken in an order that could deadlock with another order. Nothing waited. | It is reported; refused if you [ask for that](super::order). |
 //!

@@ -66,7 +66,7 @@
 //! | `m.lock()` for as long as it takes | `m.lock_without_deadline()?` |
 //! | `rw.read()`, `rw.write()` | `rw.read()?`, `rw.write()?` |
 //! | `rw.try_read_for(d)`, `rw.try_write_for(d)` | `rw.read_within(d)`, `rw.write_within(d)` |
-//! | `rw.read_recursive()` | none: fair only; a recursive read behind a writer is proven and fails |
+//! | `rw.read_recursive()` | none: `rw.read()`, in order of arrival; a second read behind a writer is proven to be a deadlock when it waits, and goes past the writer |
 //! | `upgradable_read`, `ReentrantMutex`, `Condvar`, `FairMutex`, mapped guards | none |
 //! | `deadlock::check_deadlock()` in a thread of yours | nothing to call; the wait that closes the ring, or another of it, fails |
 //! | feature `deadlock_detection` | always on; [`set_detection(false)`](crate::set_detection) |

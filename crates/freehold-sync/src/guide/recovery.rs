@@ -120,6 +120,38 @@
 //! [`Ended::Orphan`](crate::Ended::Orphan), which whoever waits for it through a [`JoinHandle`](crate::JoinHandle) gets,
 //! too.
 //!
+//! # Without a victim
+//!
+//! Read-write locks and pools serve in order of arrival. So a wait may stand behind another that asks for more, although
+//! there is enough for it: a reader behind a writer, one permit behind three. If in a proven ring some wait is kept by its place
+//! alone, nobody has to fail: it is moved up, before all stuck ones that ask for more than there is, and the ring is broken.
+//! It costs the overtaken nothing: in the ring they wait, through the others, for the very one that goes past them. The report is
+//! as always, with [`Action::Reordered`](crate::Action::Reordered), and goes to subscribers; it is still a mistake of the program,
+//! which relies on there being a detector.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! use freehold_sync::{Action, Grade, RwLock, activity, recent_reports};
+//!
+//! let index = RwLock::new(1);
+//! let reader = activity(async |ctx| {
+//!     let once = ctx.read(&index).await?;
+//!     tokio::task::yield_now().await;
+//!     // Behind the writer, which waits for `once`.
+//!     let again = ctx.read(&index).await?;
+//!     Ok::<_, freehold_sync::LockError>(*once + *again)
+//! });
+//! let writer = activity(async |ctx| ctx.write(&index).await.map(|mut n| *n = 2));
+//! let (read, written) = tokio::join!(reader, writer);
+//! assert_eq!(read.unwrap().unwrap(), 2);
+//! written.unwrap().unwrap();
+//!
+//! let report = recent_reports().pop().unwrap();
+//! assert_eq!(report.grade, Grade::Proven);
+//! assert!(matches!(report.action, Action::Reordered(_)));
+//! # }
+//! ```
+//!
 //! # Choosing the victim
 //!
 //! [`set_victim_policy`](crate::set_victim_policy): the youngest (default), who holds the fewest locks, who has the lowest

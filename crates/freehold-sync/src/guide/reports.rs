@@ -27,7 +27,7 @@
 //! | `waits ... at ...` | since when, for which lock (its address tells locks of one class apart), how, and where | `waited`, `lock`, `mode`, `waits_at` |
 //! | `held by ..., acquired at ...` | who, and where they took it; without "acquired" they only stand before it in the queue | `holder`, `held_at` |
 //! | `which 1 waker(s) outside of the graph could still wake` | why it is not proven: somebody has a clone of the holder's waker | `holder.foreign_wakers` |
-//! | `broken: ...` | who failed, or who was ended | `action` |
+//! | `broken: ...` | who failed, who was ended, or who [went past](super::recovery#without-a-victim) whom | `action` |
 //! | `advice` | what to change, by the shape of the report (below) | `advice()`, `suggested_order()` |
 //!
 //! Read it like this: the holder of each block is the waiter of the next, and the last one's holder is the first waiter.

@@ -40,7 +40,7 @@
 //!
 //! | To alert on | Look at |
 //! |---|---|
-//! | deadlocks | `proven` (a bug, though broken); `suspected` (a bug, or a slow holder) |
+//! | deadlocks | `proven` (a bug, though broken; `reordered` of them without a victim); `suspected` (a bug, or a slow holder) |
 //! | a bug before it happens | `potential`, `order_violations` |
 //! | waits that fail | `timeouts` |
 //! | contention | `contended / acquisitions`, the quantiles of `wait` and `hold_contended` |

@@ -18,9 +18,10 @@
 //!
 //! * **Mutex.** In order of arrival, but a task that runs may overtake the first waiter once. Not re-entrant: locking
 //!   twice in one activity is a ring of one, and proven.
-//! * **RwLock.** In order of arrival. A reader behind a waiting writer waits, *also if its activity reads already*; and
-//!   who writes what it reads already waits for itself. tokio's does the same and hangs; here it is proven and broken.
-//! * **PermitPool.** In order of arrival; the size is fixed. Waiting while every permit is held by somebody who may give
+//! * **RwLock.** In order of arrival. A reader behind a waiting writer waits, unless it is proven that the writer waits for
+//!   that reader (say because its activity reads already): then it [goes past](super::recovery#without-a-victim). Who writes
+//!   what it reads already waits for itself, which is proven and fails. In both cases tokio's hangs.
+//! * **PermitPool.** In order of arrival, with the same exception; the size is fixed. Waiting while every permit is held by somebody who may give
 //!   it back is no deadlock. Who needs several permits takes them together, with
 //!   [`ctx.permits`](crate::Context::permits).
 //! * **Blocking locks.** They block the thread, and with it every activity whose poll is on its stack; while it is

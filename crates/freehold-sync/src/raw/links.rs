@@ -72,6 +72,20 @@ impl Links {
         self.head.store(new, Ordering::Relaxed);
     }
 
+    /// Puts `wait` before `next`, which is queued.
+    pub(super) fn insert_before(&self, wait: &'static WaitCell, next: &'static WaitCell) {
+        let new = ptr::from_ref(wait).cast_mut();
+        let prev = next.prev.load(Ordering::Relaxed);
+        wait.prev.store(prev, Ordering::Relaxed);
+        wait.next.store(ptr::from_ref(next).cast_mut(), Ordering::Relaxed);
+        next.prev.store(new, Ordering::Relaxed);
+        // SAFETY: cells are never freed.
+        match unsafe { prev.as_ref() } {
+            Some(prev) => prev.next.store(new, Ordering::Relaxed),
+            None => self.head.store(new, Ordering::Relaxed),
+        }
+    }
+
     #[inline]
     pub(super) fn unlink(&self, wait: &'static WaitCell) {
         let prev = wait.prev.load(Ordering::Relaxed);

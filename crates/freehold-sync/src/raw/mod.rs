@@ -21,6 +21,7 @@ pub(crate) mod event;
 mod leave;
 mod links;
 pub(crate) mod mutex;
+mod overtake;
 pub(crate) mod pool;
 pub(crate) mod rwlock;
 mod view;

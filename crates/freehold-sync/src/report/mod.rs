@@ -204,6 +204,9 @@ pub enum Action {
     Victim(usize),
     /// The holder of the last edge was ended: nobody was left to wake it.
     EndedHolder,
+    /// Nobody failed: the wait of this edge was moved up in its queue, before the holder of the edge, who only stood before
+    /// it and waits, through the others, for this very waiter.
+    Reordered(usize),
     /// Nothing: it is suspected only, and ends at its deadlines.
     Reported,
 }

@@ -25,6 +25,14 @@ impl fmt::Display for Deadlock {
                     )?;
                 }
             }
+            Action::Reordered(index) => {
+                let Edge { waiter, holder, .. } = &self.edges[index];
+                writeln!(
+                    f,
+                    "  broken: the wait of {} ({waiter}) went past that of {holder}; nobody failed",
+                    index + 1
+                )?;
+            }
             Action::Reported => writeln!(f, "  not broken: it is not proven; it ends at its deadlines")?,
         }
         writeln!(f, "  advice: {}", self.advice())
@@ -86,10 +94,11 @@ impl Deadlock {
                 })
             })
             .collect();
-        let (action, victim) = match self.action {
-            Action::Victim(index) => ("victim", Some(index)),
-            Action::EndedHolder => ("ended_holder", None),
-            Action::Reported => ("reported", None),
+        let (action, victim, moved_up) = match self.action {
+            Action::Victim(index) => ("victim", Some(index), None),
+            Action::EndedHolder => ("ended_holder", None, None),
+            Action::Reordered(index) => ("reordered", None, Some(index)),
+            Action::Reported => ("reported", None, None),
         };
         json!({
             "id": self.id,
@@ -100,6 +109,7 @@ impl Deadlock {
             "behind": self.behind,
             "action": action,
             "victim": victim,
+            "moved_up": moved_up,
             "suggested_order": self.suggested_order(),
             "advice": self.advice(),
             "edges": edges,

@@ -21,8 +21,9 @@ use std::{cell::UnsafeCell, fmt, future::Future, panic::Location, ptr::NonNull, 
 /// An async read-write lock whose writer and readers the graph knows, each by itself.
 ///
 /// Fair: first come, first served, readers that stand next to each other together. So a reader behind a waiting writer
-/// waits, also if its activity reads already; that is a deadlock, and is proven and broken as one. So is to write what
-/// one reads already: give the read guard back first.
+/// waits; if its activity reads already that is a deadlock, which is proven, and broken by letting the reader
+/// [go past](crate::guide::recovery#without-a-victim). To write what one reads already is one, too, and fails: give the
+/// read guard back first.
 ///
 /// Up to eight readers are named in place; more go to a list and cost a little more. At most 65,543 read at once.
 ///

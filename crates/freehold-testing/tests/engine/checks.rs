@@ -295,7 +295,7 @@ fn has_a_culprit(report: &Deadlock) {
         assert!(!edge.waiter.name.is_empty() && !edge.lock.class.is_empty(), "{report}");
     }
     match report.action {
-        Action::Victim(edge) => assert!(edge < report.edges.len(), "{report}"),
+        Action::Victim(edge) | Action::Reordered(edge) => assert!(edge < report.edges.len(), "{report}"),
         Action::EndedHolder => {}
         _ => panic!("nothing was done about it: {report}"),
     }

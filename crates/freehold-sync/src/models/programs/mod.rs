@@ -40,6 +40,7 @@ struct Tally {
     programs: AtomicUsize,
     with_verdicts: AtomicUsize,
     verdicts: AtomicUsize,
+    reordered: AtomicUsize,
     errors: AtomicUsize,
     swept: AtomicUsize,
 }
@@ -72,6 +73,7 @@ fn one_program(family: Family, tally: &Tally) {
     add(&tally.programs, 1);
     add(&tally.with_verdicts, usize::from(!verdicts.is_empty()));
     add(&tally.verdicts, verdicts.len());
+    add(&tally.reordered, outcome.world.reordered());
     add(&tally.swept, outcome.world.swept());
 }
 
@@ -100,6 +102,8 @@ fn check_some_verdicts(tally: &Tally) {
     let (programs, verdicts) =
         (tally.programs.load(Ordering::Relaxed), tally.verdicts.load(Ordering::Relaxed));
     assert!(programs < 500 || verdicts > programs / 50, "hardly a ring in {programs} programs: {verdicts}");
+    let reordered = tally.reordered.load(Ordering::Relaxed);
+    assert!(programs < 10_000 || reordered > 0, "no soft edge in {programs} programs");
 }
 
 #[test]

@@ -77,11 +77,11 @@ fn sweeps(begins: bool) {
 }
 
 /// Called by the detector while the members are frozen: compares what it found with what the program knows.
-pub(crate) fn pronounced(members: &[&'static Slot], victim: Option<&'static Slot>, report: &Arc<Deadlock>) {
+pub(crate) fn pronounced(members: &[&'static Slot], culprit: Option<&'static Slot>, report: &Arc<Deadlock>) {
     let Some((world, sweepers)) = NOW.with_borrow(Clone::clone) else { return };
     let members: Vec<_> = members.iter().map(|member| key_of(member)).collect();
     let swept = sweepers.contains(&thread::current().id());
-    let judged = world.pronounced(&members, victim.map(key_of), swept, report);
+    let judged = world.pronounced(&members, culprit.map(key_of), swept, report);
     judged.unwrap_or_else(|wrong| panic!("{wrong}"));
 }
 

@@ -51,8 +51,13 @@ struct Book {
     nodes: Vec<Node>,
     next: usize,
     told: Vec<Arc<Deadlock>>,
-    /// How many verdicts were left to a sweep.
+    /// How often somebody was polled.
+    polls: usize,
+    /// Who was moved up in a queue last, by key, and after how many polls.
+    moved: Option<(usize, usize)>,
+    /// How many verdicts were left to a sweep, and how many needed no victim.
     swept: usize,
+    reordered: usize,
     /// Who heard of which verdict.
     heard: BTreeMap<String, BTreeSet<usize>>,
 }
@@ -130,7 +135,9 @@ impl World {
     }
 
     pub(super) fn polls(&self, node: usize) {
-        self.0.borrow_mut().nodes[node].chosen = false;
+        let mut book = self.0.borrow_mut();
+        book.polls += 1;
+        book.nodes[node].chosen = false;
     }
 
     pub(super) fn hears(&self, node: usize, report: &Deadlock) {
@@ -138,22 +145,31 @@ impl World {
     }
 
     /// Compares a verdict with what the program knows. `Err`: what is wrong with it. To be called before anybody is polled.
+    /// `culprit`: the victim, or who was moved up.
     pub(super) fn pronounced(
         &self,
         members: &[usize],
-        victim: Option<usize>,
+        culprit: Option<usize>,
         swept: bool,
         report: &Arc<Deadlock>,
     ) -> Result<(), String> {
         let mut book = self.0.borrow_mut();
         let stuck = book.stuck(true);
+        let is_victim = matches!(report.action, Action::Victim(_));
         for key in members {
             let node = book.nodes.iter().position(|node| node.key == *key && !node.ended);
             let node = node.ok_or_else(|| format!("somebody is stuck who is not there: {report}"))?;
             if !stuck[node] {
                 return Err(format!("{node} is not stuck: {:#?}\n{report}", book.nodes));
             }
-            book.nodes[node].chosen |= victim == Some(*key);
+            if book.moved == Some((*key, book.polls)) {
+                return Err(format!("{node} was moved up in vain: {:#?}\n{report}", book.nodes));
+            }
+            book.nodes[node].chosen |= is_victim && culprit == Some(*key);
+        }
+        if let (false, Some(moved)) = (is_victim, culprit) {
+            book.moved = Some((moved, book.polls));
+            book.reordered += 1;
         }
         book.swept += usize::from(swept);
         book.told.push(report.clone());
@@ -172,11 +188,18 @@ impl World {
         self.0.borrow().swept
     }
 
+    /// Verdicts without a victim.
+    #[cfg_attr(not(shuttle), expect(dead_code, reason = "the models count what occurs"))]
+    pub(super) fn reordered(&self) -> usize {
+        self.0.borrow().reordered
+    }
+
     pub(super) fn verdicts(&self) -> Vec<Arc<Deadlock>> {
         self.0.borrow().told.clone()
     }
 
-    /// Each verdict was heard of by one activity at most, and nobody heard of another one; `all`: by one exactly.
+    /// Each verdict that has a victim was heard of by one activity at most, and nobody heard of another one; `all`: by one
+    /// exactly.
     pub(super) fn check_heard(&self, all: bool) {
         let book = self.0.borrow();
         for (id, who) in &book.heard {
@@ -184,8 +207,12 @@ impl World {
             assert!(book.told.iter().any(|report| report.id == *id), "nobody pronounced {id}");
         }
         for report in &book.told {
-            assert!(matches!(report.action, Action::Victim(_)), "nobody is an orphan here: {report}");
-            assert!(!all || book.heard.contains_key(&report.id), "no victim heard of {report}");
+            let heard = book.heard.contains_key(&report.id);
+            match report.action {
+                Action::Victim(_) => assert!(!all || heard, "no victim heard of {report}"),
+                Action::Reordered(_) => assert!(!heard, "nobody had to fail: {report}"),
+                _ => panic!("nobody is an orphan here: {report}"),
+            }
         }
     }
 }
