@@ -4,7 +4,7 @@
 
 mod support;
 
-use freehold_sync::{Action, Grade, LockError, Mutex, set_suspect_after, spawn};
+use freehold_sync::{Action, Grade, LockError, Mutex, activity, blocking, set_suspect_after, spawn};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use std::sync::Arc;
 use support::{Meeting, SOON, Told, end, end_all, limited, ms, now, take_both, until, waits};
@@ -142,6 +142,33 @@ async fn one_wait_is_suspected_once() {
         assert_eq!(told.all().len(), 1);
         drop(held);
         assert!(end_all([waiter]).await[0].is_ok());
+    })
+    .await;
+}
+
+/// The holder is ready to go on, but only on the thread that waits for it: it is neither stuck nor will it run.
+#[tokio::test]
+async fn a_blocking_wait_for_who_could_run_on_its_own_thread_only_is_suspected() {
+    static M: blocking::Mutex<()> = blocking::Mutex::new(());
+    limited(async {
+        let told = told_after_100_ms("own thread/");
+        let holder = activity(async |ctx| {
+            let _m = ctx.lock_blocking(&M)?;
+            tokio::task::yield_now().await;
+            Ok::<_, LockError>(())
+        });
+        let waiter = activity(async |_| M.lock_within(ms(600)).map(drop));
+        let (held, waited) =
+            tokio::join!(holder.named("own thread/holder"), waiter.named("own thread/waiter"));
+        held.unwrap().unwrap();
+        let Err(LockError::Timeout(timeout)) = waited.unwrap() else {
+            panic!("nobody gave it back meanwhile")
+        };
+        assert_eq!(timeout.holder.unwrap().name, "own thread/holder");
+        let report = told.first(Grade::Suspected).await;
+        assert!(report.edges[0].waiter.name.starts_with("thread "), "{report}");
+        assert_eq!(report.edges[0].holder.name, "own thread/holder", "{report}");
+        told.no_verdict();
     })
     .await;
 }
