@@ -11,26 +11,34 @@
 
 pub(crate) mod attempt;
 mod breakers;
+mod cancel_reason;
 mod chain;
 mod deadline;
 pub(crate) mod effect;
 mod fan_out;
 mod handle;
+mod line;
 mod live;
+mod names;
 pub(crate) mod nested;
+mod outcome;
 mod server_call;
 pub(crate) mod span;
+mod stage;
 mod table;
 mod task;
 mod turn;
 
+pub use cancel_reason::CancelReason;
 pub(crate) use chain::{Below, Origin};
 pub use chain::{CallHeader, CallId, Hop};
 pub use handle::{CallHandle, Step};
 pub(crate) use live::LiveCalls;
 pub use nested::{CallError, CallTarget, Calling, CallsWhileHolding};
+pub(crate) use outcome::Outcome;
 pub use server_call::ServerCall;
 pub(crate) use server_call::{Arrival, Attachment};
+pub use stage::Stage;
 #[cfg(all(test, loom))]
 pub(crate) use table::Undelivered;
 pub(crate) use table::{CallKey, CallTable, Refused, table_refusal};
@@ -44,118 +52,17 @@ use span::CallSpan;
 use crate::{
     contain::Contained,
     engine::EngineState,
-    event::{Event, OutcomeKind},
     fault::{self, Fault},
-    gate::{NoPlace, Place, Whose},
-    handler::HandlerResult,
-    message::{ErrorCode, ErrorObject, Member, RequestId, Response},
+    message::{RequestId, Response},
     outbox::{Frame, Outbox, Pushed},
     question::Reply,
-    recovery::DegradeReason,
     session::{Session, report_push},
     shim::{AtomicBool, AtomicU8, AtomicUsize, OnceLock, Ordering},
     state::State,
     watchdog::CallWatch,
 };
-use bytes::Bytes;
-use freehold_sync::{ActivityName, Actor, Deadlock, HasSignal, LockError, Signal};
-use serde_json::value::RawValue;
-use std::{any::Any, borrow::Cow, num::NonZeroU8, sync::Arc, time::Instant};
-
-/// Why a call was cancelled. As JSON, the variant's name in `camelCase`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
-#[non_exhaustive]
-#[repr(u8)]
-#[serde(rename_all = "camelCase")]
-pub enum CancelReason {
-    /// The client said so.
-    Client = 1,
-    /// The client's connection (or the stream of this call) ended.
-    Disconnected = 2,
-    /// The deadline passed.
-    DeadlineExceeded = 3,
-    /// The session was closed.
-    SessionClosed = 4,
-    /// The engine is stopping.
-    Shutdown = 5,
-    /// The call that made this one no longer waits for it.
-    CallerGone = 6,
-}
-
-impl CancelReason {
-    fn code(self) -> NonZeroU8 {
-        NonZeroU8::new(self as u8).unwrap_or(NonZeroU8::MIN)
-    }
-
-    fn from_code(code: NonZeroU8) -> Self {
-        match code.get() {
-            2 => Self::Disconnected,
-            3 => Self::DeadlineExceeded,
-            4 => Self::SessionClosed,
-            5 => Self::Shutdown,
-            6 => Self::CallerGone,
-            _ => Self::Client,
-        }
-    }
-
-    /// The word used in answers.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Client => "cancelled by the client",
-            Self::Disconnected => "the client disconnected",
-            Self::DeadlineExceeded => "deadline exceeded",
-            Self::SessionClosed => "the session was closed",
-            Self::Shutdown => "the server is shutting down",
-            Self::CallerGone => "its caller no longer waits for it",
-        }
-    }
-}
-
-/// Where a call is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
-#[non_exhaustive]
-#[repr(u8)]
-#[serde(rename_all = "lowercase")]
-pub enum Stage {
-    /// Not yet admitted.
-    Arrival = 0,
-    /// Waits for a slot.
-    Queue = 1,
-    /// Its handler runs.
-    Handler = 2,
-    /// Its handler waits for the client's answer to a question.
-    Question = 3,
-    /// Its handler was in the way of others, or they in its; it will be run again after a pause.
-    Pause = 4,
-    /// Waits for its turn in a serial session.
-    Turn = 5,
-}
-
-impl Stage {
-    /// Its name in answers and metrics.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Arrival => "arrival",
-            Self::Queue => "queue",
-            Self::Handler => "handler",
-            Self::Question => "question",
-            Self::Pause => "pause",
-            Self::Turn => "turn",
-        }
-    }
-
-    fn from_code(code: u8) -> Self {
-        match code {
-            0 => Self::Arrival,
-            1 => Self::Queue,
-            4 => Self::Pause,
-            5 => Self::Turn,
-            _ => Self::Handler,
-        }
-    }
-}
+use freehold_sync::{HasSignal, Signal};
+use std::{any::Any, sync::Arc, time::Instant};
 
 /// Where a call's messages go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,17 +78,6 @@ pub enum Route {
 
 /// What a transport knows of a request beyond its message; see [`Engine::dispatch_with`](crate::Engine::dispatch_with).
 pub type Extension = Arc<dyn Any + Send + Sync>;
-
-/// How a call ended, before it is told to anybody.
-pub(crate) enum Outcome {
-    Returned(HandlerResult),
-    /// Its fallback answered for its handler.
-    Degraded(Box<RawValue>, DegradeReason),
-    Panicked,
-    /// It held what others waited for, and nothing could have woken it any more.
-    Orphaned(Arc<Deadlock>),
-    Cancelled(CancelReason),
-}
 
 pub(crate) struct Call<S: State> {
     pub(crate) session: Session<S>,
@@ -322,62 +218,6 @@ impl<S: State> Call<S> {
         self.engine().methods.name(self.method)
     }
 
-    pub(crate) fn subject(&self) -> Option<&Arc<str>> {
-        self.subject.get()
-    }
-
-    pub(crate) fn set_subject(&self, subject: Arc<str>) {
-        // The first one stays.
-        let _ = self.subject.set(subject);
-    }
-
-    /// The name of its activity: its subject if it has one, else its method; by the tag, [`explain`](Self::explain) finds
-    /// the call again.
-    pub(crate) fn activity_name(self: &Arc<Self>) -> ActivityName {
-        ActivityName::from(self.shared_label()).about(self)
-    }
-
-    /// Its subject if it has one, else its method.
-    fn shared_label(&self) -> Arc<str> {
-        self.subject().cloned().unwrap_or_else(|| self.engine().methods.shared_name(self.method))
-    }
-
-    /// Whether a report speaks of the activity of this call.
-    pub(crate) fn is_actor(&self, actor: &Actor) -> bool {
-        actor.tag == self.tag()
-    }
-
-    /// What reports know it by.
-    pub(crate) fn tag(&self) -> usize {
-        std::ptr::from_ref(self).addr()
-    }
-
-    /// The error with sessions and ages of those who were in the call's way, if a lock could not be had.
-    pub(crate) fn explain(&self, error: ErrorObject) -> ErrorObject {
-        error.explained(|actor| {
-            if self.is_actor(actor) {
-                return Some(self.as_member());
-            }
-            let found = self.engine().live.find(actor.tag)?;
-            // Another one may have its place by now.
-            (found.birth() == actor.number).then(|| found.as_member())
-        })
-    }
-
-    fn as_member(&self) -> Member {
-        let age = self.engine().runtime.now().saturating_duration_since(self.started);
-        let session = self.session.inner.id.abbreviated();
-        Member { label: self.label(), session, age, asks: self.clock.is_asking() }
-    }
-
-    /// The method and its subject, for people.
-    pub(crate) fn label(&self) -> String {
-        match self.subject() {
-            Some(subject) => format!("{} {subject}", self.method_name()),
-            None => self.method_name().to_owned(),
-        }
-    }
-
     pub(crate) fn stage(&self) -> Stage {
         let stage = Stage::from_code(self.stage.load(Ordering::Relaxed));
         if stage == Stage::Handler && self.clock.is_asking() { Stage::Question } else { stage }
@@ -415,11 +255,6 @@ impl<S: State> Call<S> {
         self.origin().map_or(own, |origin| own.max(origin.header.priority))
     }
 
-    /// How a call that it makes knows it.
-    pub(crate) fn hop(&self) -> Hop {
-        Hop { call: self.call_id(), session: self.session.inner.id, label: self.shared_label() }
-    }
-
     pub(crate) fn call_id(&self) -> CallId {
         let engine = self.engine();
         let given = || match self.origin() {
@@ -455,42 +290,6 @@ impl<S: State> Call<S> {
         self.engine().nested_call_left();
     }
 
-    /// Where it waits for its turn, if there are turns to wait for and it is not of those that run beside them.
-    pub(crate) fn place(self: &Arc<Self>) -> Result<Option<Place<S>>, NoPlace> {
-        let engine = self.engine();
-        if engine.methods.options(self.method).beside {
-            return Ok(None);
-        }
-        self.whose_turn().enter(&engine.limits)
-    }
-
-    /// Whose turns it has to wait for: those inside of its nearest caller in the same session, if it has one there; else the
-    /// session's, if it is serial.
-    fn whose_turn(self: &Arc<Self>) -> Whose<S> {
-        let in_session = |call: &&Arc<Self>| Arc::ptr_eq(&call.session.inner, &self.session.inner);
-        let caller = self.with_callers().skip(1).find(in_session).cloned();
-        match caller.or_else(|| self.caller_by_way_of_others()) {
-            Some(caller) if caller.has_turn() => Whose::Call(caller),
-            _ => Whose::Session(self.session.inner.clone()),
-        }
-    }
-
-    /// Its nearest caller in the same session, if the chain went through other engines in between.
-    fn caller_by_way_of_others(&self) -> Option<Arc<Self>> {
-        let id = self.session.inner.id;
-        let hop = self.path().iter().rev().find(|hop| hop.session == id)?;
-        self.session.inner.calls.all().into_iter().find(|call| call.call_id() == hop.call)
-    }
-
-    pub(crate) fn has_turn(&self) -> bool {
-        // Acquire pairs with `set_turn`: a callee that finds it may queue inside of it.
-        self.turn.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn set_turn(&self, has: bool) {
-        self.turn.store(has, Ordering::Release);
-    }
-
     pub(crate) fn is_settled(&self) -> bool {
         self.settled.load(Ordering::Acquire)
     }
@@ -522,137 +321,10 @@ impl<S: State> Call<S> {
         settled
     }
 
-    /// Who settled it while nobody owed the answer has told nobody.
-    pub(crate) fn report_if_settled(&self, origin: &Origin<S>) {
-        if self.is_settled() {
-            let reason = self.cancel_reason().unwrap_or(CancelReason::CallerGone);
-            origin.report(Err(CallError::Cancelled(reason)));
-        }
-    }
-
     /// Resolves the open questions, and lets no more open.
     pub(crate) fn end_questions(&self) {
         for question in self.clock.end() {
             self.session.inner.questions.resolve(question, Reply::CallEnded);
-        }
-    }
-
-    /// Decides the outcome and delivers it, unless it is decided. Whether this call did.
-    pub(crate) fn settle(&self, outcome: Outcome) -> bool {
-        // AcqRel: what the winner did before is seen by who finds it settled.
-        if self.settled.swap(true, Ordering::AcqRel) {
-            return false;
-        }
-        let cancelled = match &outcome {
-            Outcome::Cancelled(reason) if *reason != CancelReason::DeadlineExceeded => Some(*reason),
-            _ => None,
-        };
-        let now = self.engine().runtime.now();
-        self.tell_breakers(&outcome, now);
-        let (kind, result) = self.describe(outcome);
-        self.session.inner.calls.remove(self);
-        self.session.touch_at(now);
-        let subject = self.subject().map(AsRef::as_ref);
-        let ended = Event::CallEnded {
-            session: self.session.inner.id,
-            id: self.id(),
-            method: self.method_name(),
-            subject,
-            outcome: kind,
-            stage: self.stage(),
-            took: now.saturating_duration_since(self.started),
-        };
-        self.span.settled(kind, subject, || self.engine().events.emit(&ended));
-        match (&self.origin, cancelled) {
-            (Some(origin), Some(reason)) => origin.report(Err(CallError::Cancelled(reason))),
-            (Some(origin), None) => origin.report(nested::reported(result)),
-            (None, _) => self.deliver(result),
-        }
-        self.session.inner.calls.delivered();
-        true
-    }
-
-    /// It was entered, and will not run after all. Nobody is told, unless its session was closed in between.
-    pub(crate) fn withdraw(&self) {
-        if self.settled.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        self.give_up();
-        self.session.inner.calls.remove(self);
-        self.session.inner.calls.delivered();
-    }
-
-    /// The outcome's kind and what the peer is told; nothing where the protocol says so.
-    fn describe(&self, outcome: Outcome) -> (OutcomeKind, Option<HandlerResult>) {
-        let engine = self.engine();
-        match outcome {
-            Outcome::Returned(Err(error)) => self.describe_error(error),
-            Outcome::Returned(Ok(raw)) | Outcome::Degraded(raw, _)
-                if raw.get().len() > engine.limits.answer_bytes =>
-            {
-                let (size, limit) = (raw.get().len(), engine.limits.answer_bytes);
-                let message =
-                    format!("the answer has {size} bytes; the limit is {limit}: ask for less at a time");
-                let error = ErrorObject::new(ErrorCode::ANSWER_TOO_LARGE, message);
-                (OutcomeKind::Failed, Some(Err(error)))
-            }
-            Outcome::Returned(Ok(raw)) => (OutcomeKind::Answered, Some(Ok(raw))),
-            Outcome::Degraded(raw, _) => (OutcomeKind::Degraded, Some(Ok(raw))),
-            Outcome::Panicked => (OutcomeKind::Panicked, Some(Err(ErrorObject::internal()))),
-            Outcome::Orphaned(report) => {
-                (OutcomeKind::Deadlocked, Some(Err(self.explain(LockError::Deadlock(report).into()))))
-            }
-            Outcome::Cancelled(CancelReason::DeadlineExceeded) => {
-                (OutcomeKind::DeadlineExceeded, Some(Err(self.deadline_error())))
-            }
-            Outcome::Cancelled(CancelReason::Client) if !engine.answer_cancelled => {
-                (OutcomeKind::Cancelled, None)
-            }
-            Outcome::Cancelled(reason) => {
-                let error = ErrorObject::new(ErrorCode::CANCELLED, reason.as_str())
-                    .with_data(&serde_json::json!({ "reason": reason, "stage": self.stage() }));
-                (OutcomeKind::Cancelled, Some(Err(error)))
-            }
-        }
-    }
-
-    fn describe_error(&self, error: ErrorObject) -> (OutcomeKind, Option<HandlerResult>) {
-        let kind = if error.is_circuit_open() { OutcomeKind::CircuitOpen } else { OutcomeKind::Failed };
-        match error.into_told() {
-            // What a protocol tells as a result is one.
-            Ok(raw) if kind == OutcomeKind::Failed => self.describe(Outcome::Returned(Ok(raw))),
-            Ok(raw) => (kind, Some(Ok(raw))),
-            Err(error) => (kind, Some(Err(self.explain(error)))),
-        }
-    }
-
-    fn deadline_error(&self) -> ErrorObject {
-        let waited = self.engine().runtime.now().saturating_duration_since(self.started);
-        let stage = self.stage();
-        let place = match stage {
-            Stage::Arrival => "its handler had not begun, since no thread was free for it",
-            Stage::Queue => "it still waited for a free slot",
-            Stage::Turn => "it still waited for its turn in the session",
-            Stage::Handler => "its handler was still running",
-            Stage::Question => "it still waited for the client's answer to a question",
-            Stage::Pause => "its handler was about to be run again",
-        };
-        let message = format!("{:?} ended at its deadline after {waited:.1?}: {place}", self.label());
-        let data = serde_json::json!({ "stage": stage, "waitedMs": waited.as_millis() as u64 });
-        ErrorObject::new(ErrorCode::DEADLINE_EXCEEDED, message).with_data(&data)
-    }
-
-    fn deliver(&self, result: Option<HandlerResult>) {
-        let response =
-            result.map(|result| Response { id: self.id().cloned(), result: result.map(Cow::Owned) });
-        match self.route {
-            Route::Call | Route::Caller => self.outbox.close_with(response),
-            Route::Session => {
-                // Nobody has asked for the answer of a notification.
-                if let Some(response) = response.filter(|response| response.id.is_some()) {
-                    self.session.push(Frame::Answer(Bytes::from(response.encode())));
-                }
-            }
         }
     }
 
