@@ -143,6 +143,11 @@ impl ReadWait {
         waits.then(|| Self { cell: wait, need, total: u64::from(lock.total()), held, ahead })
     }
 
+    /// Whether its future was polled in the latest poll of its owner, whose state is `state`; or a thread is parked in it.
+    fn is_attended(&self, state: u64) -> bool {
+        state & PARKED != 0 || self.cell.polled.load(Ordering::Relaxed) == state::epoch(state)
+    }
+
     fn others(&self) -> impl Iterator<Item = *mut Slot> {
         self.held.iter().chain(&self.ahead).map(|(slot, _)| *slot).filter(|slot| !slot.is_null())
     }
@@ -230,10 +235,11 @@ impl Snapshot {
     }
 
     /// Whether there is enough for this wait, whatever the stuck hold: only somebody before it in the queue keeps it from
-    /// being granted.
+    /// being granted. Not of a wait that is left alone, which a turn would not help.
     pub(crate) fn is_soft(&self, member: usize, wait: usize, stuck: &[bool]) -> bool {
-        let wait = &self.members[member].waits[wait];
-        !wait.ahead.is_empty() && wait.need <= self.free(wait, stuck)
+        let Member { waits, state, .. } = &self.members[member];
+        let wait = &waits[wait];
+        !wait.ahead.is_empty() && wait.is_attended(*state) && wait.need <= self.free(wait, stuck)
     }
 
     /// What is free for `wait` once all but the stuck have given back what they hold.

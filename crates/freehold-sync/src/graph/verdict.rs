@@ -16,7 +16,8 @@
 //! and asks for more. PostgreSQL's deadlock check (`src/backend/storage/lmgr/README`) has the name and the idea.
 //!
 //! 4. A wait that is moved before all such is not blocked by the stuck any more: there is enough for it (soft), and nobody
-//!    of them is before it who asks for more than there is. So its owner is not stuck, and the ring is broken.
+//!    of them is before it who asks for more than there is. So its owner is not stuck, and the ring is broken. (Its future
+//!    was polled in its owner's latest poll: one that is left alone would not use its turn.)
 //! 5. Only stuck ones are overtaken. Who is so in the ring waits for the one that overtakes it, and so is not made to wait
 //!    by that; others wait for one turn more.
 //! 6. It ends: a wait overtakes such as ask for more than itself only, so no two ever overtake each other.

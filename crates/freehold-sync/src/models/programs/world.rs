@@ -44,6 +44,25 @@ struct Node {
     chosen: bool,
 }
 
+/// Who was moved up in a queue last, who was stuck then, both by key, and how everybody was. More may be stuck soon after
+/// without a change of that: whoever was in the middle of a poll. Not of one with a wait that nobody polls: that may be the one
+/// that got a turn, and its next poll gives it back.
+#[derive(Debug)]
+struct Moved {
+    key: usize,
+    members: Vec<usize>,
+    then: String,
+}
+
+impl Moved {
+    /// Whether it has helped nothing: it is stuck again, nobody else is, and nothing has changed.
+    fn in_vain(&self, members: &[usize], now: &str) -> bool {
+        members.contains(&self.key)
+            && members.iter().all(|member| self.members.contains(member))
+            && self.then == now
+    }
+}
+
 #[derive(Default, Debug)]
 struct Book {
     totals: Vec<u32>,
@@ -51,10 +70,7 @@ struct Book {
     nodes: Vec<Node>,
     next: usize,
     told: Vec<Arc<Deadlock>>,
-    /// How often somebody was polled.
-    polls: usize,
-    /// Who was moved up in a queue last, by key, and after how many polls.
-    moved: Option<(usize, usize)>,
+    moved: Option<Moved>,
     /// How many verdicts were left to a sweep, and how many needed no victim.
     swept: usize,
     reordered: usize,
@@ -135,9 +151,7 @@ impl World {
     }
 
     pub(super) fn polls(&self, node: usize) {
-        let mut book = self.0.borrow_mut();
-        book.polls += 1;
-        book.nodes[node].chosen = false;
+        self.0.borrow_mut().nodes[node].chosen = false;
     }
 
     pub(super) fn hears(&self, node: usize, report: &Deadlock) {
@@ -156,19 +170,22 @@ impl World {
         let mut book = self.0.borrow_mut();
         let stuck = book.stuck(true);
         let is_victim = matches!(report.action, Action::Victim(_));
+        let now = format!("{:?}", book.nodes);
+        if book.moved.as_ref().is_some_and(|moved| moved.in_vain(members, &now)) {
+            return Err(format!("it was moved up in vain: {:#?}\n{report}", book.nodes));
+        }
         for key in members {
             let node = book.nodes.iter().position(|node| node.key == *key && !node.ended);
             let node = node.ok_or_else(|| format!("somebody is stuck who is not there: {report}"))?;
             if !stuck[node] {
                 return Err(format!("{node} is not stuck: {:#?}\n{report}", book.nodes));
             }
-            if book.moved == Some((*key, book.polls)) {
-                return Err(format!("{node} was moved up in vain: {:#?}\n{report}", book.nodes));
-            }
             book.nodes[node].chosen |= is_victim && culprit == Some(*key);
         }
-        if let (false, Some(moved)) = (is_victim, culprit) {
-            book.moved = Some((moved, book.polls));
+        if let (false, Some(key)) = (is_victim, culprit) {
+            let has_left = |node: &Node| node.waits.values().any(|wait| matches!(wait, Wait::Left { .. }));
+            let surely = !book.nodes.iter().any(|node| node.key == key && !node.ended && has_left(node));
+            book.moved = surely.then(|| Moved { key, members: members.to_vec(), then: now });
             book.reordered += 1;
         }
         book.swept += usize::from(swept);
