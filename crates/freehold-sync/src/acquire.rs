@@ -60,6 +60,7 @@ pub(crate) struct Acquire<'a> {
 }
 
 impl<'a> Acquire<'a> {
+    #[inline]
     pub(crate) fn new(
         lock: &'a RawLock,
         slot: Option<&'static Slot>,
@@ -366,6 +367,7 @@ pub(crate) fn epoch_of(slot: &Slot) -> u32 {
     state::epoch(slot.state.load(Ordering::Relaxed))
 }
 
+#[inline]
 pub(crate) fn pointer(slot: Option<&'static Slot>) -> *mut Slot {
     slot.map_or(ptr::null_mut(), |slot| ptr::from_ref(slot).cast_mut())
 }

@@ -141,6 +141,7 @@ impl<T: ?Sized> Mutex<T> {
         &self.raw
     }
 
+    #[inline]
     pub(crate) fn guard(&self, acquired: Acquired) -> MutexGuard<'_, T> {
         MutexGuard { held: Held::new(&self.raw, 1, acquired), value: &self.value, thread: PhantomData }
     }

@@ -138,14 +138,17 @@ impl RawLock {
         })
     }
 
+    #[inline]
     pub(crate) fn kind(&self) -> Kind {
         self.kind
     }
 
+    #[inline]
     pub(crate) fn address(&self) -> usize {
         ptr::from_ref(self).addr()
     }
 
+    #[inline]
     pub(crate) fn flag(&self, flag: u8) -> bool {
         self.flags.load(Ordering::Relaxed) & flag != 0
     }
@@ -163,6 +166,7 @@ impl RawLock {
         unsafe { self.site.load(Ordering::Relaxed).as_ref() }
     }
 
+    #[inline]
     pub(crate) fn set_site(&self, site: &'static Location<'static>) {
         self.site.store(ptr::from_ref(site).cast_mut(), Ordering::Relaxed);
     }
