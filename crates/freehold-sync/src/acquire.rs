@@ -398,8 +398,8 @@ pub(crate) fn give_cell_back(wait: &'static WaitCell, bound: Option<&'static Slo
     }
 }
 
-/// Gives back what was booked; the end of every guard. `kind` is that of the lock, and `on_thread` says that the guard
-/// never left its thread, where these are known at compile time.
+/// Gives back what was booked; false if that takes [`give_back_slowly`]. `kind` is that of the lock, and `on_thread` says
+/// that the guard never left its thread, where these are known at compile time.
 #[inline(always)]
 pub(crate) fn give_back(
     lock: &RawLock,
@@ -408,26 +408,33 @@ pub(crate) fn give_back(
     need: u32,
     place: u32,
     booking: Booking,
-) {
-    let plain = booking.timing() == Timing::NONE;
-    match booking.hold() {
-        None if plain => lock.release(kind, need, place, ptr::null_mut(), || false),
-        Some(hold) if plain && is_mine(hold.owner(), on_thread) => {
-            give_back_in_poll(lock, kind, need, place, hold);
-        }
-        _ => give_back_slowly(lock, need, place, booking),
+) -> bool {
+    if booking.timing() != Timing::NONE {
+        return false;
     }
+    let Some(hold) = booking.hold() else {
+        // What stays on its thread is hardly ever nobody's.
+        if !on_thread {
+            lock.release(kind, need, place, ptr::null_mut(), || false);
+        }
+        return !on_thread;
+    };
+    let owner = hold.owner();
+    let mine = is_mine(owner, on_thread);
+    if mine {
+        give_back_in_poll(lock, kind, need, place, hold, owner);
+    }
+    mine
 }
 
-/// Whether the caller is the poller of `owner`.
+/// Whether the caller is sure to be the poller of `owner`, by what is usual for such a guard.
 #[inline(always)]
 fn is_mine(owner: &Slot, on_thread: bool) -> bool {
-    if on_thread && owner.is_thread() { true } else { poll::is_current(owner) }
+    if on_thread { owner.is_thread() } else { poll::is_current(owner) }
 }
 
 /// As [`give_back`], of anything.
 #[cold]
-#[inline(never)]
 pub(crate) fn give_back_slowly(lock: &RawLock, need: u32, place: u32, booking: Booking) {
     let timing = booking.timing();
     if timing != Timing::NONE {
@@ -436,7 +443,7 @@ pub(crate) fn give_back_slowly(lock: &RawLock, need: u32, place: u32, booking: B
     match booking.hold() {
         None => lock.release(lock.kind(), need, place, ptr::null_mut(), || false),
         Some(hold) if poll::is_current(hold.owner()) => {
-            give_back_in_poll(lock, lock.kind(), need, place, hold);
+            give_back_in_poll(lock, lock.kind(), need, place, hold, hold.owner());
         }
         Some(hold) => give_back_elsewhere(lock, need, place, hold),
     }
@@ -444,8 +451,14 @@ pub(crate) fn give_back_slowly(lock: &RawLock, need: u32, place: u32, booking: B
 
 /// In a poll of the activity it is booked to.
 #[inline(always)]
-fn give_back_in_poll(lock: &RawLock, kind: Kind, need: u32, place: u32, hold: &'static HeldEntry) {
-    let owner = hold.owner();
+fn give_back_in_poll(
+    lock: &RawLock,
+    kind: Kind,
+    need: u32,
+    place: u32,
+    hold: &'static HeldEntry,
+    owner: &'static Slot,
+) {
     hold.release_by_poller(owner);
     // Nobody but us can use the entry again, so it still says when it was claimed.
     let long = || hold.epoch.load(Ordering::Relaxed) != epoch_of(owner);

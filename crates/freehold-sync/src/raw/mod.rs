@@ -347,8 +347,8 @@ impl RawLock {
     ) {
         match kind {
             Kind::Mutex => {
-                if !mutex::try_release(self) {
-                    self.release_slow(units, holder, long());
+                if !mutex::try_release_alone(self) {
+                    self.release_among_others(units, holder, long);
                 }
             }
             Kind::RwLock => {
@@ -357,6 +357,15 @@ impl RawLock {
                 }
             }
             Kind::Pool | Kind::Event => self.release_slow(units, holder, false),
+        }
+    }
+
+    /// Gives back a mutex that somebody waits for, or is on the way to.
+    #[cold]
+    #[inline(never)]
+    fn release_among_others(&self, units: u32, holder: *mut Slot, long: impl FnOnce() -> bool) {
+        if !mutex::try_release(self) {
+            self.release_slow(units, holder, long());
         }
     }
 

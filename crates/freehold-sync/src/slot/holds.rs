@@ -88,8 +88,8 @@ impl HeldEntry {
     #[inline(always)]
     pub(crate) fn release_by_poller(&self, owner: &Slot) {
         self.release();
-        let busy = owner.busy.load(Ordering::Relaxed);
-        owner.busy.store(busy & !self.bit.load(Ordering::Relaxed), Ordering::Relaxed);
+        let others = !self.bit.load(Ordering::Relaxed);
+        owner.busy.store(owner.busy.load(Ordering::Relaxed) & others, Ordering::Relaxed);
     }
 
     #[inline(always)]
