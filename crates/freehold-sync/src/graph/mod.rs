@@ -7,6 +7,7 @@
 //! under any of them but a victim hook, whose contract says so. Wakes and events come after.
 
 pub(crate) mod chain;
+mod few;
 pub(crate) mod fixpoint;
 pub(crate) mod snapshot;
 pub(crate) mod sweep;

@@ -1,6 +1,6 @@
 //! The graph as it was at one look: slots and their waits, collected one slot at a time.
 
-use super::fixpoint;
+use super::{few::Few, fixpoint};
 use crate::{
     raw::RawLock,
     shim::Ordering,
@@ -19,9 +19,9 @@ pub(crate) struct ReadWait {
     pub(crate) cell: &'static WaitCell,
     need: u64,
     total: u64,
-    held: Vec<(*mut Slot, u64)>,
+    held: Few<(*mut Slot, u64)>,
     /// Those who ask for more than this wait: if one of the others is not given what it asks for, neither is this one.
-    ahead: Vec<(*mut Slot, u64)>,
+    ahead: Few<(*mut Slot, u64)>,
 }
 
 /// A slot as it was read.
@@ -29,7 +29,7 @@ pub(crate) struct Member {
     pub(crate) slot: &'static Slot,
     /// The state it was frozen in, or had.
     pub(crate) state: u64,
-    pub(crate) waits: Vec<ReadWait>,
+    pub(crate) waits: Few<ReadWait>,
     pub(crate) live: bool,
 }
 
@@ -44,7 +44,7 @@ pub(crate) enum Strictness {
 
 impl Member {
     fn live(slot: &'static Slot, state: u64) -> Self {
-        Self { slot, state, waits: Vec::new(), live: true }
+        Self { slot, state, waits: Few::new(), live: true }
     }
 
     /// Reads one slot, which is frozen meanwhile.
@@ -52,7 +52,7 @@ impl Member {
         let state = slot.state.load(Ordering::Acquire);
         if state & DONE != 0 && state & FREE == 0 {
             // Gone without giving back: what it holds is held for ever. (A done slot keeps its entries only then.)
-            return Self { slot, state, waits: Vec::new(), live: slot.holds_nothing() };
+            return Self { slot, state, waits: Few::new(), live: slot.holds_nothing() };
         }
         if state & PARKED != 0 {
             let Ok(state) = slot.freeze_if_parked() else { return Self::live(slot, state) };
@@ -75,7 +75,7 @@ impl Member {
 
     /// Reads a slot that the caller has frozen.
     pub(crate) fn read_frozen(slot: &'static Slot, state: u64, strictness: Strictness) -> Self {
-        let mut waits = Vec::new();
+        let mut waits = Few::new();
         let mut signals = false;
         let epoch = state::epoch(state);
         for wait in slot.waits() {
@@ -109,7 +109,7 @@ impl Member {
         // SAFETY: cells are never freed.
         let wait = unsafe { slot.parked_in.load(Ordering::Acquire).as_ref() };
         match wait.and_then(ReadWait::of_lock) {
-            Some(wait) => Self { slot, state, waits: vec![wait], live: false },
+            Some(wait) => Self { slot, state, waits: Few::from_iter([wait]), live: false },
             None => Self::live(slot, state),
         }
     }
@@ -122,8 +122,8 @@ impl ReadWait {
             cell: wait,
             need: 1,
             total: 1,
-            held: vec![(child, 1)],
-            ahead: Vec::new(),
+            held: Few::from_iter([(child, 1)]),
+            ahead: Few::new(),
         })
     }
 
@@ -132,8 +132,8 @@ impl ReadWait {
         // SAFETY: the owner is frozen, and the lock is given up before this function returns.
         let lock = unsafe { RawLock::of_cell(wait) }?;
         let need = u64::from(wait.need.load(Ordering::Relaxed));
-        let mut held = Vec::new();
-        let mut ahead = Vec::new();
+        let mut held = Few::new();
+        let mut ahead = Few::new();
         let waits =
             lock.read_wait(wait, &mut |slot, units| held.push((slot, u64::from(units))), &mut |other| {
                 if other.asks_for_more_than(wait) {
@@ -168,9 +168,9 @@ impl Snapshot {
         }
         let mut next = 0;
         while next < snapshot.members.len() {
-            let others: Vec<_> = snapshot.members[next].waits.iter().flat_map(ReadWait::others).collect();
-            next += 1;
-            for other in others {
+            // Taken out for as long as others are added beside it.
+            let waits = std::mem::take(&mut snapshot.members[next].waits);
+            for other in waits.iter().flat_map(ReadWait::others) {
                 if snapshot.members.len() >= cap {
                     break;
                 }
@@ -179,6 +179,8 @@ impl Snapshot {
                     snapshot.add(Member::read(unsafe { &*other }, strictness));
                 }
             }
+            snapshot.members[next].waits = waits;
+            next += 1;
         }
         snapshot
     }
@@ -197,21 +199,21 @@ impl Snapshot {
         self.index.get(&slot.addr()).copied()
     }
 
-    fn known(&self, of: &[(*mut Slot, u64)]) -> Vec<(usize, u64)> {
-        of.iter().filter_map(|(slot, units)| Some((self.find(*slot)?, *units))).collect()
+    fn known(&self, of: &Few<(*mut Slot, u64)>) -> impl Iterator<Item = (usize, u64)> {
+        of.iter().filter_map(|(slot, units)| Some((self.find(*slot)?, *units)))
     }
 
     /// Which members are stuck.
     pub(crate) fn stuck(&self) -> Vec<bool> {
-        let waits: Vec<Vec<fixpoint::Wait>> = self
+        let waits: Vec<Few<fixpoint::Wait>> = self
             .members
             .iter()
             .map(|member| {
                 let wait = |wait: &ReadWait| fixpoint::Wait {
                     need: wait.need,
                     total: wait.total,
-                    held: self.known(&wait.held),
-                    ahead: self.known(&wait.ahead),
+                    held: self.known(&wait.held).collect(),
+                    ahead: self.known(&wait.ahead).collect(),
                 };
                 member.waits.iter().map(wait).collect()
             })
@@ -233,7 +235,7 @@ impl Snapshot {
     /// enough for it, one ahead of it for whom there is not. The member itself only if nobody else does: with somebody
     /// else the ring has all whom the victim policy should choose among.
     fn in_the_way(&self, member: usize, wait: &ReadWait, stuck: &[bool]) -> Option<usize> {
-        let stuck_of = |list| self.known(list).into_iter().filter(|(member, _)| stuck[*member]);
+        let stuck_of = |list| self.known(list).filter(|(member, _)| stuck[*member]);
         let held: u64 = stuck_of(&wait.held).map(|(_, units)| units).sum();
         let free = wait.total.saturating_sub(held);
         let in_the_way = if free < wait.need {

@@ -180,7 +180,7 @@ fn carry_out(
     match action {
         Action::Victim(index) => {
             let victim = &snapshot.members[steps[index].member];
-            let wait = victim.waits[steps[index].wait].cell;
+            let wait = victim.waits.at(steps[index].wait).cell;
             // The report first: the victim reads it when it sees the phase.
             victim.slot.doom(report.clone());
             if !wait.owner().is(victim.slot) {
@@ -235,7 +235,7 @@ fn choose_victim(snapshot: &Snapshot, steps: &[Step], edges: &[Edge]) -> Option<
 fn behind(snapshot: &Snapshot, steps: &[Step]) -> usize {
     let mut others = 0;
     for step in steps {
-        let wait = snapshot.members[step.member].waits[step.wait].cell;
+        let wait = snapshot.members[step.member].waits.at(step.wait).cell;
         // SAFETY: the owner is frozen, and the lock is not used after this.
         if let Some(lock) = unsafe { RawLock::of_cell(wait) } {
             lock.queued(|queued| others += usize::from(!std::ptr::eq(queued, wait)));
@@ -245,7 +245,7 @@ fn behind(snapshot: &Snapshot, steps: &[Step]) -> usize {
 }
 
 fn edge(snapshot: &Snapshot, step: Step) -> Edge {
-    let wait = &snapshot.members[step.member].waits[step.wait];
+    let wait = snapshot.members[step.member].waits.at(step.wait);
     edge_of(snapshot.members[step.member].slot, wait.cell, Some(snapshot.members[step.next].slot))
 }
 
