@@ -152,8 +152,12 @@ impl ReadWait {
 #[derive(Default)]
 pub(crate) struct Snapshot {
     pub(crate) members: Vec<Member>,
+    /// Where each member is; empty as long as all of them are searched as quickly.
     index: PointerMap,
 }
+
+/// Members that are searched without an index.
+const SEARCHED: usize = 8;
 
 impl Snapshot {
     /// Looks at `starts` and everybody they wait for, and so on, up to `cap` slots; those beyond count as live.
@@ -174,9 +178,9 @@ impl Snapshot {
                 if snapshot.members.len() >= cap {
                     break;
                 }
-                if !snapshot.index.contains_key(&other.addr()) {
+                if snapshot.find(other).is_none() {
                     // SAFETY: holders are slots, which are never freed.
-                    snapshot.add(Member::read(unsafe { &*other }, strictness));
+                    snapshot.push(Member::read(unsafe { &*other }, strictness));
                 }
             }
             snapshot.members[next].waits = waits;
@@ -187,15 +191,24 @@ impl Snapshot {
 
     /// Adds a member, once.
     pub(crate) fn add(&mut self, member: Member) {
-        let address = ptr::from_ref(member.slot).addr();
-        if let std::collections::hash_map::Entry::Vacant(entry) = self.index.entry(address) {
-            entry.insert(self.members.len());
-            self.members.push(member);
+        if self.find(member.slot).is_none() {
+            self.push(member);
+        }
+    }
+
+    fn push(&mut self, member: Member) {
+        self.members.push(member);
+        if self.members.len() > SEARCHED {
+            let missing = self.members.iter().enumerate().skip(self.index.len());
+            self.index.extend(missing.map(|(index, member)| (ptr::from_ref(member.slot).addr(), index)));
         }
     }
 
     /// The index of a slot that was looked at.
     pub(crate) fn find(&self, slot: *const Slot) -> Option<usize> {
+        if self.index.is_empty() {
+            return self.members.iter().position(|member| member.slot.is(slot));
+        }
         self.index.get(&slot.addr()).copied()
     }
 
