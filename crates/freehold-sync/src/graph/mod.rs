@@ -88,6 +88,9 @@ fn break_from(start: &'static Slot, cap: usize, findings: &mut Findings) {
             return;
         }
         let snapshot = Snapshot::collect([start], Strictness::Exact, cap);
+        if snapshot.members[0].live {
+            continue;
+        }
         let stuck = snapshot.stuck();
         if !stuck[0] {
             continue;
