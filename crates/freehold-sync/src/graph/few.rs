@@ -43,8 +43,9 @@ impl<T> Default for Few<T> {
 
 impl<T> FromIterator<T> for Few<T> {
     fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
-        let mut values = values.into_iter();
-        Self { first: values.next(), more: values.collect() }
+        let mut few = Self::new();
+        values.into_iter().for_each(|value| few.push(value));
+        few
     }
 }
 

@@ -40,15 +40,13 @@ pub(crate) fn stuck(waits: &[Few<Wait>], live: &[bool]) -> Vec<bool> {
             dependents[other].push(node);
         }
     }
-    // Each node is looked at once, and again whenever somebody it depends on turns out to be live.
+    // Each node is looked at once, with all in mind who are known to live, and again whenever somebody it depends on turns
+    // out to.
     let mut pending: Vec<usize> = (0..waits.len()).collect();
     while let Some(node) = pending.pop() {
         if stuck[node] && waits[node].iter().any(|wait| !wait.is_blocked(&stuck)) {
             stuck[node] = false;
             pending.extend(dependents[node].iter().filter(|other| stuck[**other]));
-        } else if live[node] {
-            pending.extend(dependents[node].iter().filter(|other| stuck[**other]));
-            dependents[node] = Few::new();
         }
     }
     stuck
