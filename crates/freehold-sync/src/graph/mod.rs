@@ -80,7 +80,9 @@ pub(crate) fn detect(slot: &'static Slot) {
 /// Breaks every deadlock that can be reached from `start`. After each victim its ring's members are looked at again, and
 /// who led to it: one wait can close two rings.
 fn break_from(start: &'static Slot, cap: usize, findings: &mut Findings) {
-    let mut starts = vec![start];
+    // Room for a ring of two and for its start once more.
+    let mut starts = Vec::with_capacity(4);
+    starts.push(start);
     let mut rounds = 0;
     while let Some(start) = starts.pop() {
         rounds += 1;
