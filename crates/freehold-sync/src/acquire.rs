@@ -98,8 +98,9 @@ impl<'a> Acquire<'a> {
     #[cfg_attr(not(feature = "tokio"), expect(unused_variables, reason = "the budget is tokio's"))]
     #[inline(always)]
     pub(crate) fn poll_free<K: Free>(&mut self, cx: &mut TaskContext<'_>) -> Option<Poll<Acquired>> {
-        let bound = self.bound();
-        if self.cell.is_some() || !free::is_plain::<K>(self.lock, bound) {
+        let bound = self.slot;
+        let unbound = bound.is_some_and(|slot| !poll::is_current(slot));
+        if unbound || self.cell.is_some() || !free::is_plain::<K>(self.lock, bound) {
             return None;
         }
         #[cfg(feature = "tokio")]
@@ -266,6 +267,13 @@ impl<'a> Acquire<'a> {
         self.give_cell_back(wait, bound);
     }
 
+    /// The future is dropped while it waits.
+    #[cold]
+    fn abandon(&mut self, wait: &'static WaitCell) {
+        wait_times::ended(wait);
+        self.leave(wait, self.bound());
+    }
+
     fn taken(
         &mut self,
         wait: &'static WaitCell,
@@ -356,8 +364,7 @@ impl Drop for Acquire<'_> {
     #[inline]
     fn drop(&mut self) {
         if let Some(wait) = self.cell {
-            wait_times::ended(wait);
-            self.leave(wait, self.bound());
+            self.abandon(wait);
         }
     }
 }
