@@ -419,19 +419,17 @@ pub(crate) fn give_back(
     if booking.timing() != Timing::NONE {
         return false;
     }
-    let Some(hold) = booking.hold() else {
+    let hold = booking.hold().map(|hold| (hold, hold.owner()));
+    match hold {
+        Some((hold, owner)) if is_mine(owner, on_thread) => hold.release_by_poller(owner),
         // What stays on its thread is hardly ever nobody's.
-        if !on_thread {
-            lock.release(kind, need, place, ptr::null_mut(), || false);
-        }
-        return !on_thread;
-    };
-    let owner = hold.owner();
-    let mine = is_mine(owner, on_thread);
-    if mine {
-        give_back_in_poll(lock, kind, need, place, hold, owner);
+        None if !on_thread => {}
+        _ => return false,
     }
-    mine
+    let holder = pointer(hold.map(|(_, owner)| owner));
+    let long = move || hold.is_some_and(|(hold, owner)| is_long(hold, owner));
+    lock.release(kind, need, place, holder, long);
+    true
 }
 
 /// Whether the caller is sure to be the poller of `owner`, by what is usual for such a guard.
@@ -467,9 +465,13 @@ fn give_back_in_poll(
     owner: &'static Slot,
 ) {
     hold.release_by_poller(owner);
-    // Nobody but us can use the entry again, so it still says when it was claimed.
-    let long = || hold.epoch.load(Ordering::Relaxed) != epoch_of(owner);
-    lock.release(kind, need, place, ptr::from_ref(owner).cast_mut(), long);
+    lock.release(kind, need, place, ptr::from_ref(owner).cast_mut(), || is_long(hold, owner));
+}
+
+/// Whether it was held across a suspension. Nobody but the poller, who asks, can use the entry again, so it still says when
+/// it was claimed.
+fn is_long(hold: &HeldEntry, owner: &Slot) -> bool {
+    hold.epoch.load(Ordering::Relaxed) != epoch_of(owner)
 }
 
 /// Outside of a poll of the activity it is booked to: by another activity, by a scoped thread, by a thread for itself.
