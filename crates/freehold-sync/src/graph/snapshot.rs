@@ -231,8 +231,7 @@ impl Snapshot {
                 member.waits.iter().map(wait).collect()
             })
             .collect();
-        let live: Vec<bool> = self.members.iter().map(|member| member.live).collect();
-        fixpoint::stuck(&waits, &live)
+        fixpoint::stuck(&waits, self.members.iter().map(|member| !member.live).collect())
     }
 
     /// One step along the graph of the stuck: a wait of `member` and whom it waits for.
