@@ -60,6 +60,7 @@ pub(crate) struct Acquire<'a> {
 }
 
 impl<'a> Acquire<'a> {
+    #[inline]
     pub(crate) fn new(
         lock: &'a RawLock,
         slot: Option<&'static Slot>,
@@ -97,8 +98,9 @@ impl<'a> Acquire<'a> {
     #[cfg_attr(not(feature = "tokio"), expect(unused_variables, reason = "the budget is tokio's"))]
     #[inline(always)]
     pub(crate) fn poll_free<K: Free>(&mut self, cx: &mut TaskContext<'_>) -> Option<Poll<Acquired>> {
-        let bound = self.bound();
-        if self.cell.is_some() || !free::is_plain::<K>(self.lock, bound) {
+        let bound = self.slot;
+        let unbound = bound.is_some_and(|slot| !poll::is_current(slot));
+        if unbound || self.cell.is_some() || !free::is_plain::<K>(self.lock, bound) {
             return None;
         }
         #[cfg(feature = "tokio")]
@@ -265,6 +267,13 @@ impl<'a> Acquire<'a> {
         self.give_cell_back(wait, bound);
     }
 
+    /// The future is dropped while it waits.
+    #[cold]
+    fn abandon(&mut self, wait: &'static WaitCell) {
+        wait_times::ended(wait);
+        self.leave(wait, self.bound());
+    }
+
     fn taken(
         &mut self,
         wait: &'static WaitCell,
@@ -355,8 +364,7 @@ impl Drop for Acquire<'_> {
     #[inline]
     fn drop(&mut self) {
         if let Some(wait) = self.cell {
-            wait_times::ended(wait);
-            self.leave(wait, self.bound());
+            self.abandon(wait);
         }
     }
 }
@@ -366,6 +374,7 @@ pub(crate) fn epoch_of(slot: &Slot) -> u32 {
     state::epoch(slot.state.load(Ordering::Relaxed))
 }
 
+#[inline]
 pub(crate) fn pointer(slot: Option<&'static Slot>) -> *mut Slot {
     slot.map_or(ptr::null_mut(), |slot| ptr::from_ref(slot).cast_mut())
 }
@@ -396,8 +405,8 @@ pub(crate) fn give_cell_back(wait: &'static WaitCell, bound: Option<&'static Slo
     }
 }
 
-/// Gives back what was booked; the end of every guard. `kind` is that of the lock, and `on_thread` says that the guard
-/// never left its thread, where these are known at compile time.
+/// Gives back what was booked; false if that takes [`give_back_slowly`]. `kind` is that of the lock, and `on_thread` says
+/// that the guard never left its thread, where these are known at compile time.
 #[inline(always)]
 pub(crate) fn give_back(
     lock: &RawLock,
@@ -406,26 +415,31 @@ pub(crate) fn give_back(
     need: u32,
     place: u32,
     booking: Booking,
-) {
-    let plain = booking.timing() == Timing::NONE;
-    match booking.hold() {
-        None if plain => lock.release(kind, need, place, ptr::null_mut(), || false),
-        Some(hold) if plain && is_mine(hold.owner(), on_thread) => {
-            give_back_in_poll(lock, kind, need, place, hold);
-        }
-        _ => give_back_slowly(lock, need, place, booking),
+) -> bool {
+    if booking.timing() != Timing::NONE {
+        return false;
     }
+    let hold = booking.hold().map(|hold| (hold, hold.owner()));
+    match hold {
+        Some((hold, owner)) if is_mine(owner, on_thread) => hold.release_by_poller(owner),
+        // What stays on its thread is hardly ever nobody's.
+        None if !on_thread => {}
+        _ => return false,
+    }
+    let holder = pointer(hold.map(|(_, owner)| owner));
+    let long = move || hold.is_some_and(|(hold, owner)| is_long(hold, owner));
+    lock.release(kind, need, place, holder, long);
+    true
 }
 
-/// Whether the caller is the poller of `owner`.
+/// Whether the caller is sure to be the poller of `owner`, by what is usual for such a guard.
 #[inline(always)]
 fn is_mine(owner: &Slot, on_thread: bool) -> bool {
-    if on_thread && owner.is_thread() { true } else { poll::is_current(owner) }
+    if on_thread { owner.is_thread() } else { poll::is_current(owner) }
 }
 
 /// As [`give_back`], of anything.
 #[cold]
-#[inline(never)]
 pub(crate) fn give_back_slowly(lock: &RawLock, need: u32, place: u32, booking: Booking) {
     let timing = booking.timing();
     if timing != Timing::NONE {
@@ -434,7 +448,7 @@ pub(crate) fn give_back_slowly(lock: &RawLock, need: u32, place: u32, booking: B
     match booking.hold() {
         None => lock.release(lock.kind(), need, place, ptr::null_mut(), || false),
         Some(hold) if poll::is_current(hold.owner()) => {
-            give_back_in_poll(lock, lock.kind(), need, place, hold);
+            give_back_in_poll(lock, lock.kind(), need, place, hold, hold.owner());
         }
         Some(hold) => give_back_elsewhere(lock, need, place, hold),
     }
@@ -442,12 +456,22 @@ pub(crate) fn give_back_slowly(lock: &RawLock, need: u32, place: u32, booking: B
 
 /// In a poll of the activity it is booked to.
 #[inline(always)]
-fn give_back_in_poll(lock: &RawLock, kind: Kind, need: u32, place: u32, hold: &'static HeldEntry) {
-    let owner = hold.owner();
+fn give_back_in_poll(
+    lock: &RawLock,
+    kind: Kind,
+    need: u32,
+    place: u32,
+    hold: &'static HeldEntry,
+    owner: &'static Slot,
+) {
     hold.release_by_poller(owner);
-    // Nobody but us can use the entry again, so it still says when it was claimed.
-    let long = || hold.epoch.load(Ordering::Relaxed) != epoch_of(owner);
-    lock.release(kind, need, place, ptr::from_ref(owner).cast_mut(), long);
+    lock.release(kind, need, place, ptr::from_ref(owner).cast_mut(), || is_long(hold, owner));
+}
+
+/// Whether it was held across a suspension. Nobody but the poller, who asks, can use the entry again, so it still says when
+/// it was claimed.
+fn is_long(hold: &HeldEntry, owner: &Slot) -> bool {
+    hold.epoch.load(Ordering::Relaxed) != epoch_of(owner)
 }
 
 /// Outside of a poll of the activity it is booked to: by another activity, by a scoped thread, by a thread for itself.

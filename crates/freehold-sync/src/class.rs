@@ -139,10 +139,12 @@ impl ClassRef {
         Self(ptr::from_ref(site).cast::<()>().wrapping_byte_add(1))
     }
 
+    #[inline]
     pub(crate) const fn to_ptr(self) -> *mut () {
         self.0.cast_mut()
     }
 
+    #[inline]
     pub(crate) fn from_ptr(word: *mut ()) -> Self {
         Self(word)
     }

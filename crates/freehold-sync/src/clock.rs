@@ -86,6 +86,7 @@ impl AtomicTicks {
         Self(AtomicU64::new(ticks))
     }
 
+    #[inline]
     pub(crate) fn get(&self) -> Ticks {
         self.0.load(Ordering::Relaxed)
     }
@@ -97,6 +98,7 @@ impl AtomicTicks {
         }
     }
 
+    #[inline]
     pub(crate) fn set(&self, ticks: Ticks) {
         self.0.store(ticks, Ordering::Relaxed);
     }

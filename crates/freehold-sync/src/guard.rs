@@ -177,20 +177,23 @@ impl<K: Of> Drop for Held<'_, K> {
 
 #[inline(always)]
 fn give_back<K: Of>(lock: &RawLock, booking: Booking, of: K) {
-    if K::WRITES && lock.flag(raw::POISONING) {
-        return give_back_poisoning(lock, of.need(), of.place(), booking);
+    let may_poison = K::WRITES && lock.flag(raw::POISONING);
+    let (need, place) = (of.need(), of.place());
+    if may_poison || !acquire::give_back(lock, K::KIND, K::ON_THREAD, need, place, booking) {
+        give_back_slowly(lock, need, place, booking, K::WRITES);
     }
-    acquire::give_back(lock, K::KIND, K::ON_THREAD, of.need(), of.place(), booking);
 }
 
-/// Gives back a lock that is poisoned by panics.
+/// Gives back anything.
 #[cold]
 #[inline(never)]
-fn give_back_poisoning(lock: &RawLock, need: u32, place: u32, booking: Booking) {
-    if lock.flag(raw::UNWINDING) {
-        lock.clear_flag(raw::UNWINDING);
-    } else if std::thread::panicking() {
-        lock.set_flag(raw::POISONED);
+fn give_back_slowly(lock: &RawLock, need: u32, place: u32, booking: Booking, writes: bool) {
+    if writes && lock.flag(raw::POISONING) {
+        if lock.flag(raw::UNWINDING) {
+            lock.clear_flag(raw::UNWINDING);
+        } else if std::thread::panicking() {
+            lock.set_flag(raw::POISONED);
+        }
     }
     acquire::give_back_slowly(lock, need, place, booking);
 }

@@ -15,6 +15,7 @@ macro_rules! waits_for {
         }
 
         impl<'a, T: ?Sized> $wait<'a, T> {
+            #[inline]
             pub(crate) fn new(
                 lock: &'a $lock<T>,
                 slot: Option<&'static $crate::slot::Slot>,

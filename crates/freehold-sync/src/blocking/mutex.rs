@@ -1,6 +1,6 @@
 //! A mutex that blocks the thread.
 
-use super::{take::lock_in, thread};
+use super::{take::lock_slowly, thread};
 use crate::{
     acquire::{self, Acquired},
     class::{ClassRef, LockClass},
@@ -75,7 +75,7 @@ impl<T: ?Sized> Mutex<T> {
     #[inline]
     #[track_caller]
     pub fn lock(&self) -> Result<MutexGuard<'_, T>, LockError> {
-        self.lock_with(Limit::Default, Location::caller())
+        self.lock_with(|| Limit::Default, Location::caller())
     }
 
     /// Locks it, blocking the thread for at most `limit`.
@@ -85,7 +85,7 @@ impl<T: ?Sized> Mutex<T> {
     /// As [`lock`](Self::lock).
     #[track_caller]
     pub fn lock_within(&self, limit: Duration) -> Result<MutexGuard<'_, T>, LockError> {
-        self.lock_with(Limit::Within(limit), Location::caller())
+        self.lock_with(|| Limit::Within(limit), Location::caller())
     }
 
     /// Locks it, blocking the thread until it is free or the wait is found to be part of a deadlock.
@@ -95,7 +95,7 @@ impl<T: ?Sized> Mutex<T> {
     /// As [`lock`](Self::lock), without the deadline.
     #[track_caller]
     pub fn lock_without_deadline(&self) -> Result<MutexGuard<'_, T>, LockError> {
-        self.lock_with(Limit::Never, Location::caller())
+        self.lock_with(|| Limit::Never, Location::caller())
     }
 
     /// Locks it if it is free and not poisoned.
@@ -107,19 +107,26 @@ impl<T: ?Sized> Mutex<T> {
         Some(self.guard(acquired))
     }
 
+    /// `limit` is asked only if it is not free, so that nothing is made ready for that otherwise.
     #[inline(always)]
     fn lock_with(
         &self,
-        limit: Limit,
+        limit: impl FnOnce() -> Limit,
         site: &'static Location<'static>,
     ) -> Result<MutexGuard<'_, T>, LockError> {
-        let holder = thread::current();
-        if free::is_plain::<OfMutex>(&self.raw, holder)
-            && let Some(acquired) = free::take::<OfMutex>(&self.raw, holder, site)
-        {
-            return Ok(self.guard(acquired));
-        }
-        lock_in(&self.raw, 1, holder, limit, site).map(|acquired| self.guard(acquired))
+        let acquired = match self.take_free(site) {
+            Some(acquired) => acquired,
+            None => lock_slowly(&self.raw, 1, limit(), site)?,
+        };
+        Ok(self.guard(acquired))
+    }
+
+    /// Takes it if nobody has it and nobody is queued.
+    #[inline(always)]
+    fn take_free(&self, site: &'static Location<'static>) -> Option<Acquired> {
+        let holder = Some(thread::current()?);
+        let plain = free::is_plain::<OfMutex>(&self.raw, holder);
+        if plain { free::take::<OfMutex>(&self.raw, holder, site) } else { None }
     }
 
     /// The value; the exclusive borrow proves that nobody has it locked.
@@ -141,6 +148,7 @@ impl<T: ?Sized> Mutex<T> {
         &self.raw
     }
 
+    #[inline]
     pub(crate) fn guard(&self, acquired: Acquired) -> MutexGuard<'_, T> {
         MutexGuard { held: Held::new(&self.raw, 1, acquired), value: &self.value, thread: PhantomData }
     }

@@ -11,6 +11,18 @@ use crate::{
 };
 use std::panic::Location;
 
+/// Takes `need` of `lock` for the thread, blocking it.
+#[cold]
+#[inline(never)]
+pub(super) fn lock_slowly(
+    lock: &RawLock,
+    need: u32,
+    limit: Limit,
+    site: &'static Location<'static>,
+) -> Result<Acquired, LockError> {
+    lock_in(lock, need, thread::current(), limit, site)
+}
+
 /// Takes `need` of `lock` for `holder`, blocking the thread.
 #[inline(never)]
 pub(crate) fn lock_in(

@@ -4,7 +4,7 @@ use crate::{
     shim::Ordering,
     slot::{Slot, state},
 };
-use std::{cell::OnceCell, panic::Location};
+use std::{cell::Cell, panic::Location};
 
 /// The slot of a thread, given back when the thread ends.
 struct ThreadSlot(&'static Slot);
@@ -24,6 +24,7 @@ impl ThreadSlot {
 
 impl Drop for ThreadSlot {
     fn drop(&mut self) {
+        MINE.set(None);
         // A guard that was forgotten keeps the slot: the lock names it as its holder for ever.
         if self.0.holds_nothing() {
             self.0.release_outside();
@@ -31,12 +32,30 @@ impl Drop for ThreadSlot {
     }
 }
 
-thread_local!(static MINE: OnceCell<ThreadSlot> = const { OnceCell::new() });
+thread_local! {
+    /// Needs no drop, so that a look at it needs no look at whether that has run.
+    static MINE: Cell<Option<&'static Slot>> = const { Cell::new(None) };
+    /// Gives the slot back when the thread ends.
+    static LEASE: Cell<Option<ThreadSlot>> = const { Cell::new(None) };
+}
 
 /// The slot of this thread; nothing while the thread ends.
-#[inline]
+#[inline(always)]
 pub(super) fn current() -> Option<&'static Slot> {
-    MINE.try_with(|mine| mine.get_or_init(ThreadSlot::new).0).ok()
+    MINE.get().or_else(enter)
+}
+
+#[cold]
+fn enter() -> Option<&'static Slot> {
+    LEASE
+        .try_with(|lease| {
+            let mine = ThreadSlot::new();
+            let slot = mine.0;
+            lease.set(Some(mine));
+            MINE.set(Some(slot));
+            slot
+        })
+        .ok()
 }
 
 /// Marks the thread and every activity whose poll is on its stack as parked in one wait, until it is dropped.

@@ -44,6 +44,7 @@ impl Context {
         Self { slot }
     }
 
+    #[inline]
     pub(crate) fn slot(&self) -> &'static Slot {
         self.slot
     }

@@ -4,15 +4,18 @@
 //! than it needs, or less than somebody ahead of it in S needs. This one rule covers mutexes, read-write locks, permit
 //! pools and replies, `join!` and `select!`: a node with several waits runs as soon as *one* of them is not blocked.
 
+use super::few::Few;
+use std::cell::LazyCell;
+
 /// One wait of a node.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wait {
     pub(crate) need: u64,
     pub(crate) total: u64,
     /// Nodes that hold units, with how many. Units of others are not listed.
-    pub(crate) held: Vec<(usize, u64)>,
+    pub(crate) held: Few<(usize, u64)>,
     /// Nodes queued ahead, with what they need.
-    pub(crate) ahead: Vec<(usize, u64)>,
+    pub(crate) ahead: Few<(usize, u64)>,
 }
 
 impl Wait {
@@ -28,36 +31,43 @@ impl Wait {
     }
 }
 
-/// Which nodes are stuck. `waits` has the waits of each node; a node without any is stuck (nobody will wake it), and a
-/// node that is known to live must not be listed as one that holds.
-pub(crate) fn stuck(waits: &[Vec<Wait>], live: &[bool]) -> Vec<bool> {
-    let mut stuck: Vec<bool> = live.iter().map(|live| !live).collect();
-    let mut dependents = vec![Vec::new(); waits.len()];
-    for (node, waits) in waits.iter().enumerate() {
-        for other in waits.iter().flat_map(Wait::others) {
-            dependents[other].push(node);
-        }
-    }
+/// Which nodes are stuck, of those that `stuck` says may be. `waits` has the waits of each node; a node without any is
+/// stuck (nobody will wake it), and a node that is known to live must not be listed as one that holds.
+pub(crate) fn stuck(waits: &[Few<Wait>], mut stuck: Vec<bool>) -> Vec<bool> {
+    // In a ring nobody turns out to live, and nobody asks.
+    let dependents = LazyCell::new(|| dependents(waits));
+    let mut again = Vec::new();
     // Each node is looked at once, and again whenever somebody it depends on turns out to be live.
-    let mut pending: Vec<usize> = (0..waits.len()).collect();
-    while let Some(node) = pending.pop() {
-        if stuck[node] && waits[node].iter().any(|wait| !wait.is_blocked(&stuck)) {
-            stuck[node] = false;
-            pending.extend(dependents[node].iter().filter(|other| stuck[**other]));
-        } else if live[node] {
-            pending.extend(dependents[node].iter().filter(|other| stuck[**other]));
-            dependents[node].clear();
+    for first in 0..waits.len() {
+        let mut next = Some(first);
+        while let Some(node) = next {
+            if stuck[node] && waits[node].iter().any(|wait| !wait.is_blocked(&stuck)) {
+                stuck[node] = false;
+                again.extend(dependents[node].iter().filter(|other| stuck[**other]));
+            }
+            next = again.pop();
         }
     }
     stuck
 }
 
+/// Who waits for each node.
+fn dependents(waits: &[Few<Wait>]) -> Vec<Few<usize>> {
+    let mut dependents = vec![Few::new(); waits.len()];
+    for (node, waits) in waits.iter().enumerate() {
+        for other in waits.iter().flat_map(Wait::others) {
+            dependents[other].push(node);
+        }
+    }
+    dependents
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Wait, stuck};
+    use super::{Few, Wait, stuck};
 
     /// The definition, word for word: take out who is not blocked until nothing changes.
-    fn naive(waits: &[Vec<Wait>], live: &[bool]) -> Vec<bool> {
+    fn naive(waits: &[Few<Wait>], live: &[bool]) -> Vec<bool> {
         let mut set: Vec<bool> = live.iter().map(|live| !live).collect();
         loop {
             let next: Vec<bool> = (0..waits.len())
@@ -96,7 +106,7 @@ mod tests {
         }
     }
 
-    fn random_graph(random: &mut Random) -> (Vec<Vec<Wait>>, Vec<bool>) {
+    fn random_graph(random: &mut Random) -> (Vec<Few<Wait>>, Vec<bool>) {
         let nodes = 1 + random.below(9) as usize;
         let waits = (0..nodes)
             .map(|_| {
@@ -104,7 +114,7 @@ mod tests {
                     .map(|_| {
                         let mut left = 1 + random.below(4);
                         let total = left;
-                        let mut held = Vec::new();
+                        let mut held = Few::new();
                         while left > 0 && random.below(4) > 0 {
                             let units = 1 + random.below(left);
                             left -= units;
@@ -128,7 +138,7 @@ mod tests {
         let (mut some_stuck, mut some_live) = (0, 0);
         for round in 0..200_000 {
             let (waits, live) = random_graph(&mut random);
-            let quick = stuck(&waits, &live);
+            let quick = stuck(&waits, live.iter().map(|live| !live).collect());
             assert_eq!(quick, naive(&waits, &live), "round {round}: {waits:?} {live:?}");
             some_stuck += usize::from(quick.contains(&true));
             some_live += usize::from(quick.contains(&false));
@@ -142,18 +152,19 @@ mod tests {
     #[test]
     fn a_chain_costs_no_square() {
         let n = 200_000;
-        let waits: Vec<Vec<Wait>> = (0..n)
+        let waits: Vec<Few<Wait>> = (0..n)
             .map(|i| {
                 if i == 0 {
-                    vec![]
+                    Few::new()
                 } else {
-                    vec![Wait { need: 1, total: 1, held: vec![(i - 1, 1)], ahead: vec![] }]
+                    let held = Few::from_iter([(i - 1, 1)]);
+                    Few::from_iter([Wait { need: 1, total: 1, held, ahead: Few::new() }])
                 }
             })
             .collect();
-        let mut live = vec![false; n];
-        assert!(stuck(&waits, &live).iter().all(|stuck| *stuck), "nobody wakes the first one");
-        live[0] = true;
-        assert!(stuck(&waits, &live).iter().all(|stuck| !stuck));
+        let mut may_be = vec![true; n];
+        assert!(stuck(&waits, may_be.clone()).iter().all(|stuck| *stuck), "nobody wakes the first one");
+        may_be[0] = false;
+        assert!(stuck(&waits, may_be).iter().all(|stuck| !stuck));
     }
 }

@@ -7,6 +7,7 @@
 //! under any of them but a victim hook, whose contract says so. Wakes and events come after.
 
 pub(crate) mod chain;
+mod few;
 pub(crate) mod fixpoint;
 pub(crate) mod snapshot;
 pub(crate) mod sweep;
@@ -79,7 +80,9 @@ pub(crate) fn detect(slot: &'static Slot) {
 /// Breaks every deadlock that can be reached from `start`. After each victim its ring's members are looked at again, and
 /// who led to it: one wait can close two rings.
 fn break_from(start: &'static Slot, cap: usize, findings: &mut Findings) {
-    let mut starts = vec![start];
+    // Room for a ring of two and for its start once more.
+    let mut starts = Vec::with_capacity(4);
+    starts.push(start);
     let mut rounds = 0;
     while let Some(start) = starts.pop() {
         rounds += 1;
@@ -87,6 +90,9 @@ fn break_from(start: &'static Slot, cap: usize, findings: &mut Findings) {
             return;
         }
         let snapshot = Snapshot::collect([start], Strictness::Exact, cap);
+        if snapshot.members[0].live {
+            continue;
+        }
         let stuck = snapshot.stuck();
         if !stuck[0] {
             continue;

@@ -1,6 +1,6 @@
 //! The graph as it was at one look: slots and their waits, collected one slot at a time.
 
-use super::fixpoint;
+use super::{few::Few, fixpoint};
 use crate::{
     raw::RawLock,
     shim::Ordering,
@@ -19,9 +19,9 @@ pub(crate) struct ReadWait {
     pub(crate) cell: &'static WaitCell,
     need: u64,
     total: u64,
-    held: Vec<(*mut Slot, u64)>,
+    held: Few<(*mut Slot, u64)>,
     /// Those who ask for more than this wait: if one of the others is not given what it asks for, neither is this one.
-    ahead: Vec<(*mut Slot, u64)>,
+    ahead: Few<(*mut Slot, u64)>,
 }
 
 /// A slot as it was read.
@@ -29,7 +29,7 @@ pub(crate) struct Member {
     pub(crate) slot: &'static Slot,
     /// The state it was frozen in, or had.
     pub(crate) state: u64,
-    pub(crate) waits: Vec<ReadWait>,
+    pub(crate) waits: Few<ReadWait>,
     pub(crate) live: bool,
 }
 
@@ -44,7 +44,7 @@ pub(crate) enum Strictness {
 
 impl Member {
     fn live(slot: &'static Slot, state: u64) -> Self {
-        Self { slot, state, waits: Vec::new(), live: true }
+        Self { slot, state, waits: Few::new(), live: true }
     }
 
     /// Reads one slot, which is frozen meanwhile.
@@ -52,7 +52,7 @@ impl Member {
         let state = slot.state.load(Ordering::Acquire);
         if state & DONE != 0 && state & FREE == 0 {
             // Gone without giving back: what it holds is held for ever. (A done slot keeps its entries only then.)
-            return Self { slot, state, waits: Vec::new(), live: slot.holds_nothing() };
+            return Self { slot, state, waits: Few::new(), live: slot.holds_nothing() };
         }
         if state & PARKED != 0 {
             let Ok(state) = slot.freeze_if_parked() else { return Self::live(slot, state) };
@@ -75,7 +75,7 @@ impl Member {
 
     /// Reads a slot that the caller has frozen.
     pub(crate) fn read_frozen(slot: &'static Slot, state: u64, strictness: Strictness) -> Self {
-        let mut waits = Vec::new();
+        let mut waits = Few::new();
         let mut signals = false;
         let epoch = state::epoch(state);
         for wait in slot.waits() {
@@ -109,7 +109,7 @@ impl Member {
         // SAFETY: cells are never freed.
         let wait = unsafe { slot.parked_in.load(Ordering::Acquire).as_ref() };
         match wait.and_then(ReadWait::of_lock) {
-            Some(wait) => Self { slot, state, waits: vec![wait], live: false },
+            Some(wait) => Self { slot, state, waits: Few::from_iter([wait]), live: false },
             None => Self::live(slot, state),
         }
     }
@@ -122,8 +122,8 @@ impl ReadWait {
             cell: wait,
             need: 1,
             total: 1,
-            held: vec![(child, 1)],
-            ahead: Vec::new(),
+            held: Few::from_iter([(child, 1)]),
+            ahead: Few::new(),
         })
     }
 
@@ -132,8 +132,8 @@ impl ReadWait {
         // SAFETY: the owner is frozen, and the lock is given up before this function returns.
         let lock = unsafe { RawLock::of_cell(wait) }?;
         let need = u64::from(wait.need.load(Ordering::Relaxed));
-        let mut held = Vec::new();
-        let mut ahead = Vec::new();
+        let mut held = Few::new();
+        let mut ahead = Few::new();
         let waits =
             lock.read_wait(wait, &mut |slot, units| held.push((slot, u64::from(units))), &mut |other| {
                 if other.asks_for_more_than(wait) {
@@ -157,8 +157,12 @@ impl ReadWait {
 #[derive(Default)]
 pub(crate) struct Snapshot {
     pub(crate) members: Vec<Member>,
+    /// Where each member is; empty as long as all of them are searched as quickly.
     index: PointerMap,
 }
+
+/// Members that are searched without an index.
+const SEARCHED: usize = 8;
 
 impl Snapshot {
     /// Looks at `starts` and everybody they wait for, and so on, up to `cap` slots; those beyond count as live.
@@ -173,73 +177,82 @@ impl Snapshot {
         }
         let mut next = 0;
         while next < snapshot.members.len() {
-            let others: Vec<_> = snapshot.members[next].waits.iter().flat_map(ReadWait::others).collect();
-            next += 1;
-            for other in others {
+            // Taken out for as long as others are added beside it.
+            let waits = std::mem::take(&mut snapshot.members[next].waits);
+            for other in waits.iter().flat_map(ReadWait::others) {
                 if snapshot.members.len() >= cap {
                     break;
                 }
-                if !snapshot.index.contains_key(&other.addr()) {
+                if snapshot.find(other).is_none() {
                     // SAFETY: holders are slots, which are never freed.
-                    snapshot.add(Member::read(unsafe { &*other }, strictness));
+                    snapshot.push(Member::read(unsafe { &*other }, strictness));
                 }
             }
+            snapshot.members[next].waits = waits;
+            next += 1;
         }
         snapshot
     }
 
     /// Adds a member, once.
     pub(crate) fn add(&mut self, member: Member) {
-        let address = ptr::from_ref(member.slot).addr();
-        if let std::collections::hash_map::Entry::Vacant(entry) = self.index.entry(address) {
-            entry.insert(self.members.len());
-            self.members.push(member);
+        if self.find(member.slot).is_none() {
+            self.push(member);
+        }
+    }
+
+    fn push(&mut self, member: Member) {
+        self.members.push(member);
+        if self.members.len() > SEARCHED {
+            let missing = self.members.iter().enumerate().skip(self.index.len());
+            self.index.extend(missing.map(|(index, member)| (ptr::from_ref(member.slot).addr(), index)));
         }
     }
 
     /// The index of a slot that was looked at.
     pub(crate) fn find(&self, slot: *const Slot) -> Option<usize> {
+        if self.index.is_empty() {
+            return self.members.iter().position(|member| member.slot.is(slot));
+        }
         self.index.get(&slot.addr()).copied()
     }
 
-    fn known(&self, of: &[(*mut Slot, u64)]) -> Vec<(usize, u64)> {
-        of.iter().filter_map(|(slot, units)| Some((self.find(*slot)?, *units))).collect()
+    fn known(&self, of: &Few<(*mut Slot, u64)>) -> impl Iterator<Item = (usize, u64)> {
+        of.iter().filter_map(|(slot, units)| Some((self.find(*slot)?, *units)))
     }
 
     /// Which members are stuck.
     pub(crate) fn stuck(&self) -> Vec<bool> {
-        let waits: Vec<Vec<fixpoint::Wait>> = self
+        let waits: Vec<Few<fixpoint::Wait>> = self
             .members
             .iter()
             .map(|member| {
                 let wait = |wait: &ReadWait| fixpoint::Wait {
                     need: wait.need,
                     total: wait.total,
-                    held: self.known(&wait.held),
-                    ahead: self.known(&wait.ahead),
+                    held: self.known(&wait.held).collect(),
+                    ahead: self.known(&wait.ahead).collect(),
                 };
                 member.waits.iter().map(wait).collect()
             })
             .collect();
-        let live: Vec<bool> = self.members.iter().map(|member| member.live).collect();
-        fixpoint::stuck(&waits, &live)
+        fixpoint::stuck(&waits, self.members.iter().map(|member| !member.live).collect())
     }
 
     /// One step along the graph of the stuck: a wait of `member` and whom it waits for; rather one that the order of a
     /// queue alone keeps from being granted.
     pub(crate) fn step(&self, member: usize, stuck: &[bool]) -> Option<(usize, usize)> {
-        let waits = &self.members[member].waits;
-        let soft = |index: &usize| self.is_soft(member, *index, stuck);
-        let order = (0..waits.len()).filter(soft).chain(0..waits.len());
-        order.into_iter().find_map(|index| Some((index, self.in_the_way(member, &waits[index], stuck)?)))
+        let waits = || self.members[member].waits.iter().enumerate();
+        let soft = waits().filter(|(_, wait)| self.is_soft(member, wait, stuck));
+        soft.chain(waits()).find_map(|(index, wait)| Some((index, self.in_the_way(member, wait, stuck)?)))
     }
 
     /// Whether there is enough for this wait, whatever the stuck hold: only somebody before it in the queue keeps it from
     /// being granted. Not of a wait that is left alone, which a turn would not help.
-    pub(crate) fn is_soft(&self, member: usize, wait: usize, stuck: &[bool]) -> bool {
-        let Member { waits, state, .. } = &self.members[member];
-        let wait = &waits[wait];
-        !wait.ahead.is_empty() && wait.is_attended(*state) && wait.need <= self.free(wait, stuck)
+    pub(crate) fn is_soft(&self, member: usize, wait: &ReadWait, stuck: &[bool]) -> bool {
+        !wait.ahead.is_empty()
+            && wait.is_attended(self.members[member].state)
+            && wait.need <= self.free(wait, stuck)
     }
 
     /// What is free for `wait` once all but the stuck have given back what they hold.
@@ -248,12 +261,8 @@ impl Snapshot {
         wait.total.saturating_sub(held)
     }
 
-    fn stuck_of<'a>(
-        &self,
-        list: &[(*mut Slot, u64)],
-        stuck: &'a [bool],
-    ) -> impl Iterator<Item = (usize, u64)> + use<'a> {
-        self.known(list).into_iter().filter(|(member, _)| stuck[*member])
+    fn stuck_of(&self, list: &Few<(*mut Slot, u64)>, stuck: &[bool]) -> impl Iterator<Item = (usize, u64)> {
+        self.known(list).filter(|(member, _)| stuck[*member])
     }
 
     /// Somebody stuck who keeps `wait` of `member` from being granted: one who holds what it needs or, if there is

@@ -22,7 +22,7 @@
 //!    by that; others wait for one turn more.
 //! 6. It ends: a wait overtakes such as ask for more than itself only, so no two ever overtake each other.
 
-use super::snapshot::{Member, Snapshot, Strictness};
+use super::snapshot::{Member, ReadWait, Snapshot, Strictness};
 use crate::{
     clock, metrics,
     raw::{self, Kind, RawLock, wakes::Wakes},
@@ -129,6 +129,12 @@ struct Step {
     next: usize,
 }
 
+impl Step {
+    fn wait_in(self, snapshot: &Snapshot) -> &ReadWait {
+        snapshot.members[self.member].waits.at(self.wait)
+    }
+}
+
 /// The ring that `start` is in or waits behind; or the chain to somebody who waits for nobody, with that one.
 fn ring_from(snapshot: &Snapshot, stuck: &[bool], start: usize) -> (Vec<Step>, Option<usize>) {
     let mut steps: Vec<Step> = Vec::new();
@@ -166,10 +172,13 @@ pub(crate) fn pronounce(seen: &Snapshot, stuck: &[bool], start: usize, wakes: &m
         // Nobody can give back what a forgotten guard holds: the one who waits for it has to go.
         Some(_) if steps.is_empty() => return None,
         Some(_) => Action::Victim(steps.len() - 1),
-        None => match steps.iter().position(|step| snapshot.is_soft(step.member, step.wait, &still)) {
-            Some(soft) => Action::Reordered(soft),
-            None => Action::Victim(choose_victim(snapshot, &steps, &edges)?),
-        },
+        None => {
+            match steps.iter().position(|step| snapshot.is_soft(step.member, step.wait_in(snapshot), &still))
+            {
+                Some(soft) => Action::Reordered(soft),
+                None => Action::Victim(choose_victim(snapshot, &steps, &edges)?),
+            }
+        }
     };
     if steps.is_empty() {
         // An orphan for whom nobody waits is left alone: it harms nobody, and its owner may drop it.
@@ -198,7 +207,7 @@ fn carry_out(
     match action {
         Action::Victim(index) => {
             let victim = &snapshot.members[steps[index].member];
-            let wait = victim.waits[steps[index].wait].cell;
+            let wait = steps[index].wait_in(snapshot).cell;
             // The report first: the victim reads it when it sees the phase.
             victim.slot.doom(report.clone());
             if !wait.owner().is(victim.slot) {
@@ -225,7 +234,7 @@ fn carry_out(
 
 /// Moves the wait of a soft step before the stuck who keep it waiting by their place alone.
 fn let_overtake(snapshot: &Snapshot, stuck: &[bool], step: Step, wakes: &mut Wakes) {
-    let wait = &snapshot.members[step.member].waits[step.wait];
+    let wait = step.wait_in(snapshot);
     let free = snapshot.free(wait, stuck);
     let in_the_way = |other: &WaitCell| {
         u64::from(other.need.load(Ordering::Relaxed)) > free
@@ -269,7 +278,7 @@ fn behind(snapshot: &Snapshot, steps: &[Step]) -> usize {
     let (mut waits, mut own) = (0_usize, 0);
     let mut counted: Vec<usize> = Vec::new();
     for step in steps {
-        let wait = snapshot.members[step.member].waits[step.wait].cell;
+        let wait = step.wait_in(snapshot).cell;
         // SAFETY: the owner is frozen, and the lock is not used after this.
         let Some(lock) = (unsafe { RawLock::of_cell(wait) }) else { continue };
         own += 1;
@@ -283,7 +292,7 @@ fn behind(snapshot: &Snapshot, steps: &[Step]) -> usize {
 }
 
 fn edge(snapshot: &Snapshot, step: Step) -> Edge {
-    let wait = &snapshot.members[step.member].waits[step.wait];
+    let wait = step.wait_in(snapshot);
     edge_of(snapshot.members[step.member].slot, wait.cell, Some(snapshot.members[step.next].slot))
 }
 

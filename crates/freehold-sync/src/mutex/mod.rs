@@ -179,10 +179,12 @@ impl<T: ?Sized> Mutex<T> {
         self.raw.class()
     }
 
+    #[inline]
     fn raw(&self) -> &RawLock {
         &self.raw
     }
 
+    #[inline]
     fn guard(&self, acquired: Acquired) -> MutexGuard<'_, T> {
         // SAFETY: never null.
         let value = unsafe { NonNull::new_unchecked(self.value.get()) };

@@ -139,14 +139,17 @@ impl RawLock {
         })
     }
 
+    #[inline]
     pub(crate) fn kind(&self) -> Kind {
         self.kind
     }
 
+    #[inline]
     pub(crate) fn address(&self) -> usize {
         ptr::from_ref(self).addr()
     }
 
+    #[inline]
     pub(crate) fn flag(&self, flag: u8) -> bool {
         self.flags.load(Ordering::Relaxed) & flag != 0
     }
@@ -164,6 +167,7 @@ impl RawLock {
         unsafe { self.site.load(Ordering::Relaxed).as_ref() }
     }
 
+    #[inline]
     pub(crate) fn set_site(&self, site: &'static Location<'static>) {
         self.site.store(ptr::from_ref(site).cast_mut(), Ordering::Relaxed);
     }
@@ -344,8 +348,8 @@ impl RawLock {
     ) {
         match kind {
             Kind::Mutex => {
-                if !mutex::try_release(self) {
-                    self.release_slow(units, holder, long());
+                if !mutex::try_release_alone(self) {
+                    self.release_among_others(units, holder, long);
                 }
             }
             Kind::RwLock => {
@@ -354,6 +358,15 @@ impl RawLock {
                 }
             }
             Kind::Pool | Kind::Event => self.release_slow(units, holder, false),
+        }
+    }
+
+    /// Gives back a mutex that somebody waits for, or is on the way to.
+    #[cold]
+    #[inline(never)]
+    fn release_among_others(&self, units: u32, holder: *mut Slot, long: impl FnOnce() -> bool) {
+        if !mutex::try_release(self) {
+            self.release_slow(units, holder, long());
         }
     }
 

@@ -57,8 +57,15 @@ pub(crate) fn take_notified(lock: &RawLock, holder: *mut Slot) -> bool {
     }
 }
 
-/// Gives a mutex back if nobody has to be told: nobody is queued, or the one at the front is on its way already.
+/// Gives a mutex back that nobody waits for or is on the way to.
 #[inline(always)]
+pub(super) fn try_release_alone(lock: &RawLock) -> bool {
+    let word = lock.word.load(Ordering::Relaxed);
+    word & (QUEUED | NOTIFIED) == 0
+        && lock.word.compare_exchange_weak(word, 0, Ordering::Release, Ordering::Relaxed).is_ok()
+}
+
+/// Gives a mutex back if nobody has to be told: nobody is queued, or the one at the front is on its way already.
 pub(super) fn try_release(lock: &RawLock) -> bool {
     let mut word = lock.word.load(Ordering::Relaxed);
     loop {

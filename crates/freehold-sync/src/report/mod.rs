@@ -7,7 +7,12 @@ use crate::{
     raw::RawLock,
     slot::{Slot, holds::HeldEntry},
 };
-use std::{borrow::Cow, fmt, panic::Location, time::Duration};
+use std::{
+    borrow::Cow,
+    fmt::{self, Write},
+    panic::Location,
+    time::Duration,
+};
 
 /// How sure a finding is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -274,24 +279,58 @@ impl Deadlock {
 /// The fingerprint of a ring: FNV-1a over the edges, begun at the smallest one, so that it does not depend on where the
 /// ring was entered, nor on addresses and times.
 pub(crate) fn fingerprint(edges: &[Edge]) -> u64 {
-    let hash = |edge: &Edge| {
-        let mut text = format!("{}|{}", edge.lock.class, edge.mode);
-        for site in [edge.waits_at, edge.held_at].into_iter().flatten() {
-            text.push_str(&format!("|{site}"));
-        }
-        fnv(0xcbf2_9ce4_8422_2325, text.as_bytes())
-    };
-    let hashes: Vec<u64> = edges.iter().map(hash).collect();
-    let best = (0..hashes.len()).min_by_key(|start| {
-        (0..hashes.len()).map(|i| hashes[(start + i) % hashes.len()]).collect::<Vec<_>>()
-    });
-    let start = best.unwrap_or(0);
-    (0..hashes.len())
-        .fold(0xcbf2_9ce4_8422_2325, |all, i| fnv(all, &hashes[(start + i) % hashes.len()].to_le_bytes()))
+    let hashes: Vec<u64> = edges.iter().map(|edge| Fnv::of_edge(edge).0).collect();
+    let from = |start: usize| hashes.iter().cycle().skip(start).take(hashes.len());
+    let start = (0..hashes.len()).min_by(|a, b| from(*a).cmp(from(*b))).unwrap_or(0);
+    let mut all = Fnv::NEW;
+    from(start).for_each(|hash| all.add(&hash.to_le_bytes()));
+    all.0
 }
 
-fn fnv(seed: u64, bytes: &[u8]) -> u64 {
-    bytes.iter().fold(seed, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+/// FNV-1a of what is written to it.
+struct Fnv(u64);
+
+impl Fnv {
+    const NEW: Self = Self(0xcbf2_9ce4_8422_2325);
+
+    fn of_edge(edge: &Edge) -> Self {
+        let mut hash = Self::NEW;
+        // Writing to it cannot fail.
+        let _ = write!(hash, "{}|{}", edge.lock.class, edge.mode);
+        for site in [edge.waits_at, edge.held_at].into_iter().flatten() {
+            hash.add_site(site);
+        }
+        hash
+    }
+
+    /// As it is written, but without the machinery that writes: a ring stands still meanwhile.
+    fn add_site(&mut self, site: Site) {
+        self.add(b"|");
+        self.add(site.file().as_bytes());
+        for number in [site.line(), site.column()] {
+            self.add(b":");
+            self.add_decimal(number);
+        }
+    }
+
+    fn add_decimal(&mut self, number: u32) {
+        if number >= 10 {
+            self.add_decimal(number / 10);
+        }
+        self.add(&[b'0' + (number % 10) as u8]);
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        self.0 =
+            bytes.iter().fold(self.0, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    }
+}
+
+impl Write for Fnv {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.add(text.as_bytes());
+        Ok(())
+    }
 }
 
 /// A lock taken, or about to be taken, against the order.
@@ -344,3 +383,17 @@ impl fmt::Display for OrderViolation {
 }
 
 impl std::error::Error for OrderViolation {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_site_is_hashed_as_it_is_written() {
+        let site = Location::caller();
+        let (mut hashed, mut written) = (Fnv::NEW, Fnv::NEW);
+        hashed.add_site(site);
+        write!(written, "|{site}").unwrap();
+        assert_eq!(hashed.0, written.0);
+    }
+}

@@ -27,8 +27,8 @@ pub(crate) struct HeldEntry {
     /// The epoch of the poll in which it was acquired.
     pub(crate) epoch: AtomicU32,
     owner: PlainPtr<Slot>,
-    /// Its bit in the `busy` word of its owner.
-    bit: PlainU32,
+    /// All bits in the `busy` word of its owner but its own.
+    others: PlainU32,
 }
 
 impl HeldEntry {
@@ -40,12 +40,12 @@ impl HeldEntry {
             timing: AtomicTicks::new(Timing::NONE.bits()),
             epoch: AtomicU32::new(0),
             owner: PlainPtr::new(ptr::null_mut()),
-            bit: PlainU32::new(0),
+            others: PlainU32::new(0),
         }
     }
 
     pub(crate) fn set_owner(&self, owner: &'static Slot, bit: u32) {
-        self.bit.store(bit, Ordering::Relaxed);
+        self.others.store(!bit, Ordering::Relaxed);
         self.owner.store(ptr::from_ref(owner).cast_mut(), Ordering::Relaxed);
     }
 
@@ -88,8 +88,8 @@ impl HeldEntry {
     #[inline(always)]
     pub(crate) fn release_by_poller(&self, owner: &Slot) {
         self.release();
-        let busy = owner.busy.load(Ordering::Relaxed);
-        owner.busy.store(busy & !self.bit.load(Ordering::Relaxed), Ordering::Relaxed);
+        let others = self.others.load(Ordering::Relaxed);
+        owner.busy.store(owner.busy.load(Ordering::Relaxed) & others, Ordering::Relaxed);
     }
 
     #[inline(always)]

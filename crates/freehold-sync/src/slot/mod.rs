@@ -198,14 +198,17 @@ impl Slot {
         self.state.store(epoch.wrapping_add(EPOCH) | flags, Ordering::Release);
     }
 
+    #[inline]
     pub(crate) fn is_outsider(&self) -> bool {
         self.state.load(Ordering::Relaxed) & OUTSIDER != 0
     }
 
+    #[inline]
     pub(crate) fn is_thread(&self) -> bool {
         self.state.load(Ordering::Relaxed) & THREAD != 0
     }
 
+    #[inline]
     pub(crate) fn is(&self, other: *const Slot) -> bool {
         ptr::eq(self, other)
     }
