@@ -9,6 +9,7 @@ mod support;
 
 use freehold_sync::{Context, LockError, Mutex as AsyncMutex, activity, blocking};
 use std::{
+    cell::Cell,
     sync::{Barrier, mpsc},
     thread,
     time::Duration,
@@ -265,4 +266,31 @@ fn a_panic_poisons_a_poisoning_blocking_mutex() {
     assert!(matches!(m.lock(), Err(LockError::Poisoned(_))));
     m.clear_poison();
     assert_eq!(*m.lock().unwrap(), 3);
+}
+
+/// Locks it when its thread ends.
+struct AtTheEnd(&'static blocking::Mutex<u32>);
+
+impl Drop for AtTheEnd {
+    fn drop(&mut self) {
+        *self.0.lock().unwrap() += 1;
+    }
+}
+
+/// Whether the thread's place in the graph ends before that or after it.
+#[test]
+fn a_thread_that_ends_can_still_lock() {
+    static M: blocking::Mutex<u32> = blocking::Mutex::new(0);
+    thread_local!(static LAST: Cell<Option<AtTheEnd>> = const { Cell::new(None) });
+    for lock_first in [false, true] {
+        let thread = thread::spawn(move || {
+            if lock_first {
+                *M.lock().unwrap() += 10;
+            }
+            LAST.set(Some(AtTheEnd(&M)));
+            *M.lock().unwrap() += 10;
+        });
+        thread.join().unwrap();
+    }
+    assert_eq!(*M.try_lock().expect("everybody has given it back"), 32);
 }
