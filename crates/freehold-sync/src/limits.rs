@@ -68,6 +68,12 @@ pub(crate) const THREAD_SLOTS: usize = 64;
 /// Every how many acquisitions of a lock its hold is timed and its count is added to its class.
 pub(crate) const SAMPLE: u32 = 64;
 
+/// Those samples of a mutex that are all timed.
+pub(crate) const TIMED_SAMPLES: u32 = 64;
+
+/// Beyond those every how many are timed.
+pub(crate) const THINNED_SAMPLES: u8 = 8;
+
 /// Waits of a lock that are all measured.
 pub(crate) const MEASURED_WAITS: u8 = 64;
 

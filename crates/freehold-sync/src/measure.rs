@@ -1,13 +1,14 @@
 //! Which acquisitions are measured, and for how many each counts.
 //!
 //! To look at the clock, and to add to counters that every core writes, costs as much as to hand a lock over. So where
-//! nobody waited every 64th acquisition of a lock is measured. Of those that waited, the first ones of a lock all are, and
-//! then every eighth, which counts for eight; but none that lasted [`LONG`](limits::LONG) is left out.
+//! nobody waited every 64th acquisition of a lock is counted, for 64, and timed; of a mutex, once 64 were, every eighth of
+//! these, for eight. Of those that waited, the first ones of a lock all are, and then every eighth, which counts for eight;
+//! but none that lasted [`LONG`](limits::LONG) is left out.
 
 use crate::{
     clock::{self, Ticks},
     driver, limits, metrics,
-    raw::RawLock,
+    raw::{Kind, RawLock},
     shim::{Ordering, PlainU8},
 };
 
@@ -76,8 +77,20 @@ pub(crate) fn acquired(lock: &RawLock, waited: Option<Waited>, sampled: bool) ->
         metrics::add(&lock.class().metrics.acquisitions, u64::from(limits::SAMPLE));
     }
     match waited {
+        None if weight_of_sample(lock) == 0 => Timing::NONE,
         None => Timing::new(clock::now(), SAMPLED),
         Some(waited) => acquired_after(lock, waited),
+    }
+}
+
+/// For how many samples the one counts that is taken of `lock` now; zero if it is not timed. Only a mutex has an exact count,
+/// which stays the same while it is held.
+fn weight_of_sample(lock: &RawLock) -> u8 {
+    let samples = lock.count.load(Ordering::Relaxed) / limits::SAMPLE;
+    match samples.checked_rem(u32::from(limits::THINNED_SAMPLES)) {
+        _ if lock.kind() != Kind::Mutex || samples <= limits::TIMED_SAMPLES => 1,
+        Some(0) => limits::THINNED_SAMPLES,
+        _ => 0,
     }
 }
 
@@ -104,6 +117,7 @@ pub(crate) fn given_back(lock: &RawLock, timing: Timing) {
     let weight = match timing.kind() {
         ROUGH if !long => return,
         ONE_OF_SEVERAL if !long => limits::SAMPLED_WAITS,
+        SAMPLED => weight_of_sample(lock),
         _ => 1,
     };
     let metrics = &lock.class().metrics;

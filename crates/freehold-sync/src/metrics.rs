@@ -131,7 +131,8 @@ counters! {
         /// How long contended acquisitions waited: the first 64 of each lock, and all that waited for 20 ms and more; of the
         /// others one of eight, which is counted for eight.
         wait,
-        /// How long uncontended holds lasted; every 64th one is measured.
+        /// How long uncontended holds lasted: every 64th one; of a mutex, beyond its first 4,096, every 512th, which is counted
+        /// for eight.
         hold_sampled,
         /// How long holds lasted that began with a wait. Which of them are measured, as with `wait`; where the wait was not,
         /// a long hold is known to 20 ms.

@@ -40,6 +40,19 @@ async fn acquisitions_are_counted_by_class_every_64th_time() {
     .await;
 }
 
+/// Of a mutex that is taken very often fewer are timed, and each of these counts for more.
+#[test]
+fn holds_count_for_as_many_samples_as_there_were() {
+    static CLASS: LockClass = LockClass::new("metrics/hot");
+    let m = blocking::Mutex::with_class(&CLASS, ());
+    for samples in 1..=200 {
+        (0..64).for_each(|_| drop(m.lock().unwrap()));
+        let (counted, rest) =
+            (CLASS.metrics().hold_sampled.count(), if samples <= 64 { 0 } else { samples % 8 });
+        assert_eq!((counted, CLASS.metrics().acquisitions), (samples - rest, samples * 64));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn waits_and_holds_that_began_with_one_are_measured_by_class() {
     static CLASS: LockClass = LockClass::new("metrics/contended");

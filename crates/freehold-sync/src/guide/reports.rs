@@ -47,7 +47,7 @@
 //! | a guard that was forgotten | drop it |
 //! | SUSPECTED | make the holder known, or hold it for shorter |
 //!
-//! Where time was not measured it is left out: hold times are taken for holds that began with a wait, and for every 64th.
+//! Where time was not measured it is left out: hold times are taken for holds that began with a wait, and for a sample of the others.
 //!
 //! # Where reports come from
 //!

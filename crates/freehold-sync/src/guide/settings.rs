@@ -48,7 +48,7 @@
 //! # Costs
 //!
 //! An uncontended lock and unlock is a few atomic operations; detection costs nothing until somebody waits. A mutex is 48
-//! bytes beside its value. Timing is sampled: every 64th hold, and those that began with a wait. The
+//! bytes beside its value. Timing is sampled: every 64th hold or fewer, and those that began with a wait. The
 //! repository's `bench-sync` gives the figures for your machine, as ratios to tokio's and parking_lot's locks in one run.
 //!
 //! # Features of the crate

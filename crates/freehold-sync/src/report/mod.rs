@@ -197,7 +197,7 @@ pub struct Edge {
     pub holder: Actor,
     /// Where the holder acquired it; nothing if the holder only stands before the waiter.
     pub held_at: Option<Site>,
-    /// For how long, where somebody looked at the clock (holds that began with a wait, and every 64th).
+    /// For how long, where somebody looked at the clock (holds that began with a wait, and a sample of the others).
     pub held_for: Option<Duration>,
 }
 
