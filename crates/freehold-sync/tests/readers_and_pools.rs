@@ -34,6 +34,80 @@ async fn recursive_read_behind_a_queued_writer_is_proven() {
     .await;
 }
 
+/// It goes past whoever cannot be served before it, whether anybody knows who that is or not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_read_goes_past_a_writer_outside_of_activities_too() {
+    static L: RwLock<()> = RwLock::new(());
+    limited(async {
+        let (begun, told) = (now(), Told::about("past all/"));
+        let reader = spawn!("past all/reader", async move |ctx| {
+            let _first = ctx.read(&L).await?;
+            waits("past all/writer").await;
+            ctx.read(&L).await.map(drop)
+        });
+        until(|| L.try_write().is_none()).await;
+        let outside = tokio::spawn(async { L.write().await.map(drop) });
+        until(|| L.try_read().is_none()).await;
+        let writer = spawn!("past all/writer", async move |ctx| ctx.write(&L).await.map(drop));
+        assert!(end_all([reader, writer]).await.iter().all(Result::is_ok));
+        outside.await.unwrap().unwrap();
+        assert!(begun.elapsed() < SOON);
+        assert!(matches!(told.first(Grade::Proven).await.action, Action::Reordered(_)));
+    })
+    .await;
+}
+
+/// Two waits of one activity: the read goes first, and then nothing is left but to fail the write.
+#[tokio::test]
+async fn a_read_goes_past_a_write_of_its_own_activity() {
+    static L: RwLock<()> = RwLock::new(());
+    limited(async {
+        let told = Told::about("own write/");
+        let both = spawn!("own write/activity", async move |ctx| {
+            let _first = ctx.read(&L).await?;
+            let (written, read) = tokio::join!(ctx.write(&L), ctx.read(&L));
+            assert!(read.is_ok());
+            written.map(drop)
+        });
+        proven(&end(both).await.unwrap_err());
+        until(|| told.all().len() == 2).await;
+        let [moved, broken] = [0, 1].map(|index| told.all().remove(index));
+        assert!(
+            matches!((moved.action, broken.action), (Action::Reordered(0), Action::Victim(0))),
+            "{moved}{broken}"
+        );
+        assert!(moved.advice().contains("twice at a time"), "{moved}");
+    })
+    .await;
+}
+
+/// Whoever does it again and again without giving back what it has, so that nobody else gets on, is not helped for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loop_of_second_reads_has_a_victim_in_the_end() {
+    static L: RwLock<bool> = RwLock::new(false);
+    limited(async {
+        let (begun, told) = (now(), Told::about("again and again/"));
+        let reader = spawn!("again and again/reader", async move |ctx| {
+            let _first = ctx.read(&L).await?;
+            waits("again and again/writer").await;
+            for _ in 0..1000 {
+                drop(ctx.read(&L).await?);
+                tokio::task::yield_now().await;
+            }
+            Ok::<_, LockError>(())
+        });
+        until(|| L.try_write().is_none()).await;
+        let writer = spawn!("again and again/writer", async move |ctx| {
+            ctx.write(&L).await.map(|mut written| *written = true)
+        });
+        one_victim(&end_all([reader, writer]).await);
+        assert!(begun.elapsed() < SOON);
+        until(|| told.all().iter().any(|report| matches!(report.action, Action::Victim(_)))).await;
+        assert_eq!(told.all().len(), 16 + 1);
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ring_with_one_place_in_a_queue_in_it_needs_no_victim() {
     static L: RwLock<()> = RwLock::new(());

@@ -248,10 +248,13 @@ impl Snapshot {
     }
 
     /// Whether there is enough for this wait, whatever the stuck hold: only somebody before it in the queue keeps it from
-    /// being granted. Not of a wait that is left alone, which a turn would not help.
+    /// being granted. Not of a wait that is left alone, which a turn would not help, nor of somebody who has gone past others
+    /// often enough.
     pub(crate) fn is_soft(&self, member: usize, wait: &ReadWait, stuck: &[bool]) -> bool {
+        let Member { slot, state, .. } = &self.members[member];
         !wait.ahead.is_empty()
-            && wait.is_attended(self.members[member].state)
+            && wait.is_attended(*state)
+            && slot.may_overtake()
             && wait.need <= self.free(wait, stuck)
     }
 

@@ -15,12 +15,13 @@
 //! An edge is *soft* if what the stuck hold leaves enough for the wait, and one of them only stands before it in the queue
 //! and asks for more. PostgreSQL's deadlock check (`src/backend/storage/lmgr/README`) has the name and the idea.
 //!
-//! 4. A wait that is moved before all such is not blocked by the stuck any more: there is enough for it (soft), and nobody
-//!    of them is before it who asks for more than there is. So its owner is not stuck, and the ring is broken. (Its future
-//!    was polled in its owner's latest poll: one that is left alone would not use its turn.)
-//! 5. Only stuck ones are overtaken. Who is so in the ring waits for the one that overtakes it, and so is not made to wait
-//!    by that; others wait for one turn more.
-//! 6. It ends: a wait overtakes such as ask for more than itself only, so no two ever overtake each other.
+//! 4. It is moved before all who need more than what the stuck leave. There is enough for it (soft), and for everybody who is
+//!    ahead of it then; so no stuck one keeps it waiting, its owner is not stuck, and the ring is broken. (Its future was
+//!    polled in its owner's latest poll: one that is left alone would not use its turn.)
+//! 5. Whoever it goes past waits for one turn more at most: all of them stand behind somebody, or are one, for whom there is
+//!    not enough before a stuck one gives back.
+//! 6. It ends. Within a queue, a place gets a smaller need than it had, and those before it are the same. And an activity that
+//!    goes on to hold what it holds goes past others a few times only (`OVERTAKES`); then its ring has a victim.
 
 use super::snapshot::{Member, ReadWait, Snapshot, Strictness};
 use crate::{
@@ -232,18 +233,14 @@ fn carry_out(
     }
 }
 
-/// Moves the wait of a soft step before the stuck who keep it waiting by their place alone.
+/// Moves the wait of a soft step before those for whom the stuck do not leave enough.
 fn let_overtake(snapshot: &Snapshot, stuck: &[bool], step: Step, wakes: &mut Wakes) {
     let wait = step.wait_in(snapshot);
-    let free = snapshot.free(wait, stuck);
-    let in_the_way = |other: &WaitCell| {
-        u64::from(other.need.load(Ordering::Relaxed)) > free
-            && snapshot.find(other.holder()).is_some_and(|member| stuck[member])
-    };
-    metrics::add(&metrics::GLOBAL.reordered, 1);
     // SAFETY: the owner is frozen.
-    if let Some(lock) = unsafe { RawLock::of_cell(wait.cell) } {
-        lock.overtake(wait.cell, in_the_way, wakes);
+    let Some(lock) = (unsafe { RawLock::of_cell(wait.cell) }) else { return };
+    if lock.overtake(wait.cell, snapshot.free(wait, stuck), wakes) {
+        metrics::add(&metrics::GLOBAL.reordered, 1);
+        snapshot.members[step.member].slot.count_overtaking();
     }
 }
 

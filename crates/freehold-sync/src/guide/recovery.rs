@@ -124,10 +124,10 @@
 //!
 //! Read-write locks and pools serve in order of arrival. So a wait may stand behind another that asks for more, although
 //! there is enough for it: a reader behind a writer, one permit behind three. If in a proven ring some wait is kept by its place
-//! alone, nobody has to fail: it is moved up, before all stuck ones that ask for more than there is, and the ring is broken.
-//! It costs the overtaken nothing: in the ring they wait, through the others, for the very one that goes past them. The report is
+//! alone, nobody has to fail: it is moved up, before all for whom there is not enough, and the ring is broken. That costs the
+//! overtaken one turn at most: none of them could have been served before somebody in the ring gives back. The report is
 //! as always, with [`Action::Reordered`](crate::Action::Reordered), and goes to subscribers; it is still a mistake of the program,
-//! which relies on there being a detector.
+//! which relies on there being a detector. An activity that keeps what it holds is helped so 16 times; then its ring has a victim.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {

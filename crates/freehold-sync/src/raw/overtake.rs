@@ -2,28 +2,24 @@
 
 use super::{RawLock, links, wakes::Wakes};
 use crate::{
-    limits,
+    shim::Ordering,
     slot::cell::{self, WaitCell},
 };
 
 impl RawLock {
-    /// Moves `wait` before the foremost of those ahead of it that are `in_the_way`, and lets in whoever may come in then.
-    /// Who is ahead of those stays ahead. Nothing happens if it does not wait any more.
-    pub(crate) fn overtake(
-        &self,
-        wait: &'static WaitCell,
-        in_the_way: impl Fn(&WaitCell) -> bool,
-        wakes: &mut Wakes,
-    ) {
+    /// Moves `wait` before the foremost of those ahead of it that need more than `free`, and lets in whoever may come in
+    /// then. Who is ahead of that one stays ahead. False if it does not wait any more, or nobody ahead needs so much.
+    pub(crate) fn overtake(&self, wait: &'static WaitCell, free: u64, wakes: &mut Wakes) -> bool {
         let _section = self.queue.enter();
         if wait.phase() != cell::WAITING {
-            return;
+            return false;
         }
-        let ahead = links::before(wait).take(limits::AHEAD);
-        let Some(foremost) = ahead.filter(|other| in_the_way(other)).last() else { return };
+        let needs_more = |other: &&WaitCell| u64::from(other.need.load(Ordering::Relaxed)) > free;
+        let Some(foremost) = links::before(wait).filter(needs_more).last() else { return false };
         // Not through `self.unlink`, which would clear QUEUED in between: the queue is not empty, before and after.
         self.links.unlink(wait);
         self.links.insert_before(wait, foremost);
         self.hand_over(wakes);
+        true
     }
 }

@@ -21,6 +21,7 @@ impl Deadlock {
             (Action::EndedHolder, _) => orphan(last),
             (Action::Victim(_), _) if !self.is_ring() => forgotten(last),
             (Action::Reported, _) if !self.is_ring() => slow(last),
+            (Action::Reordered(_), [only]) => twice_at_once(only),
             (_, [only]) => with_oneself(only),
             (_, edges) if edges.iter().any(waits_for_an_end) => self.through_an_end(),
             (_, edges) if edges.iter().all(|edge| edge.lock.address == last.lock.address) => {
@@ -122,6 +123,14 @@ fn with_oneself(edge: &Edge) -> String {
         Mode::Permits(_) => all_at_once(class),
         Mode::End | Mode::Child => "it waits for an answer that it owes itself: send it before".into(),
     }
+}
+
+/// Two waits of one activity for one thing.
+fn twice_at_once(edge: &Edge) -> String {
+    let class = edge.lock.class;
+    format!(
+        "it waits for {class} twice at a time, and for more of it first: ask once, for all that is needed"
+    )
 }
 
 /// A ring within one lock or pool.
