@@ -160,6 +160,7 @@ impl<'a> Acquire<'a> {
         wait.kind.store(Source::Lock as u8, Ordering::Relaxed);
         wait.need.store(self.need, Ordering::Relaxed);
         wait.overtaken.store(0, Ordering::Relaxed);
+        wait.passed.store(0, Ordering::Relaxed);
         wait.patient.store(self.patient, Ordering::Relaxed);
         wait.book(bound);
         wait.polled.store(epoch_of(slot), Ordering::Relaxed);

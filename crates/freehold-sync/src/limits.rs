@@ -38,7 +38,7 @@ pub(crate) const FUTURELOCK_OF_AN_ACTIVITY: Duration = Duration::from_millis(500
 /// that grows by one at a time would otherwise cost the square of its length.
 pub(crate) const EAGER_WALK: usize = 64;
 
-/// How often an activity is moved up in queues while it holds what it held the first time; then its ring has a victim.
+/// How often others are moved before one wait in its queue; then the ring has a victim.
 pub(crate) const OVERTAKES: u8 = 16;
 
 /// Waiters ahead of a node that are looked at; those behind that many are not used as evidence.

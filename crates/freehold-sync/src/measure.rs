@@ -87,11 +87,10 @@ pub(crate) fn acquired(lock: &RawLock, waited: Option<Waited>, sampled: bool) ->
 /// which stays the same while it is held.
 fn weight_of_sample(lock: &RawLock) -> u8 {
     let samples = lock.count.load(Ordering::Relaxed) / limits::SAMPLE;
-    match samples.checked_rem(u32::from(limits::THINNED_SAMPLES)) {
-        _ if lock.kind() != Kind::Mutex || samples <= limits::TIMED_SAMPLES => 1,
-        Some(0) => limits::THINNED_SAMPLES,
-        _ => 0,
+    if lock.kind() != Kind::Mutex || samples <= limits::TIMED_SAMPLES {
+        return 1;
     }
+    if samples.is_multiple_of(u32::from(limits::THINNED_SAMPLES)) { limits::THINNED_SAMPLES } else { 0 }
 }
 
 fn acquired_after(lock: &RawLock, waited: Waited) -> Timing {

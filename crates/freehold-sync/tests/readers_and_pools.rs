@@ -4,7 +4,9 @@
 
 mod support;
 
-use freehold_sync::{Action, Grade, LockError, Mutex, PermitPool, RwLock, RwLockWriteGuard, joinable, spawn};
+use freehold_sync::{
+    Action, Context, Grade, LockError, Mutex, PermitPool, RwLock, RwLockWriteGuard, joinable, spawn,
+};
 use support::{Meeting, SOON, Told, end, end_all, limited, ms, now, one_victim, pause, proven, until, waits};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -81,31 +83,40 @@ async fn a_read_goes_past_a_write_of_its_own_activity() {
     .await;
 }
 
-/// Whoever does it again and again without giving back what it has, so that nobody else gets on, is not helped for ever.
+/// Whoever does it again and again without giving back what it has, so that nobody else gets on, is not helped for ever; nor
+/// is its child, which holds nothing itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_loop_of_second_reads_has_a_victim_in_the_end() {
-    static L: RwLock<bool> = RwLock::new(false);
-    limited(async {
-        let (begun, told) = (now(), Told::about("again and again/"));
-        let reader = spawn!("again and again/reader", async move |ctx| {
-            let _first = ctx.read(&L).await?;
-            waits("again and again/writer").await;
-            for _ in 0..1000 {
-                drop(ctx.read(&L).await?);
-                tokio::task::yield_now().await;
-            }
-            Ok::<_, LockError>(())
-        });
-        until(|| L.try_write().is_none()).await;
-        let writer = spawn!("again and again/writer", async move |ctx| {
-            ctx.write(&L).await.map(|mut written| *written = true)
-        });
-        one_victim(&end_all([reader, writer]).await);
-        assert!(begun.elapsed() < SOON);
-        until(|| told.all().iter().any(|report| matches!(report.action, Action::Victim(_)))).await;
-        assert_eq!(told.all().len(), 16 + 1);
-    })
-    .await;
+    async fn again_and_again(ctx: &Context, lock: &RwLock<()>) -> Result<(), LockError> {
+        for _ in 0..1000 {
+            drop(ctx.read(lock).await?);
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+    static L: RwLock<()> = RwLock::new(());
+    for in_child in [false, true] {
+        limited(async {
+            let (begun, told) = (now(), Told::about("again and again/"));
+            let reader = spawn!("again and again/reader", async move |ctx| {
+                let _first = ctx.read(&L).await?;
+                waits("again and again/writer").await;
+                if !in_child {
+                    return again_and_again(ctx, &L).await;
+                }
+                let (read, other) = ctx.join(async |ctx| again_and_again(ctx, &L).await, async |_| ()).await;
+                other.unwrap();
+                read.unwrap()
+            });
+            until(|| L.try_write().is_none()).await;
+            let writer = spawn!("again and again/writer", async move |ctx| ctx.write(&L).await.map(drop));
+            one_victim(&end_all([reader, writer]).await);
+            assert!(begun.elapsed() < SOON);
+            until(|| told.all().iter().any(|report| matches!(report.action, Action::Victim(_)))).await;
+            assert_eq!(told.all().len(), 16 + 1);
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -80,6 +80,7 @@ pub(super) fn wait(
     wait.kind.store(Source::Lock as u8, Ordering::Relaxed);
     wait.need.store(need, Ordering::Relaxed);
     wait.overtaken.store(0, Ordering::Relaxed);
+    wait.passed.store(0, Ordering::Relaxed);
     wait.patient.store(false, Ordering::Relaxed);
     wait.polled.store(0, Ordering::Relaxed);
     wait.set_site(site);

@@ -22,6 +22,8 @@ pub(crate) struct ReadWait {
     held: Few<(*mut Slot, u64)>,
     /// Those who ask for more than this wait: if one of the others is not given what it asks for, neither is this one.
     ahead: Few<(*mut Slot, u64)>,
+    /// Whether it may be moved before all who are ahead.
+    may_pass: bool,
 }
 
 /// A slot as it was read.
@@ -124,6 +126,7 @@ impl ReadWait {
             total: 1,
             held: Few::from_iter([(child, 1)]),
             ahead: Few::new(),
+            may_pass: false,
         })
     }
 
@@ -134,13 +137,15 @@ impl ReadWait {
         let need = u64::from(wait.need.load(Ordering::Relaxed));
         let mut held = Few::new();
         let mut ahead = Few::new();
+        let mut may_pass = true;
         let waits =
             lock.read_wait(wait, &mut |slot, units| held.push((slot, u64::from(units))), &mut |other| {
+                may_pass &= other.may_be_passed();
                 if other.asks_for_more_than(wait) {
                     ahead.push((other.holder(), u64::from(other.need.load(Ordering::Relaxed))));
                 }
             });
-        waits.then(|| Self { cell: wait, need, total: u64::from(lock.total()), held, ahead })
+        waits.then(|| Self { cell: wait, need, total: u64::from(lock.total()), held, ahead, may_pass })
     }
 
     /// Whether its future was polled in the latest poll of its owner, whose state is `state`; or a thread is parked in it.
@@ -248,13 +253,12 @@ impl Snapshot {
     }
 
     /// Whether there is enough for this wait, whatever the stuck hold: only somebody before it in the queue keeps it from
-    /// being granted. Not of a wait that is left alone, which a turn would not help, nor of somebody who has gone past others
-    /// often enough.
+    /// being granted. Not of a wait that is left alone, which a turn would not help, nor where somebody ahead was
+    /// gone past often enough.
     pub(crate) fn is_soft(&self, member: usize, wait: &ReadWait, stuck: &[bool]) -> bool {
-        let Member { slot, state, .. } = &self.members[member];
         !wait.ahead.is_empty()
-            && wait.is_attended(*state)
-            && slot.may_overtake()
+            && wait.may_pass
+            && wait.is_attended(self.members[member].state)
             && wait.need <= self.free(wait, stuck)
     }
 

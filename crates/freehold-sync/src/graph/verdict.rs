@@ -20,8 +20,8 @@
 //!    polled in its owner's latest poll: one that is left alone would not use its turn.)
 //! 5. Whoever it goes past waits for one turn more at most: all of them stand behind somebody, or are one, for whom there is
 //!    not enough before a stuck one gives back.
-//! 6. It ends. Within a queue, a place gets a smaller need than it had, and those before it are the same. And an activity that
-//!    goes on to hold what it holds goes past others a few times only (`OVERTAKES`); then its ring has a victim.
+//! 6. It ends. Within a queue, a place gets a smaller need than it had, and those before it are the same. And each
+//!    wait is gone past a few times only (`OVERTAKES`), whoever does so and however often they ask; then the ring has a victim.
 
 use super::snapshot::{Member, ReadWait, Snapshot, Strictness};
 use crate::{
@@ -240,7 +240,6 @@ fn let_overtake(snapshot: &Snapshot, stuck: &[bool], step: Step, wakes: &mut Wak
     let Some(lock) = (unsafe { RawLock::of_cell(wait.cell) }) else { return };
     if lock.overtake(wait.cell, snapshot.free(wait, stuck), wakes) {
         metrics::add(&metrics::GLOBAL.reordered, 1);
-        snapshot.members[step.member].slot.count_overtaking();
     }
 }
 

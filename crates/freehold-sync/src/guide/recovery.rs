@@ -127,7 +127,7 @@
 //! alone, nobody has to fail: it is moved up, before all for whom there is not enough, and the ring is broken. That costs the
 //! overtaken one turn at most: none of them could have been served before somebody in the ring gives back. The report is
 //! as always, with [`Action::Reordered`](crate::Action::Reordered), and goes to subscribers; it is still a mistake of the program,
-//! which relies on there being a detector. An activity that keeps what it holds is helped so 16 times; then its ring has a victim.
+//! which relies on there being a detector. One wait is gone past 16 times at most; then the ring has a victim.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {

@@ -5,6 +5,7 @@ use crate::{
     shim::Ordering,
     slot::cell::{self, WaitCell},
 };
+use std::ptr;
 
 impl RawLock {
     /// Moves `wait` before the foremost of those ahead of it that need more than `free`, and lets in whoever may come in
@@ -16,6 +17,8 @@ impl RawLock {
         }
         let needs_more = |other: &&WaitCell| u64::from(other.need.load(Ordering::Relaxed)) > free;
         let Some(foremost) = links::before(wait).filter(needs_more).last() else { return false };
+        let passed = links::before(wait).take_while(|other| !ptr::eq(*other, foremost)).chain([foremost]);
+        passed.for_each(WaitCell::count_passing);
         // Not through `self.unlink`, which would clear QUEUED in between: the queue is not empty, before and after.
         self.links.unlink(wait);
         self.links.insert_before(wait, foremost);

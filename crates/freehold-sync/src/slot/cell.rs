@@ -13,6 +13,7 @@
 use super::Slot;
 use crate::{
     clock::{AtomicTicks, NEVER},
+    limits,
     measure::Waited,
     shim::{AtomicPtr, AtomicU8, AtomicU32, Ordering, PlainBool, PlainPtr, PlainU8, Watch},
 };
@@ -72,6 +73,8 @@ pub(crate) struct WaitCell {
     pub(crate) kind: AtomicU8,
     /// Set once somebody else took what this cell was woken for; the next release transfers.
     pub(crate) overtaken: AtomicU8,
+    /// How often others were moved before it in its queue, to break a ring. In the section.
+    pub(crate) passed: PlainU8,
     /// For how many waits it counts in the measurements.
     pub(crate) weight: PlainU8,
     /// Its wait may last: it is no reason for a suspicion.
@@ -107,6 +110,7 @@ impl WaitCell {
             phase: AtomicU8::new(UNUSED),
             kind: AtomicU8::new(Source::Lock as u8),
             overtaken: AtomicU8::new(0),
+            passed: PlainU8::new(0),
             weight: PlainU8::new(0),
             patient: PlainBool::new(false),
             need: AtomicU32::new(0),
@@ -193,6 +197,16 @@ impl WaitCell {
     /// Whether it may be stopped by what would not stop `other`, which stands behind it.
     pub(crate) fn asks_for_more_than(&self, other: &Self) -> bool {
         self.need.load(Ordering::Relaxed) > other.need.load(Ordering::Relaxed)
+    }
+
+    /// Whether one more may be moved before it. In the section.
+    pub(crate) fn may_be_passed(&self) -> bool {
+        self.passed.load(Ordering::Relaxed) < limits::OVERTAKES
+    }
+
+    /// One was moved before it. In the section.
+    pub(crate) fn count_passing(&self) {
+        self.passed.store(self.passed.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
     }
 
     /// The slot a grant is booked to; null if nobody we know.

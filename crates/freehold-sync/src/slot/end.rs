@@ -129,7 +129,6 @@ impl Slot {
         self.busy.store(0, Ordering::Relaxed);
         self.due.set(NEVER);
         self.deadline.set(NEVER);
-        self.overtakes.store(0, Ordering::Relaxed);
         self.priority.store(0, Ordering::Relaxed);
         self.inherited.store(0, Ordering::Relaxed);
         self.order_mode.store(0, Ordering::Relaxed);

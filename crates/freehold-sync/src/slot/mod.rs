@@ -94,9 +94,6 @@ pub(crate) struct Slot {
     pub(crate) doomed: AtomicBool,
     /// The epoch in which it was doomed.
     doomed_in: PlainU32,
-    /// How often it was moved up in a queue, and the epoch of the first time that counts.
-    overtakes: PlainU8,
-    overtakes_since: PlainU32,
     verdict: Mutex<Option<Arc<Deadlock>>>,
     /// Whether there ever was one.
     judged: PlainBool,
@@ -151,8 +148,6 @@ impl Slot {
             cancel_awaited_elsewhere: AtomicBool::new(false),
             doomed: AtomicBool::new(false),
             doomed_in: PlainU32::new(0),
-            overtakes: PlainU8::new(0),
-            overtakes_since: PlainU32::new(0),
             verdict: Mutex::new(None),
             judged: PlainBool::new(false),
             signals: QueueLock::new(),
@@ -278,35 +273,13 @@ impl Slot {
     #[cold]
     pub(crate) fn doom_of(&'static self) -> Option<Arc<Deadlock>> {
         // What was acquired in a later poll is of a new beginning: the lock that was free tells nothing about the next one.
-        if !self.holds_since(self.doomed_in.load(Ordering::Relaxed)) {
+        let doomed_in = self.doomed_in.load(Ordering::Relaxed);
+        let before = |epoch: u32| doomed_in.wrapping_sub(epoch).cast_signed() >= 0;
+        if !self.held().any(|hold| before(hold.epoch.load(Ordering::Relaxed))) {
             self.doomed.store(false, Ordering::Relaxed);
             return None;
         }
         self.verdict()
-    }
-
-    /// Whether it holds anything that it held in `epoch`. Only the poller may ask, or under a freeze.
-    fn holds_since(&'static self, epoch: u32) -> bool {
-        let before = |acquired: u32| epoch.wrapping_sub(acquired).cast_signed() >= 0;
-        self.held().any(|hold| before(hold.epoch.load(Ordering::Relaxed)))
-    }
-
-    /// Whether it may be moved up in a queue (once more, if it still holds what it held the first time). Asked without a freeze
-    /// this is a glance.
-    pub(crate) fn may_overtake(&'static self) -> bool {
-        self.overtakes.load(Ordering::Relaxed) < limits::OVERTAKES
-            || !self.holds_since(self.overtakes_since.load(Ordering::Relaxed))
-    }
-
-    /// It was moved up in a queue. Under a freeze.
-    pub(crate) fn count_overtaking(&'static self) {
-        let before = self.overtakes.load(Ordering::Relaxed);
-        if before > 0 && self.holds_since(self.overtakes_since.load(Ordering::Relaxed)) {
-            self.overtakes.store(before.saturating_add(1), Ordering::Relaxed);
-            return;
-        }
-        self.overtakes.store(1, Ordering::Relaxed);
-        self.overtakes_since.store(state::epoch(self.state.load(Ordering::Relaxed)), Ordering::Relaxed);
     }
 
     pub(crate) fn verdict(&self) -> Option<Arc<Deadlock>> {
