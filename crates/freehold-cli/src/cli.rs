@@ -343,7 +343,7 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "LEVEL", env = "FREEHOLD_LOG", help_heading = "Logging")]
     #[serde(skip_serializing_if = "Option::is_none")]
     log: Option<LogLevel>,
-    /// How log lines look [default: pretty].
+    /// How log lines look [default: pretty]. With json nothing else is written.
     #[arg(long, value_name = "FORMAT", env = "FREEHOLD_LOG_FORMAT", help_heading = "Logging")]
     #[serde(skip_serializing_if = "Option::is_none")]
     log_format: Option<LogFormat>,

@@ -68,6 +68,13 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+impl LogFormat {
+    /// A program that reads what is written would stumble over anything but log lines.
+    pub(crate) fn is_for_people(self) -> bool {
+        self == Self::Pretty
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
     #[error("cannot read the configuration file {}: {error}", file.display())]

@@ -118,7 +118,9 @@ async fn serve(
         Target::Http(addresses, reach) => {
             let listener = listen(&server, config, &addresses, reach).await?;
             let (admin, exports) = (show()?, export()?);
-            greet(&listener, config, admin.as_ref());
+            if config.log_format.is_for_people() {
+                greet(&listener, config, admin.as_ref());
+            }
             listener.serve().await;
             (Ok(()), admin, exports)
         }

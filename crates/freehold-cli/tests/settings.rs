@@ -2,8 +2,8 @@
 
 mod freehold_process;
 
-use freehold_process::{Server, freehold, run};
-use std::{fs, net::TcpListener, path::PathBuf, process::Command};
+use freehold_process::{Lines, Server, freehold, run};
+use std::{fs, io, mem, net::TcpListener, path::PathBuf, process::Command};
 
 /// A configuration file of this test's own.
 fn file(name: &str, text: &str) -> PathBuf {
@@ -100,6 +100,18 @@ fn off_loopback_it_starts_with_a_token_and_says_that_tls_is_missing() {
     server.stderr.until("without TLS");
     let hints = (0..8).map(|_| server.stdout.next()).collect::<Vec<_>>().join("\n");
     assert!(hints.contains("Bearer") && !hints.contains("very-secret"), "{hints}");
+}
+
+#[cfg(unix)]
+#[test]
+fn with_logs_for_programs_nothing_else_is_written() {
+    let (mut server, _) = Server::http(&["--admin", "off", "--log-format", "json"]);
+    server.signal("TERM");
+    assert_eq!(server.ended(), Some(0));
+    assert_eq!(mem::replace(&mut server.stdout, Lines::of(io::empty())).rest(), Vec::<String>::new());
+    for line in mem::replace(&mut server.stderr, Lines::of(io::empty())).rest() {
+        assert!(serde_json::from_str::<serde_json::Value>(&line).is_ok(), "{line}");
+    }
 }
 
 #[test]
