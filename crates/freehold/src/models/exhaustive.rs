@@ -159,7 +159,7 @@ fn a_question_that_opens_while_its_call_ends_is_handed_out() {
         let asker = {
             let opened = opened.clone();
             beside(&clock, move |clock| {
-                opened.store(clock.question_opened(1, start, start), Ordering::SeqCst)
+                opened.store(clock.question_opened(1, start, start).is_some(), Ordering::SeqCst)
             })
         };
         let handed_out = clock.end();
