@@ -121,13 +121,8 @@ impl HttpUrl {
         );
         let mut reader = self.exchange(head.as_bytes(), patience)?;
         let status = status(&mut reader)?;
-        let Head { length, .. } = rest_of_head(&mut reader)?;
-        let mut body = Vec::new();
-        reader.take(length.min(limits::ANSWER)).read_to_end(&mut body)?;
-        if (body.len() as u64) < length && length != u64::MAX {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the answer ended too early"));
-        }
-        Ok(Answer { status, body })
+        let Head { extent, .. } = rest_of_head(&mut reader)?;
+        Ok(Answer { status, body: extent.read(&mut reader, limits::ANSWER)? })
     }
 
     /// Posts JSON; returns the status. Blocks the thread for up to `patience`.
@@ -135,8 +130,8 @@ impl HttpUrl {
         status(&mut self.post("application/json", "", body, patience)?)
     }
 
-    /// Posts a message of protobuf with these lines more in the head; returns the head of the answer, and its body if that is
-    /// said to have at most `most` bytes. Blocks the thread for up to `patience`.
+    /// Posts a message of protobuf with these lines more in the head; returns the head of the answer, and of a success the body,
+    /// which must not have more than `most` bytes. Blocks the thread for up to `patience`.
     #[cfg(feature = "otlp")]
     pub(crate) fn post_protobuf(
         &self,
@@ -147,12 +142,12 @@ impl HttpUrl {
     ) -> io::Result<Posted> {
         let mut reader = self.post("application/x-protobuf", headers, body, patience)?;
         let status = status(&mut reader)?;
-        let Head { length, retry_after } = rest_of_head(&mut reader)?;
-        let mut body = Vec::new();
-        // A server that does not say how long it is may leave the connection open, and its answer has no end.
-        if length <= most {
-            reader.take(length).read_to_end(&mut body)?;
-        }
+        let Head { extent, retry_after } = rest_of_head(&mut reader)?;
+        let body = if (200..=299).contains(&status) && status != NO_CONTENT {
+            extent.read(&mut reader, most)?
+        } else {
+            Vec::new()
+        };
         Ok(Posted { status, retry_after, body })
     }
 
@@ -214,17 +209,76 @@ fn status(reader: &mut impl BufRead) -> io::Result<u16> {
     status.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP"))
 }
 
+/// The status of a success without a body.
+#[cfg(feature = "otlp")]
+const NO_CONTENT: u16 = 204;
+
 /// What we heed of the lines after the first.
 struct Head {
-    /// Of the body; all there is if that is not said.
-    length: u64,
+    extent: Extent,
     /// When to come back, if that is said in seconds.
     retry_after: Option<Duration>,
 }
 
+/// Where the body ends.
+#[derive(Clone, Copy)]
+enum Extent {
+    /// After so many bytes.
+    Bytes(u64),
+    /// With a chunk of nothing.
+    Chunks,
+    /// With the connection.
+    Connection,
+}
+
+impl Extent {
+    /// Reads a body, which must not have more than `most` bytes.
+    fn read(self, reader: &mut impl BufRead, most: u64) -> io::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        match self {
+            Self::Bytes(length) => read_part(reader, length, most, &mut body)?,
+            Self::Chunks => {
+                while let Some(length) = chunk_length(&line(reader)?)? {
+                    read_part(reader, length, most, &mut body)?;
+                    line(reader)?;
+                }
+            }
+            Self::Connection => {
+                reader.take(most.saturating_add(1)).read_to_end(&mut body)?;
+                within(body.len() as u64, most)?;
+            }
+        }
+        Ok(body)
+    }
+}
+
+fn read_part(reader: &mut impl BufRead, length: u64, most: u64, body: &mut Vec<u8>) -> io::Result<()> {
+    within((body.len() as u64).saturating_add(length), most)?;
+    if (reader.take(length).read_to_end(body)? as u64) < length {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the answer ended too early"));
+    }
+    Ok(())
+}
+
+fn within(length: u64, most: u64) -> io::Result<()> {
+    if length > most {
+        let message = format!("the answer has more than {most} bytes");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
+    Ok(())
+}
+
+/// The length that stands before a chunk; nothing before the last one, which is empty.
+fn chunk_length(line: &str) -> io::Result<Option<u64>> {
+    let digits = line.split(';').next().unwrap_or_default().trim();
+    let length = u64::from_str_radix(digits, 16)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a part of the answer has no length"))?;
+    Ok((length > 0).then_some(length))
+}
+
 /// Reads the rest of the head.
 fn rest_of_head(reader: &mut impl BufRead) -> io::Result<Head> {
-    let mut head = Head { length: u64::MAX, retry_after: None };
+    let mut head = Head { extent: Extent::Connection, retry_after: None };
     for _ in 0..LINES {
         let line = line(reader)?;
         let line = line.trim_end();
@@ -235,8 +289,13 @@ fn rest_of_head(reader: &mut impl BufRead) -> io::Result<Head> {
             continue;
         };
         let value = value.trim();
-        if name.eq_ignore_ascii_case("content-length") {
-            head.length = value.parse().unwrap_or(u64::MAX);
+        if name.eq_ignore_ascii_case("transfer-encoding") && value.eq_ignore_ascii_case("chunked") {
+            head.extent = Extent::Chunks;
+        } else if name.eq_ignore_ascii_case("content-length")
+            && let Ok(length) = value.parse()
+            && !matches!(head.extent, Extent::Chunks)
+        {
+            head.extent = Extent::Bytes(length);
         } else if name.eq_ignore_ascii_case("retry-after") {
             head.retry_after = value.parse().ok().map(Duration::from_secs);
         }
@@ -246,7 +305,7 @@ fn rest_of_head(reader: &mut impl BufRead) -> io::Result<Head> {
 
 #[cfg(test)]
 mod tests {
-    use super::HttpUrl;
+    use super::{HttpUrl, rest_of_head};
 
     #[test]
     fn addresses_are_read_with_and_without_port_and_path() {
@@ -262,6 +321,35 @@ mod tests {
             ["", "https://a.test/", "http://", "http:///x", "http://a b/", "http://me@a.test/", "a.test"]
         {
             assert!(bad.parse::<HttpUrl>().is_err(), "{bad}");
+        }
+    }
+
+    fn body(answer: &str, most: u64) -> Result<String, String> {
+        let mut reader = answer.as_bytes();
+        let head = rest_of_head(&mut reader).unwrap();
+        let body = head.extent.read(&mut reader, most).map_err(|error| error.to_string())?;
+        Ok(String::from_utf8(body).unwrap())
+    }
+
+    #[test]
+    fn bodies_end_where_their_heads_say_and_have_a_bound() {
+        const LONG: Result<&str, &str> = Err("the answer has more than 5 bytes");
+        const SHORT: Result<&str, &str> = Err("the answer ended too early");
+        for (answer, expected) in [
+            ("Content-Length: 5\r\n\r\nabcdefg", Ok("abcde")),
+            ("Content-Length: 6\r\n\r\nabcdef", LONG),
+            ("Content-Length: 5\r\n\r\nabcd", SHORT),
+            ("\r\nabcde", Ok("abcde")),
+            ("\r\nabcdef", LONG),
+            ("Transfer-Encoding: chunked\r\n\r\n2;x=y\r\nab\r\n3\r\ncde\r\n0\r\n\r\n", Ok("abcde")),
+            ("Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n1\r\na\r\n0\r\n\r\n", Ok("a")),
+            ("Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n4\r\ncdef\r\n0\r\n\r\n", LONG),
+            ("Transfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nab", LONG),
+            ("Transfer-Encoding: chunked\r\n\r\n3\r\nab", SHORT),
+            ("Transfer-Encoding: chunked\r\n\r\nxyz", Err("a part of the answer has no length")),
+        ] {
+            let told = body(answer, 5);
+            assert_eq!(told.as_deref().map_err(String::as_str), expected, "{answer:?}");
         }
     }
 }

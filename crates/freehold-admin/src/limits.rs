@@ -51,8 +51,9 @@ pub const OTLP_FLUSH: Duration = Duration::from_secs(5);
 /// How long a collector is left alone that asks for it, at the most.
 pub const OTLP_REST: Duration = Duration::from_secs(5 * 60);
 
-/// Bytes of a collector's answer that are read; a longer one counts as success unread.
-pub const OTLP_ANSWER: u64 = 64 << 10;
+/// Bytes of a collector's answer, as OpenTelemetry recommends: an export with a longer one has failed, since nobody has read what the
+/// collector refused of it.
+pub const OTLP_ANSWER: u64 = 4 << 20;
 
 /// Headers that are sent with each export.
 pub const OTLP_HEADERS: usize = 32;

@@ -5,7 +5,7 @@ use crate::{
     source::{SessionSnapshot, SessionStates, Source},
 };
 use freehold::{
-    BreakerSnapshot, CallSnapshot, Counters, Finding, SessionId, Stage,
+    BreakerSnapshot, CallSnapshot, Counters, Finding, SessionId,
     runtime::{Runtime, TokioRuntime},
 };
 use freehold_sync::{Actor, Observation, Observed, ScopedMutex, observe};
@@ -23,6 +23,7 @@ pub(crate) struct Look {
     /// Oldest first.
     pub(crate) calls: Vec<CallSnapshot>,
     pub(crate) call_count: usize,
+    pub(crate) places_taken: usize,
     pub(crate) observation: Observation,
     pub(crate) breakers: Vec<BreakerSnapshot>,
     pub(crate) findings: Vec<Finding>,
@@ -34,6 +35,8 @@ pub(crate) struct Look {
     pub(crate) sessions: Vec<SessionSnapshot>,
     /// The most slots that one session has in use.
     pub(crate) most_running: usize,
+    /// The most calls that wait for a slot in one session.
+    pub(crate) most_queued: usize,
     /// By the tag of its activity, where a call is in `calls`.
     by_tag: HashMap<usize, usize>,
     /// By the tag of its activity, where the activity is in `observation`.
@@ -47,7 +50,9 @@ impl Look {
         let observation = observe();
         let busy = busiest(&calls);
         let (session_states, sessions) = source.sessions(&busy, limits::LISTED_MOST);
-        let most_running = sessions.iter().map(|session| session.gauges.running).max().unwrap_or(0);
+        let most = |gauge: fn(&SessionSnapshot) -> usize| sessions.iter().map(gauge).max().unwrap_or(0);
+        let most_running = most(|session| session.gauges.running);
+        let most_queued = most(|session| session.gauges.queued);
         let by_tag = calls.iter().enumerate().map(|(index, call)| (call.tag, index)).collect();
         let members = observation.members.iter().enumerate();
         let members = members.filter(|(_, member)| member.actor.tag != 0);
@@ -56,6 +61,7 @@ impl Look {
             at,
             calls,
             call_count: source.call_count(),
+            places_taken: source.places_taken(),
             observation,
             breakers: source.breakers(),
             findings: source.findings(),
@@ -65,6 +71,7 @@ impl Look {
             session_states,
             sessions,
             most_running,
+            most_queued,
             by_tag,
             members,
             took: TokioRuntime.now().saturating_duration_since(at),
@@ -74,16 +81,6 @@ impl Look {
     /// The call whose activity this is.
     pub(crate) fn call_of(&self, actor: &Actor) -> Option<&CallSnapshot> {
         if actor.tag == 0 { None } else { self.by_tag.get(&actor.tag).map(|index| &self.calls[*index]) }
-    }
-
-    /// The most calls that wait for a slot in one session.
-    pub(crate) fn most_queued(&self) -> usize {
-        let queued = self.calls.iter().filter(|call| call.stage == Stage::Queue);
-        let mut sessions: HashMap<SessionId, usize> = HashMap::new();
-        for call in queued {
-            *sessions.entry(call.session).or_default() += 1;
-        }
-        sessions.into_values().max().unwrap_or(0)
     }
 
     /// What the call holds and waits for.

@@ -44,6 +44,7 @@ pub(crate) trait Source: Send + Sync {
     fn counters(&self) -> Counters;
     fn calls(&self) -> Vec<CallSnapshot>;
     fn call_count(&self) -> usize;
+    fn places_taken(&self) -> usize;
     fn breakers(&self) -> Vec<BreakerSnapshot>;
     fn findings(&self) -> Vec<Finding>;
     fn retries_left(&self) -> u64;
@@ -67,6 +68,10 @@ impl<S: State> Source for Engine<S> {
 
     fn call_count(&self) -> usize {
         Self::call_count(self)
+    }
+
+    fn places_taken(&self) -> usize {
+        Self::places_taken(self)
     }
 
     fn breakers(&self) -> Vec<BreakerSnapshot> {

@@ -2,9 +2,17 @@
 
 mod watched;
 
-use freehold::{Limits, runtime::pause};
+use freehold::{
+    CallHandle, Context, Dispatched, Engine, ErrorObject, Limits, Request, Route, Session, Step,
+    runtime::pause,
+};
 use freehold_admin::{AdminOptions, Kind, METRICS, Telemetry, WatchPoolError, limits};
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    future::pending,
+    task::{Context as TaskContext, Poll, Waker},
+    time::Duration,
+};
 use watched::{Watched, eventually, value_of};
 
 /// The samples by metric: name, labels as they are written, value. Panics at a line that the format does not know.
@@ -145,12 +153,86 @@ async fn permits_and_queues_show_how_full_they_are() {
     for number in 3..7 {
         watched.start("permit", number);
     }
-    eventually("the queue", || watched.metric("freehold_queue_saturation_ratio") == 0.25).await;
-    assert_eq!(watched.metric("freehold_permit_saturation_ratio{pool=\"four\"}"), 1.0);
-    assert_eq!(watched.metric("freehold_session_slot_saturation_ratio"), 1.0);
+    for (sample, share) in [
+        ("freehold_queue_saturation_ratio", 0.25),
+        ("freehold_permit_saturation_ratio{pool=\"four\"}", 1.0),
+        ("freehold_session_slot_saturation_ratio", 1.0),
+    ] {
+        eventually(sample, || watched.metric(sample) == share).await;
+    }
     watched.shelf.go.add_permits(7);
     eventually("the end", || watched.metric("freehold_calls_in_flight") == 0.0).await;
     assert_eq!(watched.metric(in_use), 0.0);
+}
+
+/// What a scrape at this moment says of calls: over their limit, of slots, of the queue.
+fn shares(engine: &Engine<()>) -> [f64; 3] {
+    let text = Telemetry::new().metrics(engine);
+    [
+        "freehold_call_saturation_ratio",
+        "freehold_session_slot_saturation_ratio",
+        "freehold_queue_saturation_ratio",
+    ]
+    .map(|sample| value_of(&text, sample).unwrap())
+}
+
+async fn echo(_: &Context<()>, [number]: [u64; 1]) -> Result<u64, ErrorObject> {
+    Ok(number)
+}
+
+async fn never(_: &Context<()>, (): ()) -> Result<u64, ErrorObject> {
+    pending().await
+}
+
+async fn outer(ctx: &Context<()>, (): ()) -> Result<u64, ErrorObject> {
+    Ok(ctx.call(ctx.session(), "never", &()).await?)
+}
+
+/// An engine with one slot and one place in the queue, and a session of it.
+fn narrow(calls_total: usize) -> (Engine<()>, Session<()>) {
+    let limits = Limits { running_per_session: 1, queued_per_session: 1, calls_total, ..Limits::default() };
+    let engine = Engine::builder(()).limits(limits);
+    let engine = engine.method("echo", echo).method("never", never).method("outer", outer).build().unwrap();
+    let session = engine.open().unwrap();
+    (engine, session)
+}
+
+fn dispatched(
+    session: &Session<()>,
+    id: i64,
+    method: &str,
+    params: &impl serde::Serialize,
+) -> CallHandle<()> {
+    let request = Request::new(id, method, params).unwrap();
+    match session.engine().dispatch(session, request.into(), Route::Call) {
+        Dispatched::Running(call) => call,
+        refused => panic!("{method} is a call: {refused:?}"),
+    }
+}
+
+fn polled(call: &mut CallHandle<()>) -> Poll<Step> {
+    call.poll_next(&mut TaskContext::from_waker(Waker::noop()))
+}
+
+#[tokio::test]
+async fn a_slot_that_is_handed_over_leaves_its_place_in_the_queue_at_once() {
+    let (engine, session) = narrow(2);
+    let mut first = dispatched(&session, 1, "echo", &[1]);
+    let _second = dispatched(&session, 2, "echo", &[2]);
+    assert_eq!(shares(&engine), [1.0, 1.0, 1.0]);
+    // The second one has the slot now; its task is yet to see it.
+    assert!(matches!(polled(&mut first), Poll::Ready(Step::End(Some(_)))));
+    assert_eq!(shares(&engine), [0.5, 1.0, 0.0]);
+    let _third = dispatched(&session, 3, "echo", &[3]);
+    assert_eq!(shares(&engine), [1.0, 1.0, 1.0]);
+}
+
+#[tokio::test]
+async fn a_call_of_a_handlers_takes_no_place_of_those_that_clients_have() {
+    let (engine, session) = narrow(1);
+    let mut outer = dispatched(&session, 1, "outer", &());
+    assert!(polled(&mut outer).is_pending());
+    assert_eq!((engine.call_count(), shares(&engine)), (2, [1.0, 1.0, 0.0]));
 }
 
 #[test]
@@ -222,14 +304,14 @@ async fn futures_sum(futures: Vec<impl Future<Output = u64>>) -> u64 {
     std::future::poll_fn(move |cx| {
         for (future, done) in &mut futures {
             if done.is_none()
-                && let std::task::Poll::Ready(count) = future.as_mut().poll(cx)
+                && let Poll::Ready(count) = future.as_mut().poll(cx)
             {
                 *done = Some(count);
             }
         }
         match futures.iter().map(|(_, done)| *done).sum::<Option<u64>>() {
-            Some(sum) => std::task::Poll::Ready(sum),
-            None => std::task::Poll::Pending,
+            Some(sum) => Poll::Ready(sum),
+            None => Poll::Pending,
         }
     })
     .await

@@ -387,6 +387,28 @@ async fn what_a_collector_refuses_or_is_none_is_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_is_too_long_to_be_read_is_a_failure_and_one_without_a_length_is_read() {
+    let refused = |error_message: String| {
+        let part = ExportMetricsPartialSuccess { rejected_data_points: 3, error_message };
+        ExportMetricsServiceResponse { partial_success: Some(part) }.encode_to_vec()
+    };
+    let long = answer("200 OK", &refused("x".repeat(limits::OTLP_ANSWER as usize)));
+    let (watched, collector) = (Watched::new(), Collector::saying(long));
+    let _exports = export(&watched, collector.options());
+    eventually("two failures", || count(&watched, "failed") >= 2.0).await;
+    assert_eq!((count(&watched, "delivered"), count(&watched, "rejected")), (0.0, 0.0));
+    let part = refused("as told".to_owned());
+    let to_the_end = [b"HTTP/1.1 200 OK\r\n\r\n", &*part].concat();
+    collector.says(Some(to_the_end));
+    eventually("a refusal", || count(&watched, "rejected") >= 1.0).await;
+    let rejected = count(&watched, "rejected");
+    let head = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n", part.len());
+    collector.says(Some([head.as_bytes(), &part, b"\r\n0\r\n\r\n"].concat()));
+    eventually("more of them", || count(&watched, "rejected") >= rejected + 2.0).await;
+    assert_eq!(count(&watched, "delivered"), 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_end_sends_once_what_came_last() {
     let (watched, collector) = (Watched::new(), Collector::saying(well()));
     let exports =

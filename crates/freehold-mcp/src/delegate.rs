@@ -14,9 +14,11 @@ use freehold::{
 };
 use serde_json::{Value, json, value::RawValue};
 use std::{
+    any::Any,
     borrow::Cow,
+    fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 /// Answers the methods of the protocol in place of tools of this crate; see
@@ -39,11 +41,49 @@ pub trait Delegate<S: State>: Send + Sync + 'static {
         let _ = (session, method, params);
     }
 
-    /// The JSON Schema of a tool's arguments, for the headers that mirror them.
-    fn tool_schema(&self, tool: &str) -> Option<Value> {
-        let _ = tool;
+    /// The JSON Schema of a tool's arguments, for the headers that mirror them. Asked for before a stateless request becomes a call,
+    /// for which what had to be made for the answer can be [kept](Kept::keep).
+    fn tool_schema(&self, tool: &str, kept: &Kept) -> Option<Value> {
+        let _ = (tool, kept);
         None
     }
+}
+
+/// What a [`Delegate`] made for a stateless request before that was a call. It is dropped with the request.
+#[derive(Default)]
+pub struct Kept(OnceLock<Box<dyn Any + Send + Sync>>);
+
+impl Kept {
+    /// What was kept for a request, by the session of its call; nothing for one of a client's sessions, or of stdio.
+    #[must_use]
+    pub fn of<S: State>(session: &Session<S>) -> Option<&Self> {
+        session.attachment().map(|OfRequest { kept, .. }| kept)
+    }
+
+    /// Keeps a value for the call. The first one stays.
+    pub fn keep<T: Any + Send + Sync>(&self, value: T) {
+        let _ = self.0.set(Box::new(value));
+    }
+
+    /// The value, if it is a `T`.
+    #[must_use]
+    pub fn get<T: Any>(&self) -> Option<&T> {
+        self.0.get()?.downcast_ref()
+    }
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kept").field("any", &self.0.get().is_some()).finish()
+    }
+}
+
+/// Attached to the session of a stateless request that is a principal's or goes to a delegate.
+#[derive(Default)]
+pub(crate) struct OfRequest {
+    /// Whom it is from.
+    pub(crate) principal: Option<Arc<Principal>>,
+    pub(crate) kept: Kept,
 }
 
 /// Notes what `initialize` said of the client, whose it is, and the revision that was agreed on. Belongs to the answer of
@@ -125,9 +165,14 @@ pub(crate) fn register<S: State>(
 }
 
 /// The arguments of a tool that headers mirror.
-pub(crate) fn mirrored_of<S: State>(delegate: &Delegated<S>, tool: &str) -> Vec<MirroredArgument> {
+pub(crate) fn mirrored_of<S: State>(
+    delegate: &Delegated<S>,
+    tool: &str,
+    session: &Session<S>,
+) -> Vec<MirroredArgument> {
+    let Some(kept) = Kept::of(session) else { return Vec::new() };
     // Code of an application, in the task of a connection.
-    let schema = catch_unwind(AssertUnwindSafe(|| delegate.tool_schema(tool)));
+    let schema = catch_unwind(AssertUnwindSafe(|| delegate.tool_schema(tool, kept)));
     // Clients leave a tool out whose headers are not allowed; nobody repeats its arguments.
     schema.ok().flatten().and_then(|schema| mirrored_arguments(&schema).ok()).unwrap_or_default()
 }

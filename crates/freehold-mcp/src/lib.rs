@@ -41,7 +41,7 @@ pub use ask::{
 pub use cache::{CacheHint, CacheScope, Cacheable};
 pub use completion::{Completion, CompletionLimits, CompletionOutput, CompletionRequest};
 pub use context::RequestContext;
-pub use delegate::{Delegate, accept_client, has_client};
+pub use delegate::{Delegate, Kept, accept_client, has_client};
 pub use freehold;
 pub use http::{
     Audience, Authorization, AuthorizationTarget, AuthorizeError, Authorizer, EventLimits, EventStore,

@@ -1,4 +1,4 @@
-use crate::{http::Principal, peer::Peer};
+use crate::{delegate::OfRequest, http::Principal, peer::Peer};
 use freehold::{Session, SessionId, State};
 use std::sync::Arc;
 
@@ -37,10 +37,12 @@ impl Owner {
         match (session.is_addressed(), stateless) {
             (true, false) => Self::Session(session.id()),
             (true, true) => Self::Connection(session.id()),
-            (false, _) => match session.attachment::<Arc<Principal>>() {
-                Some(principal) => Self::Principal(Arc::new(Identity::from(&**principal))),
-                None => Self::Anybody,
-            },
+            (false, _) => {
+                match session.attachment().and_then(|OfRequest { principal, .. }| principal.as_deref()) {
+                    Some(principal) => Self::Principal(Arc::new(Identity::from(principal))),
+                    None => Self::Anybody,
+                }
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use crate::{
     request::{NOTIFICATIONS, REQUESTS, method, read_notification, read_request},
 };
 use freehold_mcp::{
-    Delegate, Principal, SESSION_VERSIONS, STATELESS_VERSIONS, accept_client,
+    Delegate, Kept, Principal, SESSION_VERSIONS, STATELESS_VERSIONS, accept_client,
     freehold::{
         Context, ErrorCode, ErrorObject, Extension, HandlerResult, MethodOptions, Notification, Route,
         Session, SessionId, message::Raw, runtime::BoxFuture, write_result,
@@ -126,9 +126,11 @@ impl<H: ServerHandler> Delegate<()> for Adapter<H> {
         drop(session.engine().dispatch_with(session, notification.into(), Route::Session, Some(noticed)));
     }
 
-    fn tool_schema(&self, tool: &str) -> Option<Value> {
+    fn tool_schema(&self, tool: &str, kept: &Kept) -> Option<Value> {
         let handler = self.parts.handler().ok()?;
-        Some(Value::Object((*handler.get_tool(tool)?.input_schema).clone()))
+        let tool = handler.get_tool(tool);
+        kept.keep(handler);
+        Some(Value::Object((*tool?.input_schema).clone()))
     }
 }
 
@@ -141,6 +143,12 @@ impl<H: ServerHandler> Parts<H> {
                 ErrorObject::internal()
             }),
         }
+    }
+
+    /// The handler of a stateless request: that which has told what its headers mirror, if it was asked.
+    fn handler_of(&self, session: &Session<()>) -> Result<Arc<H>, ErrorObject> {
+        let kept = Kept::of(session).and_then(|kept| kept.get::<Arc<H>>());
+        kept.cloned().map_or_else(|| self.handler(), Ok)
     }
 
     fn home(&self, session: &Session<()>) -> Option<Arc<Home<H>>> {
@@ -202,7 +210,8 @@ impl<H: ServerHandler> Parts<H> {
             );
             let connected = Connected::new(None, client.with_protocol_version(version));
             let era = Era::Stateless { log_level: meta.log_level(), listens };
-            return Ok(Answerer { handler: self.handler()?, loan: Loan::new(connected, None), era });
+            let handler = self.handler_of(context.session())?;
+            return Ok(Answerer { handler, loan: Loan::new(connected, None), era });
         }
         let home = self.home(context.session());
         let loan = home.as_ref().and_then(|home| home.peers.lend());

@@ -131,17 +131,16 @@ impl<'a> Executor<'a> {
 
     fn end(&mut self, number: u64) {
         self.world.ended(number);
-        let task = self.tasks.remove(&number);
-        // A value of the user's may panic in its drop.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(task)));
+        if let Some(task) = self.tasks.remove(&number) {
+            self.world.drops(task.name, task);
+        }
     }
 }
 
 impl Drop for Executor<'_> {
     fn drop(&mut self) {
-        let tasks = std::mem::take(&mut self.tasks);
-        for task in tasks.into_values() {
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(task)));
+        for task in std::mem::take(&mut self.tasks).into_values() {
+            self.world.drops(task.name, task);
         }
     }
 }

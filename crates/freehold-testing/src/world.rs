@@ -1,7 +1,7 @@
 //! What the tasks, the engines and the executor of one run share.
 
 use crate::{
-    finding::{Finding, Findings},
+    finding::{Finding, Findings, message_of},
     order::Order,
     random::Random,
     trace::Trace,
@@ -12,6 +12,7 @@ use freehold::{
 };
 use std::{
     collections::BTreeSet,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Wake, Waker},
@@ -208,7 +209,18 @@ impl World {
     pub(crate) fn let_go(&self) {
         let (engines, spawned) =
             self.with(|inner| (std::mem::take(&mut inner.engines), std::mem::take(&mut inner.spawned)));
-        drop((engines, spawned));
+        engines.into_iter().for_each(|engine| self.drops("a value that an engine kept", engine));
+        spawned.into_iter().for_each(|Spawned { name, future, .. }| self.drops(name, future));
+    }
+
+    /// Drops what has values of the user's in it. One that panics then is found; it must not meet another one in its unwinding,
+    /// which would end the process.
+    pub(crate) fn drops<T>(&self, of: &'static str, values: T) {
+        let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(values))) else { return };
+        self.found(Finding::Panicked { task: of, message: message_of(&*panic) });
+        if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+            std::mem::forget(again);
+        }
     }
 }
 

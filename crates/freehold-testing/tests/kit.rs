@@ -4,6 +4,7 @@
 
 use freehold::{
     CancelReason, Context, Engine, ErrorObject, Limits, Session,
+    runtime::Runtime,
     sync::{Mutex, PermitPool},
 };
 use freehold_testing::{Explore, Failure, Finding, Simulation, Trace};
@@ -289,4 +290,48 @@ fn one_seed_is_one_trace_and_another_seed_another_one() {
     assert_eq!(first, second);
     let digests: std::collections::BTreeSet<_> = (1..=30).map(|seed| trace(seed).digest()).collect();
     assert!(digests.len() > 20, "schedules differ: {}", digests.len());
+}
+
+/// What an application keeps, and panics when it is dropped.
+struct Breaks(&'static str);
+
+impl Drop for Breaks {
+    fn drop(&mut self) {
+        panic!("{}", self.0);
+    }
+}
+
+#[test]
+fn a_value_that_panics_in_its_drop_at_the_end_of_a_run_is_told_with_its_seed() {
+    let failure = Explore::new()
+        .schedules(1)
+        .try_run(|sim| async move {
+            for what in ["the first", "the second"] {
+                sim.engine(Engine::builder(0_u64).app(Arc::new(Breaks(what))));
+            }
+            // It ends only with the run, and leaves another one behind.
+            let (runtime, last) = (sim.runtime(), Breaks("the last"));
+            let unseen = Spawns(Some((runtime, last)));
+            sim.spawn("ends with the run", async move {
+                let _unseen = unseen;
+                std::future::pending::<()>().await;
+            });
+        })
+        .expect_err("they panic");
+    let text = failure.to_string();
+    assert!(failure.seed == 1 && failure.repeats, "{text}");
+    for what in ["the first", "the second", "the last"] {
+        assert!(text.contains(&format!("panicked: {what}")), "{what}: {text}");
+    }
+}
+
+/// Spawns a task in its drop, which has the value.
+struct Spawns(Option<(Arc<dyn Runtime>, Breaks)>);
+
+impl Drop for Spawns {
+    fn drop(&mut self) {
+        if let Some((runtime, value)) = self.0.take() {
+            runtime.spawn("left behind", Box::pin(async move { drop(value) }));
+        }
+    }
 }

@@ -42,6 +42,11 @@ impl TotalCalls {
         calls + self.nested.load(Ordering::SeqCst)
     }
 
+    /// Places that are taken: as many as there are while some arrive who are about to be refused, and stand in the count till then.
+    pub(crate) fn taken(&self, limits: &Limits) -> usize {
+        self.calls.load(Ordering::SeqCst).min(limits.calls_total)
+    }
+
     pub(crate) fn enter_nested(&self) {
         self.nested.fetch_add(1, Ordering::SeqCst);
     }
@@ -179,13 +184,8 @@ impl SessionSlots {
         }
     }
 
-    pub(crate) fn running(&self) -> usize {
-        self.inner.with(|slots| slots.running)
-    }
-
     /// How many run, and how many wait.
-    #[cfg(all(test, any(loom, shuttle)))]
-    pub(crate) fn left(&self) -> (usize, usize) {
+    pub(crate) fn counts(&self) -> (usize, usize) {
         self.inner.with(|slots| (slots.running, slots.queue.len()))
     }
 
@@ -200,7 +200,7 @@ impl SessionSlots {
 
 #[cfg(test)]
 mod tests {
-    use super::{Admitted, Overloaded, QueuedSlot, SessionSlots};
+    use super::{Admitted, Overloaded, QueuedSlot, SessionSlots, TotalCalls};
     use crate::limits::Limits;
     use std::task::{Context, Waker};
 
@@ -229,7 +229,17 @@ mod tests {
         slots.withdraw(&first);
         assert!(granted(&third), "a granted slot whose owner left goes to the next");
         slots.release();
-        assert_eq!(slots.running(), 0);
+        assert_eq!(slots.counts(), (0, 0));
         assert!(matches!(slots.admit(&limits), Ok(Admitted::Now)));
+    }
+
+    #[test]
+    fn one_that_is_about_to_be_refused_takes_no_place() {
+        let (limits, total) = (Limits { calls_total: 1, ..Limits::default() }, TotalCalls::default());
+        assert!(total.enter(&limits) && !total.enter(&limits));
+        assert_eq!((total.taken(&limits), total.count()), (1, 2));
+        total.leave();
+        total.enter_nested();
+        assert_eq!((total.taken(&limits), total.count()), (1, 2));
     }
 }

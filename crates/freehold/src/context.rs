@@ -324,7 +324,7 @@ impl<S: State> Context<S> {
     }
 
     /// The call made progress: its timeout begins anew, up to [`Limits::deadline_cap`](crate::Limits::deadline_cap)
-    /// after its arrival.
+    /// after its arrival, or up to the [`ServerCall::timeout`](crate::ServerCall::timeout) of one that has that.
     pub fn made_progress(&self) {
         let now = self.call.engine().runtime.now();
         self.call.clock.progress(now);
@@ -378,8 +378,9 @@ impl<S: State> Context<S> {
         self.call.extension()
     }
 
-    /// Asks the client and waits for its answer. The call's deadline stands still meanwhile; the question has a limit
-    /// of its own, [`Limits::question_timeout`](crate::Limits::question_timeout).
+    /// Asks the client and waits for its answer. The call's clock stands still meanwhile, whatever its deadline is; the question
+    /// has a limit of its own, [`Limits::question_timeout`](crate::Limits::question_timeout), or what all questions of the call
+    /// together leave of [`Limits::question_total`](crate::Limits::question_total), if that is less.
     ///
     /// # Cancel safety
     ///
@@ -401,9 +402,8 @@ impl<S: State> Context<S> {
         let (id, question) = self.call.session.inner.questions.open(engine.limits.questions_per_session)?;
         let open = OpenQuestion { call: &self.call, id };
         let now = engine.runtime.now();
-        if !self.call.clock.question_opened(id, now, after(now, engine.limits.question_timeout)) {
-            return Err(QuestionError::CallEnded);
-        }
+        let until = after(now, engine.limits.question_timeout);
+        let until = self.call.clock.question_opened(id, now, until).ok_or(QuestionError::CallEnded)?;
         let callers_wait = CallersWait::new(&self.call);
         let frame =
             Frame::Question(Bytes::from(encode_request(&RequestId::Number(id), method, Some(&params))));
@@ -420,7 +420,7 @@ impl<S: State> Context<S> {
             Reply::Refused(error) => Err(QuestionError::Refused(error)),
             Reply::TimedOut => Err(QuestionError::TimedOut {
                 method: method.to_owned(),
-                waited: engine.limits.question_timeout,
+                waited: until.saturating_duration_since(now),
             }),
             Reply::PeerGone => Err(QuestionError::PeerGone),
             Reply::CallEnded => Err(QuestionError::CallEnded),

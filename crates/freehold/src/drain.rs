@@ -18,6 +18,7 @@ use crate::{
     },
     engine::Engine,
     fault::{self, Fault},
+    hash::Hashing,
     hooks::Hooks,
     lock_order,
     runtime::{after, until},
@@ -27,6 +28,7 @@ use crate::{
 };
 use freehold_sync::{ScopedMutex, Signal};
 use std::{
+    collections::HashSet,
     num::NonZeroU8,
     sync::Arc,
     time::{Duration, Instant},
@@ -134,6 +136,11 @@ impl DrainState {
             }
             seen = now;
         }
+    }
+
+    /// The sessions of the calls that ask for the drain.
+    fn asking_sessions(&self) -> HashSet<SessionId, Hashing> {
+        self.asking.with(|asking| asking.calls.iter().map(|(_, session)| *session).collect())
     }
 
     /// Waits until the calls are as wanted; only once it has begun.
@@ -299,12 +306,11 @@ impl<S: State> Engine<S> {
 
     /// Closes all sessions; those of calls that asked for the drain only once these calls are over or had their time.
     fn close_sessions(&self, grace: Duration) -> usize {
-        let asking =
-            |id| self.inner.drain.asking.with(|asking| asking.calls.iter().any(|(_, asks)| *asks == id));
+        let asking = self.inner.drain.asking_sessions();
         let sessions = self.sessions();
         let count = sessions.len();
         for session in sessions {
-            if !asking(session.inner.id) {
+            if !asking.contains(&session.inner.id) {
                 session.close(CloseReason::Shutdown);
                 continue;
             }

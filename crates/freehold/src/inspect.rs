@@ -65,8 +65,10 @@ impl BreakerSnapshot {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionGauges {
-    /// Calls that hold a slot.
+    /// Calls that hold a slot, also one that was handed to them and that they have not noticed yet.
     pub running: usize,
+    /// Calls that wait for one; at most [`Limits::queued_per_session`](crate::Limits::queued_per_session).
+    pub queued: usize,
     /// Calls without an outcome.
     pub in_flight: usize,
     /// Open questions.
@@ -123,8 +125,10 @@ impl<S: State> Session<S> {
     /// The gauges of this moment.
     #[must_use]
     pub fn gauges(&self) -> SessionGauges {
+        let (running, queued) = self.inner.slots.counts();
         SessionGauges {
-            running: self.inner.slots.running(),
+            running,
+            queued,
             in_flight: self.inner.calls.all().len(),
             questions: self.inner.questions.len(),
             outgoing: self.inner.outbox.len(),
@@ -179,5 +183,12 @@ impl<S: State> Engine<S> {
     #[must_use]
     pub fn call_count(&self) -> usize {
         self.inner.total.count()
+    }
+
+    /// Of the places for calls ([`Limits::calls_total`](crate::Limits::calls_total)) those that are taken. A call that a handler
+    /// makes takes none.
+    #[must_use]
+    pub fn places_taken(&self) -> usize {
+        self.inner.total.taken(&self.inner.limits)
     }
 }

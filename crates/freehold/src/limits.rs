@@ -54,9 +54,10 @@ pub struct Limits {
     /// What an overloaded answer tells the client to wait before it tries again.
     pub retry_after: Duration,
 
-    /// How long a call may take, from its arrival to its answer, unless its method says otherwise.
+    /// How long a call may take, from its arrival to its answer, unless its method says otherwise. Its clock stands still while the
+    /// client is asked.
     pub deadline: Duration,
-    /// How long a call may take at the most, however much progress it makes.
+    /// How long a call may take at the most, however much progress it makes, by the same clock.
     pub deadline_cap: Duration,
     /// How long a cancelled handler may go on (to clean up) before its future is dropped.
     pub cancel_grace: Duration,

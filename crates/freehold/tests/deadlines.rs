@@ -169,6 +169,18 @@ async fn a_question_that_nobody_answers_ends_at_its_own_limit() {
     all_gone(&engine).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_question_that_ends_since_all_of_them_took_too_long_tells_how_long_it_had() {
+    let (builder, probe) = builder();
+    let engine = builder.limits(Limits { question_total: SECOND * 3, ..limits() }).build().unwrap();
+    let session = engine.open().unwrap();
+    let since = Instant::now();
+    let (code, _) = error(call(&engine, &session, 1, "ask", json!(["deploy?"])).await);
+    assert_eq!((code, seconds(since)), (-31007, 3.0));
+    assert_eq!(probe.logged(), ["ask: the client did not answer \"question\" within 3s"]);
+    all_gone(&engine).await;
+}
+
 async fn asks_then_hangs(ctx: &Ctx, (): ()) -> Answer {
     tokio::time::sleep(SECOND).await;
     let _: Result<Value, _> = ctx.ask("question", &()).await;

@@ -204,3 +204,17 @@ async fn an_echo_enters_few_sections_each_of_its_own_session_or_call() {
     let own = ["admission", "call::table", "outbox"];
     assert_eq!(entered, own.map(|name| (name, 2)));
 }
+
+/// How often a drain looks at who asks for it, with so many sessions to close.
+async fn looks_at_askers(sessions: usize) -> u64 {
+    let (engine, _probe, _world) = engine();
+    let kept: Vec<_> = (0..sessions).map(|_| engine.open().unwrap()).collect();
+    let _ = entered();
+    assert_eq!(within(engine.drain(Duration::from_millis(10))).await.sessions, kept.len());
+    entered().into_iter().find(|(name, _)| *name == "drain askers").map_or(0, |(_, count)| count)
+}
+
+#[tokio::test]
+async fn a_drain_looks_at_who_asks_for_it_no_oftener_for_more_sessions() {
+    assert_eq!(looks_at_askers(1).await, looks_at_askers(50).await);
+}

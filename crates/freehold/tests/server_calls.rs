@@ -122,6 +122,19 @@ async fn it_has_a_deadline_of_its_own_beyond_that_of_calls() {
     all_gone(&engine).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn its_deadline_stands_still_while_the_client_is_asked() {
+    let (builder, _probe) = builder();
+    let engine = builder.limits(limits()).build().unwrap();
+    let session = engine.open().unwrap();
+    let mut asks = engine.begin(&session, of("ask", json!(["?"])).timeout(SECOND * 10)).unwrap();
+    let Step::Frame(question) = within(asks.next()).await else { panic!("it asks") };
+    tokio::time::advance(SECOND * 100).await;
+    reply(&engine, &session, &json_of(&question)["id"], &json!("yes")).await;
+    assert_eq!(outcome(&mut asks).await, json!({ "answer": "yes" }));
+    all_gone(&engine).await;
+}
+
 /// Who ends a call, and the reason that its handler is told.
 #[tokio::test]
 async fn it_ends_like_any_call() {

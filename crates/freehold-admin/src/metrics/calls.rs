@@ -66,10 +66,10 @@ fn saturation(out: &mut Exposition<'_>, source: &dyn Source, look: &Look) {
     let share = |used: usize, limit: usize| if limit == 0 { 0.0 } else { used as f64 / limit as f64 };
     out.single("freehold_calls_in_flight", look.call_count);
     out.single("freehold_calls_limit", limits.calls_total);
-    out.single("freehold_call_saturation_ratio", share(look.call_count, limits.calls_total));
+    out.single("freehold_call_saturation_ratio", share(look.places_taken, limits.calls_total));
     let of_session = share(look.most_running, limits.running_per_session);
     out.single("freehold_session_slot_saturation_ratio", of_session);
-    out.single("freehold_queue_saturation_ratio", share(look.most_queued(), limits.queued_per_session));
+    out.single("freehold_queue_saturation_ratio", share(look.most_queued, limits.queued_per_session));
 }
 
 fn permits(out: &mut Exposition<'_>, gathered: &Gathered) {

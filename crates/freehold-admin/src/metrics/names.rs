@@ -54,8 +54,16 @@ pub const METRICS: &[Metric] = &[
         "Calls that have a task of their own, by stage: queue, turn, handler, question, pause.",
     ),
     metric("freehold_calls_in_flight", Gauge, "Calls admitted and not gone."),
-    metric("freehold_calls_limit", Gauge, "Calls that are admitted at the most."),
-    metric("freehold_call_saturation_ratio", Gauge, "Calls in flight over their limit."),
+    metric(
+        "freehold_calls_limit",
+        Gauge,
+        "Calls that are admitted at the most, beside those that handlers make.",
+    ),
+    metric(
+        "freehold_call_saturation_ratio",
+        Gauge,
+        "Calls in flight over their limit, without those that handlers made.",
+    ),
     metric(
         "freehold_session_slot_saturation_ratio",
         Gauge,

@@ -8,7 +8,7 @@ use crate::{
     tools::MirroredArgument,
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use freehold::{ErrorObject, Notification, Request, State};
+use freehold::{ErrorObject, Notification, Request, Session, State};
 use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
@@ -184,6 +184,7 @@ pub(super) fn check_arguments<S: State>(
     headers: &HeaderMap,
     request: &Request<'_>,
     server: &ServerState<S>,
+    session: &Session<S>,
 ) -> Result<(), ErrorObject> {
     if request.method != method::TOOLS_CALL {
         return Ok(());
@@ -191,7 +192,7 @@ pub(super) fn check_arguments<S: State>(
     let Some(params) = request.params.as_deref() else { return Ok(()) };
     let Some(name) = target_name(method::TOOLS_CALL, Some(params)) else { return Ok(()) };
     if let Some(delegate) = &server.delegate {
-        return check_mirrored(headers, params, &mirrored_of(delegate, &name));
+        return check_mirrored(headers, params, &mirrored_of(delegate, &name, session));
     }
     server.tools.find(&name).map_or(Ok(()), |tool| check_mirrored(headers, params, &tool.mirrored))
 }

@@ -6,11 +6,13 @@ use super::{
     headers,
 };
 use crate::{
+    delegate::OfRequest,
     model::Meta,
     protocol::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION, method},
 };
 use freehold::{
-    Dispatched, ErrorCode, ErrorObject, Extension, Message, Request, Response as Answer, Route, State,
+    Dispatched, ErrorCode, ErrorObject, Extension, Message, Request, Response as Answer, Route, Session,
+    State,
 };
 use http::{HeaderMap, Response, StatusCode};
 use std::sync::Arc;
@@ -44,14 +46,14 @@ impl<S: State> HttpService<S> {
         request: Request<'_>,
         principal: Option<Arc<Principal>>,
     ) -> Response<HttpBody> {
-        if let Err(error) = self.check_stateless(headers, &request) {
-            return answer::error(status_of_code(error.code), Some(request.id), error);
-        }
         let engine = self.server.engine();
         let session = engine.ephemeral();
-        if let Some(principal) = &principal {
-            let attached = session.attach(principal.clone());
+        if principal.is_some() || self.server.inner.delegate.is_some() {
+            let attached = session.attach(OfRequest { principal: principal.clone(), ..OfRequest::default() });
             debug_assert!(attached.is_ok(), "the session is new");
+        }
+        if let Err(error) = self.check_stateless(headers, &request, &session) {
+            return answer::error(status_of_code(error.code), Some(request.id), error);
         }
         let extension = principal.map(|principal| principal as Extension);
         match engine.dispatch_with(&session, Message::Request(request), Route::Call, extension) {
@@ -62,7 +64,12 @@ impl<S: State> HttpService<S> {
     }
 
     /// The checks in the order in which the protocol wants them reported.
-    fn check_stateless(&self, headers: &HeaderMap, request: &Request<'_>) -> Result<(), ErrorObject> {
+    fn check_stateless(
+        &self,
+        headers: &HeaderMap,
+        request: &Request<'_>,
+        session: &Session<S>,
+    ) -> Result<(), ErrorObject> {
         let meta = Meta::of(request.params.as_deref());
         meta.check_shape()?;
         headers::check_version(headers, &meta)?;
@@ -72,7 +79,7 @@ impl<S: State> HttpService<S> {
         if method::SESSION_ONLY.contains(&&*request.method) {
             return Err(ErrorObject::method_not_found(&request.method));
         }
-        headers::check_arguments(headers, request, &self.server.inner)
+        headers::check_arguments(headers, request, &self.server.inner, session)
     }
 }
 

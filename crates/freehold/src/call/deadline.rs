@@ -158,16 +158,17 @@ impl DeadlineClock {
         })
     }
 
-    /// Stops the clock for a question; not once the call has ended, since nobody would time the question out.
-    pub(crate) fn question_opened(&self, question: i64, now: Instant, until: Instant) -> bool {
+    /// Stops the clock for a question, until which instant at the latest; not once the call has ended, since nobody would time
+    /// the question out.
+    pub(crate) fn question_opened(&self, question: i64, now: Instant, until: Instant) -> Option<Instant> {
         self.change(|clock, may_ask| {
-            if may_ask {
+            may_ask.then(|| {
                 let since = *clock.stands_since.get_or_insert(now);
                 let last = after(since, clock.stand_most.saturating_sub(clock.stood));
                 clock.asking.push((question, until.min(last)));
                 self.asking.store(true, Ordering::Relaxed);
-            }
-            may_ask
+                until.min(last)
+            })
         })
     }
 
@@ -335,8 +336,8 @@ mod tests {
     fn the_clock_stands_still_while_questions_are_open() {
         let start = epoch();
         let clock = DeadlineClock::start(start, SECOND * 2, None, &Limits::default());
-        clock.question_opened(1, start + SECOND, start + SECOND * 100);
-        clock.question_opened(2, start + SECOND * 5, start + SECOND * 50);
+        assert!(clock.question_opened(1, start + SECOND, start + SECOND * 100).is_some());
+        assert!(clock.question_opened(2, start + SECOND * 5, start + SECOND * 50).is_some());
         assert_eq!(read(&clock, start + SECOND * 10), Reading::Running(start + SECOND * 50));
         assert_eq!(read(&clock, start + SECOND * 50), Reading::Unanswered(vec![2]));
         clock.question_closed(2, start + SECOND * 50);
@@ -348,7 +349,7 @@ mod tests {
     fn what_the_clock_stood_is_counted_neither_by_progress_nor_by_a_new_timeout() {
         let start = epoch();
         let clock = DeadlineClock::start(start, SECOND * 2, None, &Limits::default());
-        assert!(clock.question_opened(1, start + SECOND, start + SECOND * 1_000));
+        assert!(clock.question_opened(1, start + SECOND, start + SECOND * 1_000).is_some());
         clock.progress(start + SECOND * 50);
         clock.question_closed(1, start + SECOND * 101);
         // Asked after one second; two more since the progress.
@@ -362,7 +363,7 @@ mod tests {
         let start = epoch();
         let limits = Limits { deadline_cap: Duration::MAX, ..Limits::default() };
         let clock = DeadlineClock::start(start, Duration::MAX, None, &limits);
-        assert!(clock.question_opened(1, start, start + SECOND));
+        assert!(clock.question_opened(1, start, start + SECOND).is_some());
         clock.question_closed(1, start + SECOND);
         clock.progress(start + SECOND);
         assert!(matches!(read(&clock, start + SECOND), Reading::Running(_)));
@@ -373,13 +374,14 @@ mod tests {
         let start = epoch();
         let limits = Limits { question_total: SECOND * 3, ..Limits::default() };
         let clock = DeadlineClock::start(start, SECOND, None, &limits);
-        assert!(clock.question_opened(1, start, start + SECOND * 2));
+        assert_eq!(clock.question_opened(1, start, start + SECOND * 2), Some(start + SECOND * 2));
         clock.question_closed(1, start + SECOND * 2);
-        assert!(clock.question_opened(2, start + SECOND * 2, start + SECOND * 100));
+        let last = Some(start + SECOND * 3);
+        assert_eq!(clock.question_opened(2, start + SECOND * 2, start + SECOND * 100), last);
         assert_eq!(read(&clock, start + SECOND * 2), Reading::Running(start + SECOND * 3));
         assert_eq!(read(&clock, start + SECOND * 3), Reading::Unanswered(vec![2]));
         clock.question_closed(2, start + SECOND * 3);
-        assert!(clock.question_opened(3, start + SECOND * 3, start + SECOND * 100));
+        assert_eq!(clock.question_opened(3, start + SECOND * 3, start + SECOND * 100), last);
         assert_eq!(read(&clock, start + SECOND * 3), Reading::Unanswered(vec![3]), "its time is used up");
     }
 
@@ -413,8 +415,8 @@ mod tests {
     fn after_the_end_no_question_opens() {
         let start = epoch();
         let clock = DeadlineClock::start(start, SECOND, None, &Limits::default());
-        assert!(clock.question_opened(1, start, start + SECOND));
+        assert!(clock.question_opened(1, start, start + SECOND).is_some());
         assert_eq!(clock.end(), [1]);
-        assert!(!clock.question_opened(2, start, start + SECOND));
+        assert_eq!(clock.question_opened(2, start, start + SECOND), None);
     }
 }

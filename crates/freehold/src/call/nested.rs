@@ -436,22 +436,37 @@ pub(crate) fn enter<S: State>(
     if let Some(subject) = wanted.subject {
         call.set_subject(subject);
     }
-    admit(&call, wanted.params, list).map_err(|(outcome, error)| {
-        call.span.settled(outcome, None, || ());
-        error
+    admit(&call, wanted.params, list).map_err(|refused| match refused {
+        NotMade::Refused(outcome, error) => {
+            call.span.settled(outcome, None, || ());
+            error
+        }
+        NotMade::Cancelled => {
+            call.span.finished();
+            call.cancelled_error()
+        }
     })
+}
+
+/// Why a call that a handler wants runs no handler.
+enum NotMade {
+    Refused(OutcomeKind, CallError),
+    /// It was cancelled before it could run, and who did that has told its outcome.
+    Cancelled,
 }
 
 fn admit<S: State>(
     call: &Arc<Call<S>>,
     params: Option<Box<RawValue>>,
     list: impl FnOnce(&Arc<Call<S>>, JoinHandle<()>) -> Result<(), CallError>,
-) -> Result<Made<S>, (OutcomeKind, CallError)> {
+) -> Result<Made<S>, NotMade> {
     let engine = call.engine();
     let place = call.place().map_err(|NoPlace| {
-        (OutcomeKind::Overloaded, CallError::Overloaded { retry_after: engine.limits.retry_after })
+        let error = CallError::Overloaded { retry_after: engine.limits.retry_after };
+        NotMade::Refused(OutcomeKind::Overloaded, error)
     })?;
-    call.pass_breaker().map_err(|error| (OutcomeKind::CircuitOpen, CallError::Failed(error)))?;
+    call.pass_breaker()
+        .map_err(|error| NotMade::Refused(OutcomeKind::CircuitOpen, CallError::Failed(error)))?;
     let (owed, answer) = freehold_sync::reply();
     let (owed_end, end) = freehold_sync::reply();
     // Counted, so that a drain sees it, but never refused for it.
@@ -460,13 +475,18 @@ fn admit<S: State>(
         debug_assert_eq!(refused, Refused::Closed, "its key is its own");
         call.give_up();
         call.left();
-        return Err((OutcomeKind::Stopping, SessionNotFound(call.session.id()).into()));
+        let error = SessionNotFound(call.session.id()).into();
+        return Err(NotMade::Refused(OutcomeKind::Stopping, error));
     }
     // Only now: a cancel that finds it in the list settles it, and takes it out of the table.
     if let Err(error) = list(call, end) {
-        call.withdraw();
+        let withdrawn = call.withdraw();
         call.left();
-        return Err((OutcomeKind::Overloaded, error));
+        return Err(if withdrawn {
+            NotMade::Refused(OutcomeKind::Overloaded, error)
+        } else {
+            NotMade::Cancelled
+        });
     }
     let debts = Debts { answer: owed, end: owed_end };
     CallTask::called(call.clone(), params, place, debts).spawn();
@@ -494,5 +514,83 @@ impl<S: State> Drop for Callee<S> {
             caller.mark_effect(Effect::Called);
         }
         caller.mark_effects(self.0.effects());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CallError, Wanted, enter};
+    use crate::{
+        call::{CallHeader, CallId, CancelReason, Origin},
+        context::Context,
+        engine::Engine,
+        message::ErrorObject,
+        runtime::after,
+        session::CloseReason,
+    };
+    use freehold_sync::ScopedMutex;
+    use std::{sync::Arc, time::Duration};
+    use tracing::{
+        Id, Subscriber,
+        field::{Field, Visit},
+        span::Record,
+    };
+    use tracing_subscriber::{
+        Layer,
+        layer::{Context as LayerContext, SubscriberExt as _},
+    };
+
+    /// The outcomes that spans were told.
+    #[derive(Clone, Default)]
+    struct Outcomes(Arc<ScopedMutex<Vec<String>>>);
+
+    impl Visit for Outcomes {
+        fn record_str(&mut self, field: &Field, value: &str) {
+            if field.name() == "outcome" {
+                self.0.with(|told| told.push(value.to_owned()));
+            }
+        }
+
+        fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
+    }
+
+    impl<S: Subscriber> Layer<S> for Outcomes {
+        fn on_record(&self, _: &Id, values: &Record<'_>, _: LayerContext<'_, S>) {
+            values.record(&mut self.clone());
+        }
+    }
+
+    async fn nothing(_: &Context<()>, (): ()) -> Result<(), ErrorObject> {
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_call_that_its_session_ends_while_its_callers_list_is_full_has_one_outcome() {
+        let outcomes = Outcomes::default();
+        let _listening =
+            tracing::subscriber::set_default(tracing_subscriber::registry().with(outcomes.clone()));
+        let engine = Engine::builder(()).method("nothing", nothing).build().unwrap();
+        for (closes, outcome) in [(false, "overloaded"), (true, "cancelled")] {
+            let session = engine.open().unwrap();
+            let header = CallHeader {
+                call: CallId::new(0, 0),
+                path: Arc::default(),
+                deadline: after(engine.inner.runtime.now(), Duration::from_secs(60)),
+                priority: 0,
+                transactions: Arc::default(),
+            };
+            let wanted = Wanted { method: "nothing", subject: None, params: None };
+            let made = enter(&session, wanted, Origin::elsewhere(header), |_, _| {
+                if closes {
+                    session.close(CloseReason::Server);
+                }
+                Err(CallError::Overloaded { retry_after: Duration::ZERO })
+            });
+            let error = made.err().expect("it is not made");
+            let cancelled = matches!(error, CallError::Cancelled(CancelReason::SessionClosed));
+            assert_eq!(cancelled, closes, "{error:?}");
+            assert_eq!(outcomes.0.with(std::mem::take), [outcome]);
+            assert_eq!(engine.call_count(), 0);
+        }
     }
 }

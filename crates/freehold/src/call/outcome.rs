@@ -62,14 +62,16 @@ impl<S: State> Call<S> {
         true
     }
 
-    /// It was entered, and will not run after all. Nobody is told, unless its session was closed in between.
-    pub(crate) fn withdraw(&self) {
+    /// It was entered, and will not run after all. Whether this is how it ended, so that its outcome is yet to be told; else who
+    /// cancelled it in between has told it.
+    pub(crate) fn withdraw(&self) -> bool {
         if self.settled.swap(true, Ordering::AcqRel) {
-            return;
+            return false;
         }
         self.give_up();
         self.session.inner.calls.remove(self);
         self.session.inner.calls.delivered();
+        true
     }
 
     /// The outcome's kind and what the peer is told; nothing where the protocol says so.
@@ -149,8 +151,12 @@ impl<S: State> Call<S> {
     /// Who settled it while nobody owed the answer has told nobody.
     pub(crate) fn report_if_settled(&self, origin: &Origin<S>) {
         if self.is_settled() {
-            let reason = self.cancel_reason().unwrap_or(CancelReason::CallerGone);
-            origin.report(Err(CallError::Cancelled(reason)));
+            origin.report(Err(self.cancelled_error()));
         }
+    }
+
+    /// The error for the caller of one that was cancelled. Who does so may not have noted its reason yet.
+    pub(crate) fn cancelled_error(&self) -> CallError {
+        CallError::Cancelled(self.cancel_reason().unwrap_or(CancelReason::CallerGone))
     }
 }

@@ -56,8 +56,9 @@ impl ServerCall {
         Self { method: method.into(), params, timeout: None, extension: None, attachment: None }
     }
 
-    /// How long it may take, from now to its answer, also if it makes progress. The method's deadline and the engine's cap
-    /// do not hold for it; a shorter one that its subject has does.
+    /// How long it may take, from its beginning to its answer, also if it makes progress. The method's deadline and the engine's
+    /// cap do not hold for it; a shorter one that its subject has does. As in any call the clock stands still while the client is
+    /// asked, so with its questions, which have limits of their own ([`Context::ask`](crate::Context::ask)), it may take longer.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self

@@ -310,7 +310,7 @@ impl Run {
         let mut lives = Vec::new();
         for session in self.all_sessions() {
             let inner = &session.inner;
-            assert_eq!(inner.slots.left(), (0, 0), "slots, and places in the queue");
+            assert_eq!(inner.slots.counts(), (0, 0), "slots, and places in the queue");
             assert_eq!((inner.calls.all().len(), inner.questions.len()), (0, 0), "calls and questions");
             session.calls_ended().await;
             assert!(inner.turns().is_none_or(|turns| turns.is_free()), "the gate is free");
