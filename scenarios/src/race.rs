@@ -4,6 +4,7 @@
 use crate::{Random, limits::PROMPT};
 use std::{
     future::Future,
+    ops::RangeInclusive,
     pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
@@ -18,6 +19,10 @@ use tokio::runtime::Handle;
 /// How often each race is run, unless the environment says otherwise.
 const RUNS: u64 = 5_000;
 const RUNS_VARIABLE: &str = "FREEHOLD_RACES";
+/// How often at the least where others use the processors, and runs take long: no more than these are begun after `LONG`, unless the
+/// environment says how many.
+const FEWEST: u64 = 1_000;
+const LONG: Duration = Duration::from_secs(5);
 /// Turns of a loop that either side waits at the most, so that the signal comes before and after the wait began.
 const TURNS: u64 = 600;
 /// By so many turns more the side waits next time that was too early this time: which of the two threads is faster
@@ -47,7 +52,8 @@ pub struct Races {
 ///
 /// If a wait outlives its signal, or all signals came on one side of the wait's beginning.
 pub fn race<W: Future>(what: &str, prepare: impl FnMut(u64) -> (Arm, W)) -> Races {
-    let runs = std::env::var(RUNS_VARIABLE).ok().map_or(RUNS, |runs| runs.parse().expect("a number of runs"));
+    let wanted = std::env::var(RUNS_VARIABLE).ok().map(|runs| runs.parse().expect("a number of runs"));
+    let (runs, fewest) = (wanted.unwrap_or(RUNS), wanted.unwrap_or(FEWEST));
     let (referee, handle) = (Arc::new(Referee::default()), Handle::current());
     let signaller = thread::spawn({
         let referee = referee.clone();
@@ -57,7 +63,7 @@ pub fn race<W: Future>(what: &str, prepare: impl FnMut(u64) -> (Arm, W)) -> Race
         }
     });
     let over = Over(&referee);
-    let races = referee.wait(what, runs, prepare);
+    let races = referee.wait(what, fewest..=runs, prepare);
     drop(over);
     signaller.join().expect("the signaller does not panic");
     println!("{what}: {races:?}");
@@ -124,11 +130,21 @@ impl Referee {
         }
     }
 
-    fn wait<W: Future>(&self, what: &str, runs: u64, mut prepare: impl FnMut(u64) -> (Arm, W)) -> Races {
+    fn wait<W: Future>(
+        &self,
+        what: &str,
+        runs: RangeInclusive<u64>,
+        mut prepare: impl FnMut(u64) -> (Arm, W),
+    ) -> Races {
         let mut random = Random::new(0xba5e);
-        let mut races = Races { runs, ..Races::default() };
+        let mut races = Races::default();
         let unpark = Arc::new(Unpark(thread::current()));
-        for run in 1..=runs {
+        let since = Instant::now();
+        for run in 1..=*runs.end() {
+            if run > *runs.start() && since.elapsed() > LONG {
+                break;
+            }
+            races.runs = run;
             let (arm, wait) = prepare(run);
             *self.arm.lock().unwrap_or_else(PoisonError::into_inner) = Some(arm);
             self.given.store(run, Ordering::Release);

@@ -14,10 +14,6 @@ pub const RUNNING: u32 = 16;
 /// `--max-queued-per-session`: calls of one session that wait for one of those slots.
 pub const QUEUED: u32 = 32;
 
-/// The most of a queue that can be seen in use: a call leaves it when it gets its slot, and is told of as waiting until its task
-/// has run.
-pub const QUEUE_SEEN_MOST: f64 = 1.0 + RUNNING as f64 / QUEUED as f64;
-
 /// How long a handler takes that takes long, and pauses instead of computing, so that two cores can be overloaded by slots.
 pub const SERVICE: Duration = Duration::from_millis(100);
 /// Sessions that half of the load shares.

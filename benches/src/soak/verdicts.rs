@@ -201,12 +201,9 @@ impl Verdicts {
         let (slots, queue) = (samples.most(|sample| sample.slots), samples.most(|sample| sample.queue));
         self.add(
             "slots and queues of a session",
-            slots <= 1.0 && queue <= limits::QUEUE_SEEN_MOST,
+            slots <= 1.0 && queue <= 1.0,
             format!("at most {:.0} % and {:.0} % in use", slots * 100.0, queue * 100.0),
-            format!(
-                "100 %, and {:.0} %: who has got a slot is seen to wait until it runs",
-                limits::QUEUE_SEEN_MOST * 100.0
-            ),
+            "100 %",
         );
         self.add(
             "watched throughout",
