@@ -403,6 +403,9 @@ pub(crate) fn give_cell_back(wait: &'static WaitCell, bound: Option<&'static Slo
         wait.source.store(ptr::null_mut(), Ordering::SeqCst);
         owner.wait_thawed();
         wait.set_phase(cell::ABANDONED);
+        // Pairs with `finish`: it sees the cell given back, or we see it done.
+        crate::shim::fence(Ordering::SeqCst);
+        owner.try_return();
     }
 }
 

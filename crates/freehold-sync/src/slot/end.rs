@@ -57,13 +57,14 @@ impl Slot {
         self.try_return();
     }
 
-    /// Cells whose futures were forgotten (`mem::forget`) instead of dropped: takes them out of their queues.
+    /// Cells whose futures were forgotten (`mem::forget`) instead of dropped: takes them out of their queues. Those of
+    /// children, which need not end with us, are left to these.
     #[cold]
     fn withdraw_forgotten(&'static self) {
         let mut wakes = raw::wakes::Wakes::new();
         // The freeze keeps the drop of a source waiting while we follow pointers to it.
         self.state.fetch_or(FROZEN, Ordering::SeqCst);
-        let forgotten: Vec<_> = self.waits().collect();
+        let (lent, forgotten): (Vec<_>, Vec<_>) = self.waits().partition(|wait| wait.kind() == Source::Child);
         for wait in &forgotten {
             // SAFETY: we have frozen the owner.
             if let Some(lock) = unsafe { RawLock::of_cell(wait) } {
@@ -82,6 +83,7 @@ impl Slot {
             }
             self.free_cell(wait);
         }
+        self.end_waits(!lent.is_empty());
         wakes.wake();
     }
 
@@ -94,7 +96,7 @@ impl Slot {
                 || state & (FREE | FROZEN | PARENT_BUSY | WAKERS) != 0
                 || self.clones.load(Ordering::SeqCst) != 0
                 || self.contexts.load(Ordering::SeqCst) != 0
-                || self.has_waits()
+                || self.lends_cells()
                 || !self.holds_nothing();
             if kept {
                 return;
@@ -125,6 +127,7 @@ impl Slot {
             *self.verdict.lock().unwrap_or_else(PoisonError::into_inner) = None;
             self.doomed.store(false, Ordering::Relaxed);
         }
+        self.used.store(0, Ordering::Relaxed);
         self.inside_of.store(0, Ordering::Relaxed);
         self.busy.store(0, Ordering::Relaxed);
         self.due.set(NEVER);
@@ -140,7 +143,6 @@ impl Slot {
 
     /// Gives a slot back that stood for a wait outside, or a thread. Its cells are unused.
     pub(crate) fn release_outside(&'static self) {
-        self.used.store(0, Ordering::Relaxed);
         self.change_unless(FROZEN | WAKERS, |state| (state & !(EPOCH - 1)) | FREE);
         self.reset();
         pool::give_back(self);
