@@ -4,7 +4,7 @@
 
 mod support;
 
-use freehold_sync::{Mutex, PermitPool, RwLock, activity, blocking, within};
+use freehold_sync::{LockError, Mutex, PermitPool, RwLock, activity, blocking, within};
 use std::{
     future::{Future, pending, poll_fn},
     pin::{Pin, pin},
@@ -187,6 +187,27 @@ fn a_waker_that_panics_takes_nobody_elses_wake() {
     let end = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(held)));
     assert!(end.is_err(), "the panic goes to who woke");
     assert_eq!(count.of(), 2);
+}
+
+/// The turn of a future that is dropped goes to one whose waker panics. The wait is left all the same: the end of the activity
+/// must not follow it to where the lock was. (Seen by AddressSanitizer.)
+#[test]
+fn a_waker_that_panics_leaves_no_wait_behind() {
+    let mut drops = pin!(activity(async |ctx| {
+        let m = Box::new(Mutex::new([0_u8; 4096]));
+        let held = ctx.try_lock(&m)?.expect("it is free");
+        let mut first = Box::pin(ctx.lock(&m));
+        support::poll_once(first.as_mut()).await;
+        let mut second = Box::pin(m.lock());
+        assert!(poll_with(second.as_mut(), &Waker::from(Arc::new(Panics::default()))).is_pending());
+        drop(held);
+        let end = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(first)));
+        assert!(end.is_err(), "the panic goes to who dropped");
+        drop(second);
+        drop(m);
+        Ok::<_, LockError>(())
+    }));
+    assert!(poll_with(drops.as_mut(), Waker::noop()).is_ready());
 }
 
 type Place = Arc<StdMutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>>;
