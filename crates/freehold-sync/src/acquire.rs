@@ -484,13 +484,17 @@ fn is_long(hold: &HeldEntry, owner: &Slot) -> bool {
 /// Outside of a poll of the activity it is booked to: by another activity, by a scoped thread, by a thread for itself.
 fn give_back_elsewhere(lock: &RawLock, need: u32, place: u32, hold: &'static HeldEntry) {
     let owner = hold.owner();
+    // Now: once nothing is held the slot may be somebody else's.
+    let ended_thread = owner.is_outsider();
     if owner.is_thread() {
         hold.release_by_poller(owner);
     } else {
         hold.release();
     }
     lock.release(lock.kind(), need, place, ptr::from_ref(owner).cast_mut(), || false);
-    if !owner.is_thread() {
+    if ended_thread {
+        owner.release_ended_thread();
+    } else if !owner.is_thread() {
         // Pairs with `finish`: it sees the entry free, or we see it done.
         crate::shim::fence(Ordering::SeqCst);
         owner.try_return();

@@ -15,7 +15,7 @@ use crate::{
     clock::{AtomicTicks, NEVER},
     limits,
     measure::Waited,
-    shim::{AtomicPtr, AtomicU8, AtomicU32, Ordering, PlainBool, PlainPtr, PlainU8, Watch},
+    shim::{AtomicPtr, AtomicU8, AtomicU32, Ordering, PlainBool, PlainPtr, PlainU8, Watch, thread::Thread},
 };
 use std::{cell::UnsafeCell, panic::Location, ptr, task::Waker};
 
@@ -58,7 +58,7 @@ pub(crate) enum Parked {
     /// A waker that is not the owner's: of a combinator inside it, or of another task.
     Foreign(Waker),
     /// A parked thread.
-    Thread(std::thread::Thread),
+    Thread(Thread),
 }
 
 impl Parked {

@@ -5,7 +5,7 @@ use super::{
     Parent, Slot,
     cell::{self, Source},
     pool,
-    state::{DONE, END, EPOCH, FREE, FROZEN, PARENT_BUSY, POLLING, WAKERS},
+    state::{DONE, END, EPOCH, FREE, FROZEN, OUTSIDER, PARENT_BUSY, POLLING, THREAD, WAKERS},
 };
 use crate::{
     clock::NEVER,
@@ -139,6 +139,20 @@ impl Slot {
         self.cancel_awaited_elsewhere.store(false, Ordering::Relaxed);
         self.probed.set(0);
         self.suspected.set(0);
+    }
+
+    /// Its thread ends. What that still holds keeps the slot: a guard that was forgotten for ever, one in a thread-local until
+    /// that is dropped, too.
+    pub(crate) fn end_thread(&'static self) {
+        self.change_unless(0, |state| (state & !THREAD) | OUTSIDER);
+        self.release_ended_thread();
+    }
+
+    /// By the thread, which is an outsider by now.
+    pub(crate) fn release_ended_thread(&'static self) {
+        if self.holds_nothing() {
+            self.release_outside();
+        }
     }
 
     /// Gives a slot back that stood for a wait outside, or a thread. Its cells are unused.
