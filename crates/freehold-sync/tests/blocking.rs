@@ -7,7 +7,7 @@
 
 mod support;
 
-use freehold_sync::{Context, LockError, Mutex as AsyncMutex, activity, blocking};
+use freehold_sync::{Action, Context, LockError, Mutex as AsyncMutex, activity, blocking, observe};
 use std::{
     cell::Cell,
     sync::{Barrier, mpsc},
@@ -177,6 +177,35 @@ fn a_ring_of_readers_and_writers_over_threads_is_proven() {
     ]);
     assert_eq!(one_victim(&ends).edges.len(), 2);
     assert!(begun.elapsed() < SOON);
+}
+
+/// Nobody fails: it is the order of the queue alone that would keep the thread parked behind the writer that waits for it.
+#[test]
+fn a_second_read_of_a_thread_goes_past_a_writer() {
+    static L: blocking::RwLock<()> = blocking::RwLock::new(());
+    let begun = now();
+    let told = Told::about("thread second read");
+    let ends = on_threads(vec![(
+        "second read",
+        body(|| -> End {
+            let first = L.read()?;
+            let writes = thread::spawn(|| L.write().map(drop));
+            while !observe()
+                .locks()
+                .iter()
+                .any(|(lock, _, waits)| lock.class == L.class().name() && *waits > 0)
+            {
+                thread::yield_now();
+            }
+            let second = L.read().map(drop);
+            drop(first);
+            writes.join().unwrap().and(second)
+        }),
+    )]);
+    assert!(ends[0].is_ok(), "{ends:?}");
+    assert!(begun.elapsed() < SOON);
+    let reports = told.all();
+    assert!(matches!(reports[0].action, Action::Reordered(_)) && reports.len() == 1, "{reports:?}");
 }
 
 #[test]
