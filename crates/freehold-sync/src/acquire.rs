@@ -218,11 +218,12 @@ impl<'a> Acquire<'a> {
         waker: &Waker,
         bound: Option<&'static Slot>,
     ) -> Poll<Result<Acquired, LockError>> {
-        if self.must_move(wait, waker, bound) {
+        // Once: outside of its activity it may change at any moment.
+        let mut phase = wait.phase();
+        if must_move(wait, phase, waker, bound) {
             self.leave(wait, bound);
             return self.begin(waker, bound);
         }
-        let mut phase = wait.phase();
         if phase == cell::WAITING {
             if !wait.owner().is_outsider() || self.lock.park(wait, waker) {
                 return Poll::Pending;
@@ -230,10 +231,11 @@ impl<'a> Acquire<'a> {
             // It ended just now, and the waker of the poll before was told; this one was not.
             phase = wait.phase();
         }
+        let is_poller = bound.is_some_and(|slot| slot.is(wait.owner()));
         match phase {
-            cell::GRANTED if wait.owner().is_outsider() && !wait.leave(cell::GRANTED, cell::UNUSED) => {
-                // The watchdog passed it on just now.
-                self.enqueue(wait, waker, bound, true)
+            // A freeze stops its poller only: for anybody else it may be passed on at this moment.
+            cell::GRANTED if !is_poller && !wait.leave(cell::GRANTED, cell::DORMANT) => {
+                self.go_on(wait, waker, bound)
             }
             cell::GRANTED => {
                 let place = wait.place.load(Ordering::Relaxed);
@@ -252,20 +254,13 @@ impl<'a> Acquire<'a> {
         }
     }
 
-    /// Whether an own cell that still counts is polled as a foreign one: by a combinator's waker, or outside of its
-    /// activity. A grant is taken, and an error told, whoever polls.
-    fn must_move(&self, wait: &'static WaitCell, waker: &Waker, bound: Option<&'static Slot>) -> bool {
-        !wait.owner().is_outsider()
-            && matches!(wait.phase(), cell::WAITING | cell::NOTIFIED | cell::DORMANT)
-            && !is_own(waker, bound)
-    }
-
     /// Leaves the queue, and gives back a turn it had.
     fn leave(&mut self, wait: &'static WaitCell, bound: Option<&'static Slot>) {
         let mut wakes = Wakes::new();
-        self.lock.withdraw(wait, &mut wakes);
-        wakes.wake();
+        let _parked = self.lock.withdraw(wait, &mut wakes);
+        // Before a waker is woken or dropped, which may panic: a cell that is left behind would outlive its lock.
         self.give_cell_back(wait, bound);
+        wakes.wake();
     }
 
     /// The future is dropped while it waits.
@@ -303,6 +298,14 @@ impl<'a> Acquire<'a> {
         self.cell = None;
         give_cell_back(wait, bound);
     }
+}
+
+/// Whether an own cell that still counts is polled as a foreign one: by a combinator's waker, outside of its activity, or after
+/// that one's end. A grant is taken, and an error told, whoever polls.
+fn must_move(wait: &'static WaitCell, phase: u8, waker: &Waker, bound: Option<&'static Slot>) -> bool {
+    !wait.owner().is_outsider()
+        && matches!(phase, cell::WAITING | cell::NOTIFIED | cell::DORMANT | cell::UNUSED)
+        && !is_own(waker, bound)
 }
 
 /// Books what was taken, and counts it.
@@ -403,6 +406,9 @@ pub(crate) fn give_cell_back(wait: &'static WaitCell, bound: Option<&'static Slo
         wait.source.store(ptr::null_mut(), Ordering::SeqCst);
         owner.wait_thawed();
         wait.set_phase(cell::ABANDONED);
+        // Pairs with `finish`: it sees the cell given back, or we see it done.
+        crate::shim::fence(Ordering::SeqCst);
+        owner.try_return();
     }
 }
 
@@ -478,13 +484,17 @@ fn is_long(hold: &HeldEntry, owner: &Slot) -> bool {
 /// Outside of a poll of the activity it is booked to: by another activity, by a scoped thread, by a thread for itself.
 fn give_back_elsewhere(lock: &RawLock, need: u32, place: u32, hold: &'static HeldEntry) {
     let owner = hold.owner();
+    // Now: once nothing is held the slot may be somebody else's.
+    let ended_thread = owner.is_outsider();
     if owner.is_thread() {
         hold.release_by_poller(owner);
     } else {
         hold.release();
     }
     lock.release(lock.kind(), need, place, ptr::from_ref(owner).cast_mut(), || false);
-    if !owner.is_thread() {
+    if ended_thread {
+        owner.release_ended_thread();
+    } else if !owner.is_thread() {
         // Pairs with `finish`: it sees the entry free, or we see it done.
         crate::shim::fence(Ordering::SeqCst);
         owner.try_return();

@@ -9,7 +9,7 @@ pub(crate) use std::{
         Mutex, PoisonError,
         atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
     },
-    thread::yield_now,
+    thread::{self, yield_now},
     thread_local,
 };
 
@@ -19,7 +19,7 @@ pub(crate) use loom::{
         Mutex, MutexGuard,
         atomic::{Ordering, fence},
     },
-    thread::yield_now,
+    thread::{self, yield_now},
     thread_local,
 };
 #[cfg(loom)]
@@ -35,7 +35,7 @@ pub(crate) use shuttle::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
     },
-    thread::yield_now,
+    thread::{self, yield_now},
     thread_local,
 };
 

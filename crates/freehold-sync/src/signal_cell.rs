@@ -58,7 +58,8 @@ impl SignalCell {
         if self.cancel && self.slot.is_some_and(|slot| slot.cancelled.load(Ordering::SeqCst)) {
             return Poll::Ready(());
         }
-        let wait = match self.cell {
+        // One whose activity is done is a wait no more.
+        let wait = match self.cell.filter(|wait| wait.phase() != cell::UNUSED) {
             Some(wait) => wait,
             None if self.deadline <= clock::now() => return Poll::Ready(()),
             // A deadline inside a combinator, or a `block_on`, is waited for outside; see `acquire`.

@@ -7,7 +7,7 @@
 
 mod support;
 
-use freehold_sync::{Context, LockError, Mutex as AsyncMutex, activity, blocking};
+use freehold_sync::{Action, Context, LockError, Mutex as AsyncMutex, activity, blocking, observe};
 use std::{
     cell::Cell,
     sync::{Barrier, mpsc},
@@ -179,6 +179,35 @@ fn a_ring_of_readers_and_writers_over_threads_is_proven() {
     assert!(begun.elapsed() < SOON);
 }
 
+/// Nobody fails: it is the order of the queue alone that would keep the thread parked behind the writer that waits for it.
+#[test]
+fn a_second_read_of_a_thread_goes_past_a_writer() {
+    static L: blocking::RwLock<()> = blocking::RwLock::new(());
+    let begun = now();
+    let told = Told::about("thread second read");
+    let ends = on_threads(vec![(
+        "second read",
+        body(|| -> End {
+            let first = L.read()?;
+            let writes = thread::spawn(|| L.write().map(drop));
+            while !observe()
+                .locks()
+                .iter()
+                .any(|(lock, _, waits)| lock.class == L.class().name() && *waits > 0)
+            {
+                thread::yield_now();
+            }
+            let second = L.read().map(drop);
+            drop(first);
+            writes.join().unwrap().and(second)
+        }),
+    )]);
+    assert!(ends[0].is_ok(), "{ends:?}");
+    assert!(begun.elapsed() < SOON);
+    let reports = told.all();
+    assert!(matches!(reports[0].action, Action::Reordered(_)) && reports.len() == 1, "{reports:?}");
+}
+
 #[test]
 fn a_thread_that_holds_and_works_is_no_deadlock() {
     static A: blocking::Mutex<()> = blocking::Mutex::new(());
@@ -268,29 +297,60 @@ fn a_panic_poisons_a_poisoning_blocking_mutex() {
     assert_eq!(*m.lock().unwrap(), 3);
 }
 
-/// Locks it when its thread ends.
-struct AtTheEnd(&'static blocking::Mutex<u32>);
+/// Does it when its thread ends.
+struct AtTheEnd(Box<dyn FnMut()>);
 
 impl Drop for AtTheEnd {
     fn drop(&mut self) {
-        *self.0.lock().unwrap() += 1;
+        (self.0)();
     }
 }
+
+thread_local!(static LAST: Cell<Option<AtTheEnd>> = const { Cell::new(None) });
 
 /// Whether the thread's place in the graph ends before that or after it.
 #[test]
 fn a_thread_that_ends_can_still_lock() {
     static M: blocking::Mutex<u32> = blocking::Mutex::new(0);
-    thread_local!(static LAST: Cell<Option<AtTheEnd>> = const { Cell::new(None) });
     for lock_first in [false, true] {
         let thread = thread::spawn(move || {
             if lock_first {
                 *M.lock().unwrap() += 10;
             }
-            LAST.set(Some(AtTheEnd(&M)));
+            LAST.set(Some(AtTheEnd(Box::new(|| *M.lock().unwrap() += 1))));
             *M.lock().unwrap() += 10;
         });
         thread.join().unwrap();
     }
     assert_eq!(*M.try_lock().expect("everybody has given it back"), 32);
+}
+
+/// It is told so, although the thread has no place of its own in the graph any more.
+#[test]
+fn a_thread_that_ends_can_be_the_victim() {
+    static A: AsyncMutex<()> = AsyncMutex::new(());
+    static B: blocking::Mutex<()> = blocking::Mutex::new(());
+    static BOTH_HOLD: Barrier = Barrier::new(2);
+    let (told, end) = mpsc::channel();
+    let waits = thread::spawn(|| {
+        let waits = async |ctx: &Context| -> End {
+            let _b = ctx.lock_blocking(&B)?;
+            BOTH_HOLD.wait();
+            ctx.lock(&A).await.map(drop)
+        };
+        block_on(activity(waits)).unwrap()
+    });
+    thread::spawn(move || {
+        LAST.set(Some(AtTheEnd(Box::new(move || {
+            let blocks = async |ctx: &Context| -> End {
+                let _a = ctx.lock(&A).await?;
+                BOTH_HOLD.wait();
+                ctx.lock_blocking(&B).map(drop)
+            };
+            told.send(block_on(activity(blocks).born(u64::MAX)).unwrap()).unwrap();
+        }))));
+        drop(B.try_lock());
+    });
+    let end = end.recv_timeout(Duration::from_secs(20)).expect("the thread hangs, or panicked");
+    one_victim(&[end, waits.join().unwrap()]);
 }

@@ -8,7 +8,15 @@ use freehold_sync::{
     Ended, JoinHandle, LockClass, LockError, LockLevel, Mode, Mutex, OrderMode, Reply, activity,
     activity_owning, joinable, observe, reply, spawn,
 };
-use support::{Meeting, SOON, Told, end, end_all, limited, ms, now, one_victim, pause, proven, until, waits};
+use std::{
+    future::pending,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    task::{Context, Poll, Waker},
+};
+use support::{
+    Meeting, SOON, Told, end, end_all, limited, ms, now, one_victim, pause, poll_once, proven, until, waits,
+};
 use tokio::sync::{mpsc, oneshot};
 
 type Answer = Result<(), LockError>;
@@ -315,4 +323,47 @@ async fn a_callee_takes_over_from_its_caller() {
         assert_eq!(birth, callers);
     })
     .await;
+}
+
+/// The child is an edge of the activity that polled it, and stays so when that one ends; nobody else gets that edge's place.
+#[test]
+fn a_child_that_outlives_its_parent_takes_nothing_from_the_next_activity() {
+    let m = Mutex::new(());
+    let held = m.try_lock().unwrap();
+    let mut child = Box::pin(activity(async |_| pending::<()>().await));
+    assert!(poll_by_hand(pin!(activity(async |_| poll_once(child.as_mut()).await))).is_ready());
+    let mut next = Box::pin(activity(async |ctx| ctx.lock(&m).await.map(drop)));
+    assert!(poll_by_hand(next.as_mut()).is_pending());
+    drop(child);
+    assert!(poll_by_hand(next.as_mut()).is_pending(), "it still waits");
+    drop(held);
+    assert!(matches!(poll_by_hand(next.as_mut()), Poll::Ready(Ok(Ok(())))));
+}
+
+#[test]
+fn a_child_whose_drop_panics_is_no_edge_any_more() {
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("on purpose");
+        }
+    }
+    let mut parent = Box::pin(
+        activity(async |ctx| {
+            let mut child = Box::pin(activity(async |_| {
+                let _panics = Panics;
+                pending::<()>().await;
+            }));
+            poll_once(child.as_mut()).await;
+            assert!(catch_unwind(AssertUnwindSafe(|| drop(child))).is_err());
+            ctx.cancelled().await;
+        })
+        .named("drop panics/parent"),
+    );
+    assert!(poll_by_hand(parent.as_mut()).is_pending());
+    assert_eq!(waiting("drop panics/parent"), 0, "the child is gone");
+}
+
+fn poll_by_hand<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
 }

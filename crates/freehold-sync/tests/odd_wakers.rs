@@ -4,7 +4,7 @@
 
 mod support;
 
-use freehold_sync::{Mutex, PermitPool, RwLock, activity, blocking, within};
+use freehold_sync::{LockError, Mutex, PermitPool, RwLock, activity, blocking, within};
 use std::{
     future::{Future, pending, poll_fn},
     pin::{Pin, pin},
@@ -187,6 +187,135 @@ fn a_waker_that_panics_takes_nobody_elses_wake() {
     let end = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(held)));
     assert!(end.is_err(), "the panic goes to who woke");
     assert_eq!(count.of(), 2);
+}
+
+/// The turn of a future that is dropped goes to one whose waker panics. The wait is left all the same: the end of the activity
+/// must not follow it to where the lock was. (Seen by AddressSanitizer.)
+#[test]
+fn a_waker_that_panics_leaves_no_wait_behind() {
+    let mut drops = pin!(activity(async |ctx| {
+        let m = Box::new(Mutex::new([0_u8; 4096]));
+        let held = ctx.try_lock(&m)?.expect("it is free");
+        let mut first = Box::pin(ctx.lock(&m));
+        support::poll_once(first.as_mut()).await;
+        let mut second = Box::pin(m.lock());
+        assert!(poll_with(second.as_mut(), &Waker::from(Arc::new(Panics::default()))).is_pending());
+        drop(held);
+        let end = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(first)));
+        assert!(end.is_err(), "the panic goes to who dropped");
+        drop(second);
+        drop(m);
+        Ok::<_, LockError>(())
+    }));
+    assert!(poll_with(drops.as_mut(), Waker::noop()).is_ready());
+}
+
+/// A thread that is about to park breaks a ring, and what it wakes panics: it gives its place in the queue up, as whatever
+/// comes to it there nobody would use.
+#[test]
+fn a_waker_that_panics_leaves_no_blocking_wait_behind() {
+    static A: Mutex<()> = Mutex::new(());
+    static B: blocking::Mutex<()> = blocking::Mutex::new(());
+    let (holds, is_held) = mpsc::channel();
+    let (go, may_go) = mpsc::channel();
+    let blocks = thread::spawn(move || {
+        let mut blocks = Box::pin(activity(async |ctx| {
+            let _a = ctx.lock(&A).await?;
+            holds.send(()).unwrap();
+            may_go.recv().unwrap();
+            ctx.lock_blocking(&B).map(drop)
+        }));
+        let poll = || poll_with(blocks.as_mut(), Waker::noop()).is_ready();
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(poll)).is_err()
+    });
+    is_held.recv().unwrap();
+    let mut victim = Box::pin(activity(async |ctx| {
+        let _b = ctx.lock_blocking(&B)?;
+        ctx.lock(&A).await.map(drop)
+    }));
+    assert!(poll_with(victim.as_mut(), &Waker::from(Arc::new(Panics::default()))).is_pending());
+    go.send(()).unwrap();
+    assert!(blocks.join().unwrap(), "the panic goes to who broke the ring");
+    let Poll::Ready(Ok(Err(error))) = poll_with(victim.as_mut(), Waker::noop()) else { panic!("no victim") };
+    support::proven(&error);
+    // A turn that went to the thread's wait would keep the next one from being told.
+    let held = B.try_lock().expect("nobody has it");
+    let next = thread::spawn(|| B.lock_within(ms(2000)).map(drop));
+    until("it does not wait", || waits_for(&B));
+    let begun = support::now();
+    drop(held);
+    next.join().unwrap().unwrap();
+    assert!(begun.elapsed() < ms(400), "a sweep had to pass the turn on");
+}
+
+/// Takes a lock of this crate when it wakes, as an executor does whose queue is behind one.
+struct Locks(&'static blocking::Mutex<u32>);
+
+impl Wake for Locks {
+    fn wake(self: Arc<Self>) {
+        *self.0.lock().unwrap() += 1;
+    }
+}
+
+/// A thread that waits breaks a ring that it only stands behind. What it wakes blocks it elsewhere for a moment; afterwards it
+/// is parked in its own wait again, for the graph, too.
+#[test]
+fn a_waker_that_blocks_hides_no_ring() {
+    static QUEUE: blocking::Mutex<u32> = blocking::Mutex::new(0);
+    static A: blocking::Mutex<()> = blocking::Mutex::new(());
+    static B: blocking::Mutex<()> = blocking::Mutex::new(());
+    static M: Mutex<()> = Mutex::new(());
+    static N: Mutex<()> = Mutex::new(());
+    // With a waker left outside: it lives, for all the graph knows.
+    let suspended = async || {
+        let mut kept = None;
+        poll_fn(|cx| match kept.replace(cx.waker().clone()) {
+            None => Poll::Pending,
+            Some(_) => Poll::Ready(()),
+        })
+        .await;
+    };
+    let mut holds_a = Box::pin(activity(async |ctx| {
+        let _a = ctx.lock_blocking(&A)?;
+        let m = ctx.lock(&M).await?;
+        suspended().await;
+        drop(ctx.lock(&N).without_deadline().await?);
+        drop(m);
+        suspended().await;
+        ctx.lock_blocking(&B).map(drop)
+    }));
+    assert!(poll_with(holds_a.as_mut(), Waker::noop()).is_pending());
+    let kept: StdMutex<Option<Waker>> = StdMutex::new(None);
+    let mut victim = Box::pin(activity(async |ctx| {
+        let _n = ctx.lock(&N).await?;
+        *kept.lock().unwrap() = Some(poll_fn(|cx| Poll::Ready(cx.waker().clone())).await);
+        ctx.lock(&M).without_deadline().await.map(drop)
+    }));
+    assert!(poll_with(victim.as_mut(), &Waker::from(Arc::new(Locks(&QUEUE)))).is_pending());
+    assert!(poll_with(holds_a.as_mut(), Waker::noop()).is_pending());
+    let queue = QUEUE.lock().unwrap();
+    // From here on the two are a ring, and the first to look is the thread.
+    drop(kept.lock().unwrap().take());
+    let blocks = thread::spawn(|| {
+        let _b = B.lock()?;
+        A.lock_without_deadline().map(drop)
+    });
+    until("it wakes nobody", || waits_for(&QUEUE));
+    drop(queue);
+    until("it does not go on", || QUEUE.try_lock().is_some_and(|woken| *woken == 1));
+    assert!(matches!(poll_with(victim.as_mut(), Waker::noop()), Poll::Ready(Ok(Err(_)))));
+    assert!(poll_with(holds_a.as_mut(), Waker::noop()).is_pending());
+    let begun = support::now();
+    let end = poll_with(holds_a.as_mut(), Waker::noop());
+    assert!(begun.elapsed() < support::SOON, "nobody saw the ring");
+    let Poll::Ready(Ok(end)) = end else { panic!("it does not go on") };
+    drop(holds_a);
+    support::one_victim(&[end, blocks.join().unwrap()]);
+}
+
+fn waits_for<T>(lock: &blocking::Mutex<T>) -> bool {
+    let name = lock.class().name();
+    freehold_sync::observe().locks().iter().any(|(lock, _, waiting)| lock.class == name && *waiting > 0)
 }
 
 type Place = Arc<StdMutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>>;

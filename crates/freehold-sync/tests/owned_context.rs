@@ -5,8 +5,12 @@
 mod support;
 
 use freehold_sync::{Activity, LockError, Mutex, OwnedContext, activity, activity_owning, observe, spawn};
-use std::{future::Future, sync::Arc};
-use support::{Meeting, limited, ms, now, one_victim, until};
+use std::{
+    cell::OnceCell,
+    future::{Future, pending},
+    sync::Arc,
+};
+use support::{Meeting, SOON, limited, ms, now, one_victim, poll_once, until};
 
 /// A context of another kind.
 struct Request {
@@ -52,6 +56,34 @@ async fn a_context_that_outlives_its_activity_is_nobodys() {
         });
         next.await.unwrap();
         assert!(M.try_lock().is_some());
+    })
+    .await;
+}
+
+/// What was begun in the activity goes on after it, as a wait of nobody's.
+#[tokio::test]
+async fn waits_go_on_after_their_activity() {
+    limited(async {
+        let m = Mutex::new(());
+        let held = m.try_lock().unwrap();
+        let escaped = OnceCell::new();
+        let begins = activity_owning(|locks| {
+            let locks: &OwnedContext = escaped.get_or_init(|| locks);
+            let mut lock = Box::pin(locks.lock(&m).without_deadline());
+            let mut late = Box::pin(locks.within(ms(200), pending::<()>()));
+            async {
+                poll_once(lock.as_mut()).await;
+                poll_once(late.as_mut()).await;
+                (lock, late)
+            }
+        });
+        let (mut lock, late) = begins.await.unwrap();
+        poll_once(lock.as_mut()).await;
+        let begun = now();
+        assert!(late.await.is_err());
+        assert!(begun.elapsed() < SOON, "the deadline is lost");
+        drop(held);
+        assert!(lock.await.is_ok());
     })
     .await;
 }

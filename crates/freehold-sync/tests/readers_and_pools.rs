@@ -5,7 +5,12 @@
 mod support;
 
 use freehold_sync::{
-    Action, Context, Grade, LockError, Mutex, PermitPool, RwLock, RwLockWriteGuard, joinable, spawn,
+    Action, Context, Grade, LockError, Mutex, PermitPool, RwLock, RwLockWriteGuard, activity, joinable, spawn,
+};
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    task::{Context as TaskContext, Poll, Waker},
 };
 use support::{Meeting, SOON, Told, end, end_all, limited, ms, now, one_victim, pause, proven, until, waits};
 
@@ -117,6 +122,60 @@ async fn a_loop_of_second_reads_has_a_victim_in_the_end() {
         })
         .await;
     }
+}
+
+/// Nobody is gone past more often, also who is so far ahead that the graph does not look at it: 64 others stand in between,
+/// who come anew each time.
+#[test]
+fn who_is_far_ahead_is_not_gone_past_for_ever() {
+    let (pool, m) = (&PermitPool::new(10), &Mutex::new(()));
+    let wants = |count: u32| {
+        let mut wants = Box::pin(activity(async move |ctx| ctx.permits(pool, count).await.map(drop)));
+        assert!(poll_by_hand(wants.as_mut()).is_pending());
+        wants
+    };
+    let mut holds_one = Box::pin(activity(async |ctx| {
+        let _one = ctx.permit(pool).await?;
+        loop {
+            suspended().await;
+            drop(ctx.lock(m).await?);
+        }
+        #[expect(unreachable_code, reason = "the type of the body")]
+        Ok::<(), LockError>(())
+    }));
+    assert!(poll_by_hand(holds_one.as_mut()).is_pending());
+    let _far_ahead = wants(10);
+    let gone_past = || {
+        let _between: Vec<_> = (0..64).map(|_| wants(1)).collect();
+        let mut goes_past = Box::pin(activity(async |ctx| {
+            let _m = ctx.lock(m).await?;
+            suspended().await;
+            ctx.permit(pool).await.map(drop)
+        }));
+        assert!(poll_by_hand(goes_past.as_mut()).is_pending());
+        assert!(poll_by_hand(holds_one.as_mut()).is_pending());
+        let _ahead = wants(10);
+        assert!(poll_by_hand(goes_past.as_mut()).is_pending());
+        let end = poll_by_hand(goes_past.as_mut());
+        drop(goes_past);
+        matches!(end, Poll::Ready(Ok(Ok(())))) && poll_by_hand(holds_one.as_mut()).is_pending()
+    };
+    let times = std::iter::repeat_with(gone_past).take(40).take_while(|gone_past| *gone_past).count();
+    assert_eq!(times, 16);
+}
+
+fn poll_by_hand<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut TaskContext::from_waker(Waker::noop()))
+}
+
+/// Until the next poll, with a waker left outside: it lives, for all the graph knows.
+async fn suspended() {
+    let mut kept = None;
+    poll_fn(|cx| match kept.replace(cx.waker().clone()) {
+        None => Poll::Pending,
+        Some(_) => Poll::Ready(()),
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -496,7 +555,7 @@ fn a_reader_too_many_waits_until_the_others_are_gone() {
     let lock = RwLock::new(());
     let mut readers: Vec<_> = (0..65_543).map(|_| lock.try_read().expect("there is room")).collect();
     assert!(lock.try_read().is_none(), "there is none");
-    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut cx = TaskContext::from_waker(Waker::noop());
     let mut waits = std::pin::pin!(lock.read());
     assert!(waits.as_mut().poll(&mut cx).is_pending());
     readers.clear();

@@ -7,7 +7,7 @@ use crate::{
     shim::Ordering,
     slot::{
         SPECIAL, Slot,
-        cell::{self, Source},
+        cell::{self, Source, WaitCell},
         poll, state, waker,
     },
 };
@@ -39,13 +39,13 @@ impl<F> Activity<F> {
     pub(super) fn link(&mut self, parent: &Waker) {
         let above =
             poll::current().filter(|above| waker::slot_of(parent).is_some_and(|slot| slot.is(*above)));
-        match (self.link, above) {
-            (Some(link), Some(above)) if link.owner().is(above) => {
+        match (&self.link, above) {
+            (Some(Link(link)), Some(above)) if link.owner().is(above) => {
                 link.polled.store(state::epoch(above.state.load(Ordering::Relaxed)), Ordering::Relaxed);
             }
             (None, None) => {}
             (_, above) => {
-                self.unlink();
+                self.link = None;
                 self.link = above.map(|above| {
                     let link = above.claim_cell();
                     link.kind.store(Source::Child as u8, Ordering::Relaxed);
@@ -53,16 +53,19 @@ impl<F> Activity<F> {
                     link.deadline.set(clock::NEVER);
                     link.since.set(0);
                     link.set_phase(cell::WAITING);
-                    link
+                    Link(link)
                 });
             }
         }
     }
+}
 
-    pub(super) fn unlink(&mut self) {
-        if let Some(link) = self.link.take() {
-            link.source.store(ptr::null_mut(), Ordering::Release);
-            give_cell_back(link, poll::current());
-        }
+/// Our cell in the activity that polls us, given back when dropped, be it by a panic. It may outlive that activity, whose
+/// slot it keeps.
+pub(super) struct Link(&'static WaitCell);
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        give_cell_back(self.0, poll::current());
     }
 }

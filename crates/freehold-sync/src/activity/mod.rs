@@ -14,11 +14,11 @@ use crate::{
     shim::Ordering,
     slot::{
         Slot,
-        cell::WaitCell,
         poll::{Begin, Entered},
         state, waker,
     },
 };
+use child::Link;
 use reach::Reach;
 use std::{
     fmt,
@@ -65,8 +65,7 @@ use std::{
 #[must_use = "futures do nothing unless polled"]
 pub struct Activity<F> {
     slot: &'static Slot,
-    /// Our cell in the activity that polls us.
-    link: Option<&'static WaitCell>,
+    link: Option<Link>,
     done: bool,
     reach: Option<Arc<Reach>>,
     body: ManuallyDrop<F>,
@@ -241,6 +240,7 @@ impl<F> Activity<F> {
     /// Drops the body as its poller, and ends the use of the slot.
     fn close(&mut self, why: Ended) {
         self.done = true;
+        let _link = self.link.take();
         self.unreach(Some(why));
         self.slot.begin_close();
         {
@@ -249,7 +249,6 @@ impl<F> Activity<F> {
             // SAFETY: `done` was false, so the body is there, and it is not used again.
             unsafe { ManuallyDrop::drop(&mut self.body) };
         }
-        self.unlink();
     }
 
     /// Before the slot may be given to another activity, and before anybody is told of the end.
@@ -325,11 +324,12 @@ impl<F: Future> Future for Activity<F> {
         // The body is dropped while we still are the poller: what it captured may hold things, too.
         polling.ready = true;
         this.done = true;
+        let link = this.link.take();
         this.unreach(None);
         // SAFETY: `done` was false until now, so the body is there; it is not used again.
         unsafe { ManuallyDrop::drop(&mut this.body) };
         drop(polling);
-        this.unlink();
+        drop(link);
         Poll::Ready(Ok(output))
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     error::LockError,
     order,
     raw::RawLock,
-    slot::{Slot, cell},
+    slot::Slot,
 };
 use std::panic::Location;
 
@@ -52,12 +52,8 @@ fn lock_parked(
 ) -> Result<Acquired, LockError> {
     match park::wait(lock, need, holder, limit, site)? {
         park::Parking::Taken(place, waited) => acquire::book(lock, need, site, holder, place, Some(waited)),
-        park::Parking::Shut => Err(acquire::closed(lock)),
-        park::Parking::Failed(cell::EXPIRED, waited) => Err(acquire::timed_out(lock, holder, waited)),
-        park::Parking::Failed(cell::VICTIM, _) => {
-            let report = thread::current().and_then(Slot::verdict);
-            Err(report.map_or_else(|| acquire::closed(lock), LockError::Deadlock))
-        }
-        park::Parking::Failed(..) => Err(acquire::closed(lock)),
+        park::Parking::Expired(waited) => Err(acquire::timed_out(lock, holder, waited)),
+        park::Parking::Victim(Some(report)) => Err(LockError::Deadlock(report)),
+        park::Parking::Victim(None) | park::Parking::Closed => Err(acquire::closed(lock)),
     }
 }

@@ -39,27 +39,33 @@ static_of_a_run! {
     static DETECTOR: Mutex<()> = Mutex::new(());
 }
 
-/// Runs `look` as the one detector, and afterwards what it found is told.
-fn as_detector(look: impl FnOnce(&mut Findings)) {
+/// Runs `look` as the one detector.
+fn as_detector(look: impl FnOnce(&mut Findings)) -> Findings {
     let begun = clock::now();
     let mut findings = Findings::default();
     {
         let _detector = DETECTOR.lock().unwrap_or_else(PoisonError::into_inner);
         look(&mut findings);
     }
-    findings.tell();
     metrics::add(&metrics::GLOBAL.detector_nanos, clock::now().saturating_sub(begun));
+    findings
 }
 
 /// What a look found, to be carried out and told after it, without any lock.
 #[derive(Default)]
-struct Findings {
+#[must_use = "nobody is woken until it is told"]
+pub(crate) struct Findings {
     wakes: Wakes,
     reports: Vec<Arc<Deadlock>>,
 }
 
 impl Findings {
-    fn tell(self) {
+    pub(crate) fn are_none(&self) -> bool {
+        self.wakes.is_empty() && self.reports.is_empty()
+    }
+
+    /// Runs wakers and subscribers: anything may happen, a panic included.
+    pub(crate) fn tell(self) {
         self.wakes.wake();
         for report in &self.reports {
             events::keep(report);
@@ -71,10 +77,14 @@ impl Findings {
 /// Looks for a deadlock that `slot` is part of, or waits behind, and breaks it.
 #[cold]
 pub(crate) fn detect(slot: &'static Slot) {
+    look(slot).tell();
+}
+
+/// As [`detect`], where what was found cannot be told yet.
+#[cold]
+pub(crate) fn look(slot: &'static Slot) -> Findings {
     metrics::add(&metrics::GLOBAL.walks, 1);
-    as_detector(|findings| {
-        break_from(slot, limits::EAGER_WALK, findings);
-    });
+    as_detector(|findings| break_from(slot, limits::EAGER_WALK, findings))
 }
 
 /// Breaks every deadlock that can be reached from `start`. After each victim its ring's members are looked at again, and

@@ -55,11 +55,12 @@ fn break_rings(old: &[OldWait]) {
     if starts.is_empty() {
         return;
     }
-    as_detector(|findings| {
+    let findings = as_detector(|findings| {
         for start in starts {
             break_from(start, usize::MAX, findings);
         }
     });
+    findings.tell();
 }
 
 /// A slot with a wait that is not young any more.
@@ -148,12 +149,19 @@ fn suspect(slot: &'static Slot, since: Ticks, now: Ticks, findings: &mut Finding
     true
 }
 
+/// In `overtaken`: a sweep has seen it; more than that, so many more have.
+const SEEN: u8 = 2;
+
 /// A turn that a wait has not used for some sweeps goes to the next one: its future, or its whole activity, is not polled.
 fn pass_stale_grant_on(slot: &'static Slot, wakes: &mut Wakes) {
-    const SEEN: u8 = 2;
     let patience =
         if slot.is_outsider() { limits::FUTURELOCK_OUTSIDE } else { limits::FUTURELOCK_OF_AN_ACTIVITY };
     let enough = SEEN + (patience.as_millis() / limits::SWEEP_EVERY.as_millis()) as u8;
+    pass_unused_grants_on(slot, enough, wakes);
+}
+
+/// As seen by one more sweep, passes on what more than `enough` have seen.
+pub(crate) fn pass_unused_grants_on(slot: &'static Slot, enough: u8, wakes: &mut Wakes) {
     if slot.freeze_if_not_polling().is_err() {
         return;
     }

@@ -173,13 +173,10 @@ pub(crate) fn pronounce(seen: &Snapshot, stuck: &[bool], start: usize, wakes: &m
         // Nobody can give back what a forgotten guard holds: the one who waits for it has to go.
         Some(_) if steps.is_empty() => return None,
         Some(_) => Action::Victim(steps.len() - 1),
-        None => {
-            match steps.iter().position(|step| snapshot.is_soft(step.member, step.wait_in(snapshot), &still))
-            {
-                Some(soft) => Action::Reordered(soft),
-                None => Action::Victim(choose_victim(snapshot, &steps, &edges)?),
-            }
-        }
+        None => match steps.iter().position(|step| may_overtake(snapshot, &still, *step)) {
+            Some(soft) => Action::Reordered(soft),
+            None => Action::Victim(choose_victim(snapshot, &steps, &edges)?),
+        },
     };
     if steps.is_empty() {
         // An orphan for whom nobody waits is left alone: it harms nobody, and its owner may drop it.
@@ -231,6 +228,15 @@ fn carry_out(
         }
         Action::Reordered(_) | Action::Reported => {}
     }
+}
+
+/// Whether a step is soft, and its wait may be moved. Of those ahead in a long queue only some are in the snapshot.
+fn may_overtake(snapshot: &Snapshot, stuck: &[bool], step: Step) -> bool {
+    let wait = step.wait_in(snapshot);
+    snapshot.is_soft(step.member, wait, stuck)
+        // SAFETY: the owner is frozen.
+        && unsafe { RawLock::of_cell(wait.cell) }
+            .is_some_and(|lock| lock.may_overtake(wait.cell, snapshot.free(wait, stuck)))
 }
 
 /// Moves the wait of a soft step before those for whom the stuck do not leave enough.

@@ -4,7 +4,7 @@ use super::exhaustive::{Gate, Number, block_on, keep, model, poll_once, run, spa
 use crate::activity;
 use loom::sync::Mutex;
 use std::{
-    future::poll_fn,
+    future::{pending, poll_fn},
     pin::pin,
     task::{Poll, Waker},
 };
@@ -135,5 +135,26 @@ fn a_grant_is_not_lost_in_another_wake() {
         block_on(waiter).unwrap();
         holder.join().unwrap();
         assert_eq!(mutex.try_lock().expect("nobody has it").get(), 1);
+    });
+}
+
+/// A child that another thread drops while the activity that polled it ends, and its slot goes to the next one.
+#[test]
+fn a_child_outlives_its_parent() {
+    model(2, || {
+        let mutex = keep(crate::Mutex::new(Number::new()));
+        let guard = mutex.try_lock().unwrap();
+        let mut child = Box::pin(activity(async |_| pending::<()>().await));
+        let dropper = run(async move |_| {
+            poll_fn(|cx| Poll::Ready(assert!(child.as_mut().poll(cx).is_pending()))).await;
+            spawn(move || {
+                drop(child);
+                guard.add_one();
+                drop(guard);
+            })
+        });
+        run(async |ctx| ctx.lock(mutex).await.unwrap().add_one());
+        dropper.join().unwrap();
+        assert_eq!(mutex.try_lock().expect("nobody has it").get(), 2);
     });
 }

@@ -6,6 +6,8 @@
 #[cfg(loom)]
 mod activity;
 #[cfg(loom)]
+mod blocking;
+#[cfg(loom)]
 mod cancel;
 #[cfg(loom)]
 mod exhaustive;

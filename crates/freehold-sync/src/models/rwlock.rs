@@ -1,7 +1,13 @@
 //! Places of readers, and writers that wait for them.
 
-use super::exhaustive::{Number, block_on, keep, model, poll_once, run, spawn, threads};
-use crate::{PermitPool, RwLock};
+use super::exhaustive::{Number, block_on, keep, model, poll_once, run, spawn, suspend, threads};
+use crate::{OwnedContext, PermitPool, RwLock, activity_owning};
+use std::{
+    cell::Cell,
+    future::{Future, poll_fn},
+    sync::Arc,
+    task::Poll,
+};
 
 fn read(lock: &'static RwLock<Number>) -> u32 {
     run(async |ctx| ctx.read(lock).await.unwrap().get())
@@ -75,5 +81,39 @@ fn permits_are_never_lost() {
         let take = |count| move || run(async |ctx| drop(ctx.permits(pool, count).await.unwrap()));
         threads([Box::new(take(2)), Box::new(take(1)), Box::new(take(1))]);
         assert_eq!(pool.available(), 2);
+    });
+}
+
+/// A future takes its turn outside of its activity, while that one, which does not poll it, ends a poll, and ends.
+#[test]
+fn a_grant_is_taken_outside_of_its_activity_or_passed_on() {
+    model(1, || {
+        let lock = keep(RwLock::new(Number::new()));
+        let writes = lock.try_write().unwrap();
+        let place = Cell::new(None);
+        let mut begins = Box::pin(activity_owning(|locks| {
+            let (locks, place) = (Arc::new(locks), &place);
+            // SAFETY: whoever gets the wait gets the context, and drops it after the wait.
+            let context: &'static OwnedContext = unsafe { &*Arc::as_ptr(&locks) };
+            async move {
+                let mut wait = Box::pin(context.write(lock));
+                poll_fn(|cx| Poll::Ready(assert!(wait.as_mut().poll(cx).is_pending()))).await;
+                place.set(Some((wait, locks)));
+                suspend().await;
+                suspend().await;
+            }
+        }));
+        assert!(poll_once(begins.as_mut()).is_pending());
+        drop(writes);
+        let (wait, locks) = place.take().unwrap();
+        let taker = spawn(|| {
+            block_on(wait).unwrap().add_one();
+            drop(locks);
+        });
+        while poll_once(begins.as_mut()).is_pending() {}
+        drop(begins);
+        write(lock);
+        taker.join().unwrap();
+        assert_eq!(read(lock), 2);
     });
 }

@@ -30,19 +30,21 @@ impl RawLock {
         }
     }
 
-    /// The future of `wait` is gone: takes it out of the queue, or gives back the turn it had.
-    pub(crate) fn withdraw(&self, wait: &'static WaitCell, wakes: &mut Wakes) {
-        let section = self.queue.enter();
+    /// The future of `wait` is gone: takes it out of the queue, or gives back the turn it had. Returns whom it would have
+    /// woken, to be dropped as the last thing.
+    pub(crate) fn withdraw(&self, wait: &'static WaitCell, wakes: &mut Wakes) -> Parked {
+        let _section = self.queue.enter();
         match wait.phase() {
             cell::WAITING => self.remove(wait, wakes),
-            phase @ (cell::NOTIFIED | cell::GRANTED) => self.give_turn_back(wait, phase, wakes),
+            // Unless it is taken at this moment: a future may be polled while its activity ends.
+            phase @ (cell::NOTIFIED | cell::GRANTED) if wait.leave(phase, cell::DORMANT) => {
+                self.give_turn_back(wait, phase, wakes);
+            }
             _ => {}
         }
         wait.set_phase(cell::DORMANT);
         // SAFETY: in the section.
-        let old = unsafe { std::mem::replace(wait.parked_mut(), Parked::Nobody) };
-        drop(section);
-        drop(old);
+        unsafe { std::mem::replace(wait.parked_mut(), Parked::Nobody) }
     }
 
     /// A turn that its waiter does not use goes to the next one; the waiter comes first again when it is polled.

@@ -5,9 +5,23 @@ use crate::{
     shim::Ordering,
     slot::cell::{self, WaitCell},
 };
-use std::ptr;
+
+/// Whom `wait` goes past if it is moved before the foremost of those ahead of it that need more than `free`, the nearest
+/// first. In the section.
+fn passed(wait: &'static WaitCell, free: u64) -> impl Iterator<Item = &'static WaitCell> {
+    let needs_more = |other: &WaitCell| u64::from(other.need.load(Ordering::Relaxed)) > free;
+    let foremost = links::before(wait).enumerate().filter(|(_, other)| needs_more(other)).last();
+    links::before(wait).take(foremost.map_or(0, |(index, _)| index + 1))
+}
 
 impl RawLock {
+    /// Whether all whom [`overtake`](Self::overtake) would go past may be gone past once more, however far ahead they are. True
+    /// if there is nobody any more: then nobody needs to give up either.
+    pub(crate) fn may_overtake(&self, wait: &'static WaitCell, free: u64) -> bool {
+        let _section = self.queue.enter();
+        wait.phase() != cell::WAITING || passed(wait, free).all(WaitCell::may_be_passed)
+    }
+
     /// Moves `wait` before the foremost of those ahead of it that need more than `free`, and lets in whoever may come in
     /// then. Who is ahead of that one stays ahead. False if it does not wait any more, or nobody ahead needs so much.
     pub(crate) fn overtake(&self, wait: &'static WaitCell, free: u64, wakes: &mut Wakes) -> bool {
@@ -15,10 +29,8 @@ impl RawLock {
         if wait.phase() != cell::WAITING {
             return false;
         }
-        let needs_more = |other: &&WaitCell| u64::from(other.need.load(Ordering::Relaxed)) > free;
-        let Some(foremost) = links::before(wait).filter(needs_more).last() else { return false };
-        let passed = links::before(wait).take_while(|other| !ptr::eq(*other, foremost)).chain([foremost]);
-        passed.for_each(WaitCell::count_passing);
+        let Some(foremost) = passed(wait, free).last() else { return false };
+        passed(wait, free).for_each(WaitCell::count_passing);
         // Not through `self.unlink`, which would clear QUEUED in between: the queue is not empty, before and after.
         self.links.unlink(wait);
         self.links.insert_before(wait, foremost);

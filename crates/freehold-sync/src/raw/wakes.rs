@@ -1,10 +1,12 @@
 //! Wakes that are decided inside a section and carried out after it.
 
-use crate::slot::{Slot, cell::Parked};
+use crate::{
+    shim::thread::Thread,
+    slot::{Slot, cell::Parked},
+};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     task::Waker,
-    thread::Thread,
 };
 
 enum Wake {
@@ -25,6 +27,10 @@ pub(crate) struct Wakes {
 impl Wakes {
     pub(crate) fn new() -> Self {
         Self { first: None, more: Vec::new() }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.is_none()
     }
 
     fn push(&mut self, wake: Wake) {

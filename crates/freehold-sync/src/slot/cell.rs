@@ -15,7 +15,7 @@ use crate::{
     clock::{AtomicTicks, NEVER},
     limits,
     measure::Waited,
-    shim::{AtomicPtr, AtomicU8, AtomicU32, Ordering, PlainBool, PlainPtr, PlainU8, Watch},
+    shim::{AtomicPtr, AtomicU8, AtomicU32, Ordering, PlainBool, PlainPtr, PlainU8, Watch, thread::Thread},
 };
 use std::{cell::UnsafeCell, panic::Location, ptr, task::Waker};
 
@@ -58,7 +58,7 @@ pub(crate) enum Parked {
     /// A waker that is not the owner's: of a combinator inside it, or of another task.
     Foreign(Waker),
     /// A parked thread.
-    Thread(std::thread::Thread),
+    Thread(Thread),
 }
 
 impl Parked {
@@ -166,8 +166,8 @@ impl WaitCell {
             && self.granted.load(Ordering::Relaxed) != epoch
     }
 
-    /// Goes from `from` to `to`; false if somebody else was quicker. For phases that two may want to leave: a grant of a
-    /// wait outside of activities is picked up by its future, or passed on by the watchdog.
+    /// Goes from `from` to `to`; false if somebody else was quicker. For phases that two may want to leave: a grant is picked
+    /// up by a thread, or by a future outside of its activity, or passed on by the watchdog.
     pub(crate) fn leave(&self, from: u8, to: u8) -> bool {
         self.phase.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }

@@ -5,7 +5,7 @@ use super::{
     Parent, Slot,
     cell::{self, Source},
     pool,
-    state::{DONE, END, EPOCH, FREE, FROZEN, PARENT_BUSY, POLLING, WAKERS},
+    state::{DONE, END, EPOCH, FREE, FROZEN, OUTSIDER, PARENT_BUSY, POLLING, THREAD, WAKERS},
 };
 use crate::{
     clock::NEVER,
@@ -57,13 +57,14 @@ impl Slot {
         self.try_return();
     }
 
-    /// Cells whose futures were forgotten (`mem::forget`) instead of dropped: takes them out of their queues.
+    /// Cells whose futures were forgotten (`mem::forget`) instead of dropped: takes them out of their queues. Those of
+    /// children, which need not end with us, are left to these.
     #[cold]
     fn withdraw_forgotten(&'static self) {
         let mut wakes = raw::wakes::Wakes::new();
         // The freeze keeps the drop of a source waiting while we follow pointers to it.
         self.state.fetch_or(FROZEN, Ordering::SeqCst);
-        let forgotten: Vec<_> = self.waits().collect();
+        let (lent, forgotten): (Vec<_>, Vec<_>) = self.waits().partition(|wait| wait.kind() == Source::Child);
         for wait in &forgotten {
             // SAFETY: we have frozen the owner.
             if let Some(lock) = unsafe { RawLock::of_cell(wait) } {
@@ -82,6 +83,7 @@ impl Slot {
             }
             self.free_cell(wait);
         }
+        self.end_waits(!lent.is_empty());
         wakes.wake();
     }
 
@@ -94,7 +96,7 @@ impl Slot {
                 || state & (FREE | FROZEN | PARENT_BUSY | WAKERS) != 0
                 || self.clones.load(Ordering::SeqCst) != 0
                 || self.contexts.load(Ordering::SeqCst) != 0
-                || self.has_waits()
+                || self.lends_cells()
                 || !self.holds_nothing();
             if kept {
                 return;
@@ -125,6 +127,7 @@ impl Slot {
             *self.verdict.lock().unwrap_or_else(PoisonError::into_inner) = None;
             self.doomed.store(false, Ordering::Relaxed);
         }
+        self.used.store(0, Ordering::Relaxed);
         self.inside_of.store(0, Ordering::Relaxed);
         self.busy.store(0, Ordering::Relaxed);
         self.due.set(NEVER);
@@ -138,9 +141,22 @@ impl Slot {
         self.suspected.set(0);
     }
 
+    /// Its thread ends. What that still holds keeps the slot: a guard that was forgotten for ever, one in a thread-local until
+    /// that is dropped, too.
+    pub(crate) fn end_thread(&'static self) {
+        self.change_unless(0, |state| (state & !THREAD) | OUTSIDER);
+        self.release_ended_thread();
+    }
+
+    /// By the thread, which is an outsider by now.
+    pub(crate) fn release_ended_thread(&'static self) {
+        if self.holds_nothing() {
+            self.release_outside();
+        }
+    }
+
     /// Gives a slot back that stood for a wait outside, or a thread. Its cells are unused.
     pub(crate) fn release_outside(&'static self) {
-        self.used.store(0, Ordering::Relaxed);
         self.change_unless(FROZEN | WAKERS, |state| (state & !(EPOCH - 1)) | FREE);
         self.reset();
         pool::give_back(self);

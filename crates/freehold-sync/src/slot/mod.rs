@@ -6,8 +6,9 @@
 //! # Invariants
 //!
 //! 1. A slot is never freed; it goes back to the pool when its body is gone, no clone of its waker and no owned context of
-//!    it lives, nothing is held under its name and none of its cells is in use. A pointer to a slot is always good, and
-//!    what it says about its user is true as long as one of these five keeps it.
+//!    it lives, nothing is held under its name and none of its cells is in use; a child that it polled has one, and may
+//!    outlive it. A pointer to a slot is always good, and what it says about its user is true as long as one of these five
+//!    keeps it.
 //! 2. One thread at a time is *the poller*: between `begin_poll` and `end_poll` (or `begin_close` and `finish`). Only it
 //!    claims cells and entries, and replaces `parent`.
 //! 3. While `FROZEN` is set nobody becomes the poller. Whoever set it may read the poller's tables and follow the

@@ -151,8 +151,9 @@ impl Slot {
         let passed_on = self.pass_unused_grants_on(state::epoch(begun));
         let may_be_stuck = !foreign && graph::enabled() && self.looks_stuck();
         self.unfreeze();
-        passed_on.wake();
+        // Before anybody is woken, whose waker may panic: the deadline of this wait must be known all the same.
         driver::waits_visibly(self);
+        passed_on.wake();
         if may_be_stuck {
             graph::detect(self);
         }

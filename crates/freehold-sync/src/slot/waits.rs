@@ -8,6 +8,9 @@ use super::{
 use crate::{limits, shim::Ordering};
 use std::ptr;
 
+/// In `used` of a slot that is done: children that it polled may have cells of it.
+const LENT: u32 = 1 << 31;
+
 impl Slot {
     /// Claims an unused cell. Only the poller may.
     pub(crate) fn claim_cell(&'static self) -> &'static WaitCell {
@@ -59,7 +62,22 @@ impl Slot {
 
     #[inline]
     pub(crate) fn has_waits(&self) -> bool {
-        self.used.load(Ordering::Relaxed) != 0
+        self.used.load(Ordering::Relaxed) & !LENT != 0
+    }
+
+    /// By the poller, at its end: none of its cells is a wait any more. `lent`: children that live on may have some, and nobody
+    /// else can use these before they are given back.
+    pub(super) fn end_waits(&self, lent: bool) {
+        self.used.store(if lent { LENT } else { 0 }, Ordering::Relaxed);
+    }
+
+    /// Whether a child that outlived it has a cell of it.
+    pub(super) fn lends_cells(&'static self) -> bool {
+        let mut lends = false;
+        if self.used.load(Ordering::Relaxed) & LENT != 0 {
+            self.every_cell(|cell| lends |= !matches!(cell.phase(), cell::UNUSED | cell::ABANDONED));
+        }
+        lends
     }
 
     /// The cells in use. Only for the poller, or under a freeze.
