@@ -214,6 +214,11 @@ fn a_waker_that_panics_leaves_no_wait_behind() {
 /// comes to it there nobody would use.
 #[test]
 fn a_waker_that_panics_leaves_no_blocking_wait_behind() {
+    // The machine may stall once; a sweep that has to pass the turn on takes its time always.
+    assert!((0..3).any(|_| next_is_told_at_once()), "a sweep had to pass the turn on");
+}
+
+fn next_is_told_at_once() -> bool {
     static A: Mutex<()> = Mutex::new(());
     static B: blocking::Mutex<()> = blocking::Mutex::new(());
     let (holds, is_held) = mpsc::channel();
@@ -245,7 +250,7 @@ fn a_waker_that_panics_leaves_no_blocking_wait_behind() {
     let begun = support::now();
     drop(held);
     next.join().unwrap().unwrap();
-    assert!(begun.elapsed() < ms(400), "a sweep had to pass the turn on");
+    begun.elapsed() < ms(400)
 }
 
 /// Takes a lock of this crate when it wakes, as an executor does whose queue is behind one.

@@ -36,7 +36,9 @@
 //!   [`BoundReply`](crate::BoundReply) that such a thread sends.
 //! * **[`ctx.aside`](crate::Context::aside) around a future that would have made progress**: you said that it would not.
 //!
-//! A victim hook that takes locks of this crate, or blocks, breaks its own contract and may hang the detector.
+//! A victim hook that takes locks of this crate, or blocks, breaks its own contract and may hang the detector. A waker of your own
+//! (no runtime's does) that blocks holds up whoever calls it: who gives a lock back, who closed a ring, or the thread that sees to
+//! deadlines, and with it every deadline.
 //!
 //! # With `mem::forget`
 //!

@@ -1,75 +1,28 @@
-//! A server: tools on an engine, and the methods of the protocol that both transports share.
+//! Builds a server.
 
+use super::{McpServer, ServerState, lifecycle::cancelled, methods::Parts};
 use crate::{
     cache::{CacheHint, CacheHints, Cacheable},
-    catalog::ListPages,
-    changes::{Announcer, Change, ChangeFeed, TellClients, tell_sessions},
-    completion::{CompleteArgument, CompletionLimits, CompletionRates},
-    delegate::{Delegate, Delegated, already_initialized, register},
+    changes::{Announcer, ChangeFeed},
+    completion::{CompletionLimits, CompletionRates},
+    delegate::{Delegate, Delegated, register},
     limits::{PAGE_ENTRIES, PAGE_ENTRIES_MOST},
-    listen::ListenToChanges,
-    model::{Capabilities, Icon, LogLevel, ServerMeta},
+    model::{Icon, ServerMeta},
     mrtr::{RequestStateOptions, Rounds},
     offer::{Offer, Offers, RegisterError},
-    operators::{Desk, Operators},
-    peer::Peer,
-    prompts::{GetPrompt, Prompt, PromptTable},
-    protocol::{Implementation, ServerDescription, method, negotiate},
-    resources::{ReadResource, Resource, ResourceTable, ResourceTemplate, subscribe, unsubscribe},
-    tasks::{self, TaskLimits, TaskSupport, TaskTable},
-    tools::{AddToolError, CallTool, Tool, ToolTable, mark_degraded},
+    operators::Operators,
+    prompts::{Prompt, PromptTable},
+    protocol::{Implementation, ServerDescription},
+    resources::{Resource, ResourceTable, ResourceTemplate},
+    tasks::{TaskLimits, TaskSupport, TaskTable},
+    tools::{AddToolError, Tool, ToolTable},
 };
-use freehold::{
-    BuildError, Engine, EngineBuilder, ErrorObject, Layer, Limits, MethodOptions, RequestId, Session, State,
-    message::Raw,
-};
-use serde::Deserialize;
-use serde_json::{Value, json, value::RawValue};
+use freehold::{BuildError, Engine, EngineBuilder, Layer, Limits, State};
+use serde_json::value::RawValue;
 use std::{
     fmt,
     sync::{Arc, Weak},
 };
-
-/// A server of the Model Context Protocol. A cheap handle; clones are the same server.
-///
-/// `S` is the state of a session, `()` if there is none.
-///
-/// # Examples
-///
-/// ```
-/// use freehold_mcp::{McpServer, Tool, ToolContext, ToolError};
-///
-/// async fn hello(_ctx: &ToolContext, (): ()) -> Result<&'static str, ToolError> {
-///     Ok("Hello!")
-/// }
-///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let server = McpServer::builder("hello", "1.0.0").tool(Tool::new("hello", "Says hello.", hello)).build()?;
-/// assert_eq!(server.engine().session_count(), 0);
-/// # Ok(())
-/// # }
-/// ```
-pub struct McpServer<S: State = ()> {
-    pub(crate) inner: Arc<ServerState<S>>,
-}
-
-impl<S: State> Clone for McpServer<S> {
-    fn clone(&self) -> Self {
-        Self { inner: self.inner.clone() }
-    }
-}
-
-pub(crate) struct ServerState<S: State> {
-    pub(crate) engine: Engine<S>,
-    pub(crate) tools: Arc<ToolTable<S>>,
-    prompts: Arc<PromptTable<S>>,
-    resources: Arc<ResourceTable<S>>,
-    pub(crate) description: Arc<ServerDescription>,
-    tasks: Option<Arc<TaskTable<S>>>,
-    changes: ChangeFeed,
-    /// Who answers in place of all of these.
-    pub(crate) delegate: Option<Delegated<S>>,
-}
 
 /// The server could not be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -87,85 +40,6 @@ pub enum BuildServerError {
     /// A server that delegates has a tool, a prompt or a resource of its own, which nobody could reach.
     #[error("the server delegates its methods, so {0} of its own could not be reached; leave it out")]
     BesideDelegate(&'static str),
-}
-
-impl McpServer<()> {
-    /// Starts to build a server whose sessions have no state.
-    pub fn builder(name: &str, version: &str) -> McpServerBuilder<()> {
-        Self::builder_with_state(name, version, ())
-    }
-}
-
-impl<S: State> McpServer<S> {
-    /// Starts to build a server whose sessions begin with `initial` as their state.
-    pub fn builder_with_state(name: &str, version: &str, initial: S) -> McpServerBuilder<S> {
-        let info = Implementation::new(name, version);
-        McpServerBuilder {
-            engine: Engine::builder(initial),
-            tools: Vec::new(),
-            prompts: Vec::new(),
-            resources: Vec::new(),
-            templates: Vec::new(),
-            dynamic: Dynamic::default(),
-            page: PAGE_ENTRIES,
-            description: ServerDescription {
-                info,
-                instructions: None,
-                offers: Offers::default(),
-                cache: CacheHints::default(),
-            },
-            request_state: RequestStateOptions::default(),
-            tasks: None,
-            completions: CompletionLimits::default(),
-            delegate: None,
-            operators: None,
-        }
-    }
-
-    /// The engine beneath.
-    #[must_use]
-    pub fn engine(&self) -> &Engine<S> {
-        &self.inner.engine
-    }
-
-    /// How many tasks there are, and how many bytes of results they keep.
-    #[must_use]
-    pub fn task_gauge(&self) -> (usize, usize) {
-        self.inner.tasks.as_ref().map_or((0, 0), |tasks| tasks.gauge())
-    }
-
-    /// The tools, to which others can be added at any time.
-    #[must_use]
-    pub fn tools(&self) -> &ToolTable<S> {
-        &self.inner.tools
-    }
-
-    /// The prompts, to which others can be added at any time, if it had some when it was built or
-    /// [`dynamic_prompts`](McpServerBuilder::dynamic_prompts) was called.
-    #[must_use]
-    pub fn prompts(&self) -> &PromptTable<S> {
-        &self.inner.prompts
-    }
-
-    /// The resources and templates, to which others can be added at any time, if it had some when it was built or
-    /// [`dynamic_resources`](McpServerBuilder::dynamic_resources) was called; and the way to tell subscribers of an update.
-    #[must_use]
-    pub fn resources(&self) -> &ResourceTable<S> {
-        &self.inner.resources
-    }
-}
-
-impl<S: State> fmt::Debug for McpServer<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("McpServer").field("tools", &self.inner.tools).finish_non_exhaustive()
-    }
-}
-
-impl<S: State> TellClients for ServerState<S> {
-    fn tell(&self, change: Change) {
-        tell_sessions(&self.engine, &change);
-        self.changes.send(change);
-    }
 }
 
 /// Builds an [`McpServer`].
@@ -200,6 +74,29 @@ struct Dynamic {
 }
 
 impl<S: State> McpServerBuilder<S> {
+    pub(super) fn new(name: &str, version: &str, initial: S) -> Self {
+        Self {
+            engine: Engine::builder(initial),
+            tools: Vec::new(),
+            prompts: Vec::new(),
+            resources: Vec::new(),
+            templates: Vec::new(),
+            dynamic: Dynamic::default(),
+            page: PAGE_ENTRIES,
+            description: ServerDescription {
+                info: Implementation::new(name, version),
+                instructions: None,
+                offers: Offers::default(),
+                cache: CacheHints::default(),
+            },
+            request_state: RequestStateOptions::default(),
+            tasks: None,
+            completions: CompletionLimits::default(),
+            delegate: None,
+            operators: None,
+        }
+    }
+
     /// Adds a tool.
     pub fn tool(mut self, tool: Tool<S>) -> Self {
         self.tools.push(tool);
@@ -503,210 +400,4 @@ impl<S: State> McpServerBuilder<S> {
             tasks: false,
         }
     }
-}
-
-/// What the methods of a server share.
-struct Parts<S: State> {
-    tools: Arc<ToolTable<S>>,
-    prompts: Arc<PromptTable<S>>,
-    resources: Arc<ResourceTable<S>>,
-    changes: ChangeFeed,
-    description: Arc<ServerDescription>,
-    server_meta: Arc<ServerMeta>,
-    rounds: Arc<Rounds>,
-    page: usize,
-    tasks: Option<Arc<TaskTable<S>>>,
-    completions: Arc<CompletionRates>,
-}
-
-impl<S: State> Parts<S> {
-    /// All methods of the protocol that the server offers.
-    fn methods(&self, engine: EngineBuilder<S>) -> EngineBuilder<S> {
-        let offers = self.description.offers;
-        let mut engine = self.tools(self.lifecycle(engine));
-        if let Some(tasks) = &self.tasks {
-            engine = tasks::register(engine, tasks, &self.server_meta);
-        }
-        if offers.prompts {
-            engine = self.prompts(engine);
-        }
-        if offers.resources {
-            engine = self.resources(engine);
-        }
-        if offers.completions {
-            let handler = CompleteArgument {
-                prompts: self.prompts.clone(),
-                resources: self.resources.clone(),
-                server_meta: self.server_meta.clone(),
-                rates: self.completions.clone(),
-            };
-            engine = engine.raw_method(method::COMPLETE, MethodOptions::new().read_only(true), handler);
-        }
-        engine
-    }
-
-    /// Lets operators be answered before all others.
-    fn operators(
-        &self,
-        engine: EngineBuilder<S>,
-        operators: Operators<S>,
-    ) -> Result<EngineBuilder<S>, BuildServerError> {
-        let desk = Desk {
-            operators: operators.checked(&self.tools, &self.resources)?,
-            tools: (self.tools.clone(), self.pages("tools", Cacheable::ToolsList)),
-            resources: self.resources.clone(),
-            resource_pages: self.pages("resources", Cacheable::ResourcesList),
-            template_pages: self.pages("resourceTemplates", Cacheable::ResourceTemplatesList),
-            server_meta: self.server_meta.clone(),
-        };
-        Ok(engine.overtake(move |request| desk.answer(request)))
-    }
-
-    fn pages(&self, member: &'static str, of: Cacheable) -> ListPages {
-        let hint = self.description.cache.get(of);
-        ListPages { member, page: self.page, hint, server_meta: self.server_meta.clone() }
-    }
-
-    fn lifecycle(&self, engine: EngineBuilder<S>) -> EngineBuilder<S> {
-        let initialize = self.description.clone();
-        let discover = self.description.clone();
-        let listen = ListenToChanges {
-            changes: self.changes.clone(),
-            resources: self.resources.clone(),
-            offers: self.description.offers,
-            tasks: self.tasks.clone(),
-        };
-        engine
-            .answer_cancelled(false)
-            .mark_degraded(mark_degraded)
-            .control(method::INITIALIZE, move |session, params| handshake(&initialize, session, params))
-            .control(method::INITIALIZED, |session, _| {
-                session.mark_initialized();
-                Ok(())
-            })
-            .control(method::PING, |_, _| Ok(json!({})))
-            .control(method::CANCELLED, cancelled)
-            .control(method::SET_LEVEL, set_level)
-            .control(method::DISCOVER, move |_, _| Ok(discover.discover_result()))
-            .raw_method(method::LISTEN, MethodOptions::new().without_breaker(), listen)
-    }
-
-    fn tools(&self, engine: EngineBuilder<S>) -> EngineBuilder<S> {
-        let (tools, pages) = (self.tools.clone(), self.pages("tools", Cacheable::ToolsList));
-        let call = CallTool {
-            tools: self.tools.clone(),
-            server_meta: self.server_meta.clone(),
-            rounds: self.rounds.clone(),
-            tasks: self.tasks.clone(),
-        };
-        engine
-            .control(method::TOOLS_LIST, move |_, params| {
-                pages.answer(&tools.tools.snapshot(), params.map(|raw| &**raw))
-            })
-            .raw_method(method::TOOLS_CALL, each_its_own(), call)
-    }
-
-    fn prompts(&self, engine: EngineBuilder<S>) -> EngineBuilder<S> {
-        let (prompts, pages) = (self.prompts.clone(), self.pages("prompts", Cacheable::PromptsList));
-        let get = GetPrompt {
-            prompts: self.prompts.clone(),
-            server_meta: self.server_meta.clone(),
-            rounds: self.rounds.clone(),
-        };
-        engine
-            .control(method::PROMPTS_LIST, move |_, params| {
-                pages.answer(&prompts.prompts.snapshot(), params.map(|raw| &**raw))
-            })
-            .raw_method(method::PROMPTS_GET, each_its_own(), get)
-    }
-
-    fn resources(&self, engine: EngineBuilder<S>) -> EngineBuilder<S> {
-        let (resources, pages) = (self.resources.clone(), self.pages("resources", Cacheable::ResourcesList));
-        let templates = self.resources.clone();
-        let template_pages = self.pages("resourceTemplates", Cacheable::ResourceTemplatesList);
-        let subscribed = self.resources.clone();
-        let read = ReadResource {
-            resources: self.resources.clone(),
-            hint: self.description.cache.get(Cacheable::ResourcesRead),
-            server_meta: self.server_meta.clone(),
-            rounds: self.rounds.clone(),
-        };
-        engine
-            .control(method::RESOURCES_LIST, move |_, params| {
-                pages.answer(&resources.resources.snapshot(), params.map(|raw| &**raw))
-            })
-            .control(method::RESOURCE_TEMPLATES_LIST, move |_, params| {
-                template_pages.answer(&templates.templates.snapshot(), params.map(|raw| &**raw))
-            })
-            .control(method::RESOURCES_SUBSCRIBE, move |session, params| {
-                subscribe(&subscribed, session, params)
-            })
-            .control(method::RESOURCES_UNSUBSCRIBE, unsubscribe)
-            .raw_method(method::RESOURCES_READ, each_its_own(), read)
-    }
-}
-
-/// Of a method that is treated as each tool, prompt or resource says for itself.
-fn each_its_own() -> MethodOptions {
-    MethodOptions::new().without_breaker().has_subjects(true)
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Initialize {
-    protocol_version: String,
-    #[serde(default)]
-    capabilities: Capabilities,
-}
-
-/// Reads the params of `initialize`: the client, and the revision to speak with it.
-pub(crate) fn read_initialize(params: Option<&RawValue>) -> Result<Peer, ErrorObject> {
-    let params: Initialize = freehold::read_params(params)?;
-    Ok(Peer::new(negotiate(&params.protocol_version), params.capabilities))
-}
-
-/// `initialize` on a session that exists: the first one wins, others are refused and disturb nothing.
-fn handshake<S: State>(
-    description: &ServerDescription,
-    session: &Session<S>,
-    params: Option<&Raw<'_>>,
-) -> Result<Value, ErrorObject> {
-    let peer = read_initialize(params.map(|raw| &**raw))?;
-    let version = peer.version;
-    session.attach(peer).map_err(|_| already_initialized())?;
-    Ok(description.initialize_result(version))
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Cancelled {
-    request_id: Value,
-    reason: Option<String>,
-}
-
-/// `notifications/cancelled`: of a request that is unknown or over, nothing happens.
-fn cancelled<S: State>(session: &Session<S>, params: Option<&Raw<'_>>) -> Result<(), ErrorObject> {
-    let params: Cancelled = freehold::read_params(params.map(|raw| &**raw))?;
-    let id = match &params.request_id {
-        Value::String(id) => Some(RequestId::from(id.as_str())),
-        Value::Number(id) => id.as_i64().map(RequestId::from),
-        _ => None,
-    };
-    if let Some(id) = id {
-        session.cancel(&id, params.reason.as_deref());
-    }
-    Ok(())
-}
-
-#[derive(Deserialize)]
-struct SetLevel {
-    level: LogLevel,
-}
-
-fn set_level<S: State>(session: &Session<S>, params: Option<&Raw<'_>>) -> Result<Value, ErrorObject> {
-    let SetLevel { level } = freehold::read_params(params.map(|raw| &**raw))?;
-    if let Some(peer) = Peer::of(session) {
-        peer.set_log_level(level);
-    }
-    Ok(json!({}))
 }
