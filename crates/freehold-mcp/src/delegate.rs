@@ -2,7 +2,7 @@
 
 use crate::{
     completion::CompletionRates,
-    http::Principal,
+    http::{OfRequest, Principal},
     peer::Peer,
     protocol::{SESSION_VERSIONS, method},
     server::read_initialize,
@@ -76,14 +76,6 @@ impl fmt::Debug for Kept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Kept").field("any", &self.0.get().is_some()).finish()
     }
-}
-
-/// Attached to the session of a stateless request that is a principal's or goes to a delegate.
-#[derive(Default)]
-pub(crate) struct OfRequest {
-    /// Whom it is from.
-    pub(crate) principal: Option<Arc<Principal>>,
-    pub(crate) kept: Kept,
 }
 
 /// Notes what `initialize` said of the client, whose it is, and the revision that was agreed on. Belongs to the answer of

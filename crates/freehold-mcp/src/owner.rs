@@ -1,4 +1,7 @@
-use crate::{delegate::OfRequest, http::Principal, peer::Peer};
+use crate::{
+    http::{OfRequest, Principal},
+    peer::Peer,
+};
 use freehold::{Session, SessionId, State};
 use std::sync::Arc;
 

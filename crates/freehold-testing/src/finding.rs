@@ -26,8 +26,8 @@ pub enum Finding {
     LeftBehind(Vec<String>),
     /// Tasks wake each other for ever, and time does not pass.
     Spins,
-    /// The program, or a task that it spawned, panicked: an assertion of yours, for example. Or a value of theirs or of an engine's did in
-    /// its drop.
+    /// The program, or a task that it spawned, panicked: an assertion of yours, for example. Or a value of theirs, or of
+    /// an engine's, did in its drop.
     Panicked {
         /// Which.
         task: &'static str,

@@ -30,6 +30,7 @@ pub use resumption::{
     EventLimits, EventStore, EventStoreError, MemoryEventStore, Resumption, StoredEvent, StreamId, StreamKey,
 };
 pub use serve::{HttpListener, ServeError};
+pub(crate) use stateless::OfRequest;
 
 use crate::server::McpServer;
 use answer::Refusal;

@@ -6,7 +6,7 @@ use super::{
     headers,
 };
 use crate::{
-    delegate::OfRequest,
+    delegate::Kept,
     model::Meta,
     protocol::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION, method},
 };
@@ -16,6 +16,14 @@ use freehold::{
 };
 use http::{HeaderMap, Response, StatusCode};
 use std::sync::Arc;
+
+/// Attached to the session of a stateless request that is a principal's or goes to a delegate.
+#[derive(Default)]
+pub(crate) struct OfRequest {
+    /// Whom it is from.
+    pub(crate) principal: Option<Arc<Principal>>,
+    pub(crate) kept: Kept,
+}
 
 impl<S: State> HttpService<S> {
     pub(super) async fn stateless_message(
